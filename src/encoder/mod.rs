@@ -1,0 +1,4 @@
+//! The encoder: weights are an argument, never hidden state.
+
+pub mod layout;
+pub mod packed_batch;

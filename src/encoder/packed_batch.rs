@@ -1,0 +1,140 @@
+//! Sequences without padding: the rows of all sequences one after another, with offsets.
+
+use crate::random::{Key, Site};
+
+/// Whose randomness a sequence takes: the view (0 or 1) and the sentence's place in the batch.
+/// Masks depend on these and never on where the sequence lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceId {
+    pub view: u32,
+    pub sentence: u32,
+}
+
+/// A batch of token sequences, packed: `[total_tokens]` rows and `n + 1` offsets.
+#[derive(Clone, Debug, Default)]
+pub struct PackedBatch {
+    /// `[total_tokens]`
+    pub token_ids: Vec<u32>,
+    /// `[total_tokens]`
+    pub position_ids: Vec<u32>,
+    /// `[n + 1]`: sequence `i` is the rows `cu_seqlens[i] .. cu_seqlens[i + 1]`.
+    pub cu_seqlens: Vec<usize>,
+    /// `[n]`: how many of a sequence's first rows are attended to. Less than its rows only where
+    /// `mean-padded` pooling carries padding along.
+    pub key_lens: Vec<usize>,
+    /// `[n]`
+    pub ids: Vec<SequenceId>,
+}
+
+impl PackedBatch {
+    pub fn new() -> Self {
+        PackedBatch { cu_seqlens: vec![0], ..PackedBatch::default() }
+    }
+
+    /// Appends a sequence whose every row is attended to. `position_offset` is 0 for BERT and
+    /// `pad_token_id + 1` for RoBERTa.
+    pub fn push(&mut self, tokens: &[u32], position_offset: u32, id: SequenceId) {
+        self.token_ids.extend_from_slice(tokens);
+        self.position_ids.extend((0..tokens.len() as u32).map(|p| p + position_offset));
+        self.cu_seqlens.push(self.token_ids.len());
+        self.key_lens.push(tokens.len());
+        self.ids.push(id);
+    }
+
+    /// Appends `count` padding rows to the last sequence: rows that are computed and pooled but
+    /// not attended to. RoBERTa gives them all the position `pad_token_id`; BERT counts on.
+    pub fn pad_last(&mut self, count: usize, pad_token_id: u32, position_of: impl Fn(usize) -> u32) {
+        let real = self.key_lens.last().copied().unwrap_or(0);
+        for i in 0..count {
+            self.token_ids.push(pad_token_id);
+            self.position_ids.push(position_of(real + i));
+        }
+        if let Some(end) = self.cu_seqlens.last_mut() {
+            *end = self.token_ids.len();
+        }
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub fn total_tokens(&self) -> usize {
+        self.token_ids.len()
+    }
+
+    /// Rows of sequence `i`.
+    pub fn rows(&self, i: usize) -> std::ops::Range<usize> {
+        self.cu_seqlens[i]..self.cu_seqlens[i + 1]
+    }
+
+    pub fn seqlen(&self, i: usize) -> usize {
+        self.cu_seqlens[i + 1] - self.cu_seqlens[i]
+    }
+
+    pub fn max_seqlen(&self) -> usize {
+        (0..self.len()).map(|i| self.seqlen(i)).max().unwrap_or(0)
+    }
+
+    /// Sequence `i` alone, appended to `into` with its padding and identity.
+    pub fn copy_sequence(&self, i: usize, into: &mut PackedBatch) {
+        let rows = self.rows(i);
+        into.token_ids.extend_from_slice(&self.token_ids[rows.clone()]);
+        into.position_ids.extend_from_slice(&self.position_ids[rows]);
+        into.cu_seqlens.push(into.token_ids.len());
+        into.key_lens.push(self.key_lens[i]);
+        into.ids.push(self.ids[i]);
+    }
+}
+
+/// What one pass through the encoder may use of randomness. [`Pass::inference`] uses none.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// Hash of (seed, step, draw). Passes of a step that share it share every mask.
+    pub key: Key,
+    pub hidden_dropout: f64,
+    pub attention_dropout: f64,
+    /// Probability that a head's output is dropped, per sequence and layer.
+    pub drophead: f64,
+}
+
+impl Pass {
+    pub fn inference() -> Self {
+        Pass { key: Key::new(0), hidden_dropout: 0.0, attention_dropout: 0.0, drophead: 0.0 }
+    }
+
+    /// The key of one sequence, under which sites of layers lie: `.at(layer).site(site).at(token)`.
+    pub fn sequence(&self, id: SequenceId) -> Key {
+        self.key.at(u64::from(id.view)).at(u64::from(id.sentence))
+    }
+}
+
+/// Row key of a hidden-state dropout site. The embeddings' site uses layer 0; layers count from 0.
+#[inline(always)]
+pub fn row_key(sequence: Key, layer: usize, site: Site, token: usize) -> Key {
+    sequence.at(layer as u64).site(site).at(token as u64)
+}
+
+/// Row key of the dropout of attention probabilities for one query token and head.
+#[inline(always)]
+pub fn attention_row_key(sequence: Key, layer: usize, head: usize, query: usize) -> Key {
+    sequence.at(layer as u64).site(Site::AttentionProbs).at(head as u64).at(query as u64)
+}
+
+/// The factors of a sequence's heads in `layer`: 0 for a dropped one, heads / kept for the rest.
+/// Where no head would be kept, all are (the original divides by zero there).
+pub fn drophead_factors(pass: &Pass, sequence: Key, layer: usize, heads: usize) -> Vec<f32> {
+    if pass.drophead <= 0.0 {
+        return vec![1.0; heads];
+    }
+    let key = sequence.at(layer as u64).site(Site::Drophead);
+    let kept: Vec<bool> = (0..heads).map(|h| key.unit(h as u32) >= pass.drophead).collect();
+    match kept.iter().filter(|&&k| k).count() {
+        0 => vec![1.0; heads],
+        n => kept.iter().map(|&k| if k { heads as f32 / n as f32 } else { 0.0 }).collect(),
+    }
+}

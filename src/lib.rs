@@ -1,0 +1,4 @@
+//! mirror turns a pretrained masked language model into a sentence encoder.
+
+pub mod encoder;
+pub mod random;
