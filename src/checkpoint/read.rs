@@ -1,0 +1,211 @@
+//! Reading a pretrained model's weights.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::pickle::PthTensors;
+use candle_core::{DType, Device, Tensor};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use thiserror::Error;
+
+use crate::encoder::layout::TensorSpec;
+use crate::encoder::{Layout, Parameters};
+
+#[derive(Debug, Error)]
+pub enum WeightsError {
+    #[error("{path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed")]
+    Absent { folder: PathBuf },
+    #[error("{path} is not a readable weights file: {reason}; download it again")]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("{path} lacks the tensor {name}; config.json and the weights do not belong together")]
+    Missing { path: PathBuf, name: String },
+    #[error("{path}: {name} has shape {found:?}, but config.json makes it {expected:?}")]
+    Shape { path: PathBuf, name: String, found: Vec<usize>, expected: Vec<usize> },
+    #[error("{path}: {name} is stored as {dtype}; f32, f16, bf16 and f64 can be read")]
+    Dtype { path: PathBuf, name: String, dtype: String },
+    #[error("{path}: {name} holds a value that is not finite; the model is broken")]
+    NotFinite { path: PathBuf, name: String },
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Reads the encoder's tensors from `model.safetensors` (or its shards), else `pytorch_model.bin`.
+///
+/// Names may carry the prefix of a model with a head (`bert.`, `roberta.`) and the old `gamma` and
+/// `beta` of LayerNorm. Tensors that the encoder has no use for (the pooler, heads) are passed over.
+pub fn read_parameters(
+    folder: &Path,
+    layout: &Arc<Layout>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Parameters, WeightsError> {
+    let files = weight_files(folder)?;
+    let mut sources = files.iter().map(|f| Source::open(f)).collect::<Result<Vec<_>, _>>()?;
+    Parameters::from_named(layout.clone(), dtype, device, |spec| {
+        for source in &mut sources {
+            if let Some(tensor) = source.find(spec)? {
+                return Ok(tensor);
+            }
+        }
+        Err(WeightsError::Missing { path: files[0].clone(), name: spec.name.clone() })
+    })
+}
+
+/// The pooler's tensors, where the folder has them: they are not trained, but passed on, since a
+/// model without them loads with a warning in transformers.
+pub fn read_pooler(folder: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let mut found = Vec::new();
+    for file in weight_files(folder)? {
+        let source = Source::open(&file)?;
+        for name in ["pooler.dense.weight", "pooler.dense.bias"] {
+            for prefix in PREFIXES {
+                if let Some(tensor) = source.tensor(&format!("{prefix}{name}"))? {
+                    found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
+
+/// A shard index lists a handful of files; anything larger is no such list.
+const LARGEST_INDEX: u64 = 64 << 20;
+
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    let single = folder.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let index = folder.join("model.safetensors.index.json");
+    if index.is_file() {
+        return shards(folder, &index);
+    }
+    let pickled = folder.join("pytorch_model.bin");
+    if pickled.is_file() {
+        return Ok(vec![pickled]);
+    }
+    Err(WeightsError::Absent { folder: folder.to_owned() })
+}
+
+fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let read = |source| WeightsError::Read { path: index.to_owned(), source };
+    let corrupt = |reason: String| WeightsError::Corrupt { path: index.to_owned(), reason };
+    if std::fs::metadata(index).map_err(read)?.len() > LARGEST_INDEX {
+        return Err(corrupt("it is too large for an index".into()));
+    }
+    let text = std::fs::read_to_string(index).map_err(read)?;
+    let parsed: Index = serde_json::from_str(&text).map_err(|e| corrupt(e.to_string()))?;
+    let mut names: Vec<String> = parsed.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
+        return Err(corrupt(format!("it names a file outside its folder: {name:?}")));
+    }
+    if names.is_empty() {
+        return Err(corrupt("it names no file".into()));
+    }
+    Ok(names.iter().map(|name| folder.join(name)).collect())
+}
+
+/// An opened weights file.
+enum Source {
+    Safetensors { path: PathBuf, bytes: Vec<u8> },
+    Pickle { path: PathBuf, tensors: PthTensors },
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, WeightsError> {
+        let corrupt = |reason: String| WeightsError::Corrupt { path: path.to_owned(), reason };
+        if path.extension().is_some_and(|e| e == "bin") {
+            let tensors = PthTensors::new(path, None).map_err(|e| corrupt(e.to_string()))?;
+            return Ok(Source::Pickle { path: path.to_owned(), tensors });
+        }
+        let bytes =
+            std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
+        SafeTensors::deserialize(&bytes).map_err(|e| corrupt(e.to_string()))?;
+        Ok(Source::Safetensors { path: path.to_owned(), bytes })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Source::Safetensors { path, .. } | Source::Pickle { path, .. } => path,
+        }
+    }
+
+    /// The tensor under any of the names it goes by, checked against its place in the layout.
+    fn find(&mut self, spec: &TensorSpec) -> Result<Option<Tensor>, WeightsError> {
+        for name in aliases(&spec.name) {
+            let Some(tensor) = self.tensor(&name)? else { continue };
+            if tensor.dims() != spec.shape {
+                return Err(WeightsError::Shape {
+                    path: self.path().to_owned(),
+                    name,
+                    found: tensor.dims().to_vec(),
+                    expected: spec.shape.clone(),
+                });
+            }
+            let sum: f64 = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar()?;
+            if !sum.is_finite() {
+                return Err(WeightsError::NotFinite { path: self.path().to_owned(), name });
+            }
+            return Ok(Some(tensor));
+        }
+        Ok(None)
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<Tensor>, WeightsError> {
+        match self {
+            Source::Safetensors { path, bytes } => {
+                let corrupt = |e: safetensors::SafeTensorError| WeightsError::Corrupt {
+                    path: path.clone(),
+                    reason: e.to_string(),
+                };
+                // Parsing the header again costs little beside the data, and borrows nothing.
+                let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
+                file.tensor(name).ok().map(|view| decode(path, name, &view)).transpose()
+            }
+            Source::Pickle { path, tensors } => tensors
+                .get(name)
+                .map_err(|e| WeightsError::Corrupt { path: path.clone(), reason: format!("{name}: {e}") }),
+        }
+    }
+}
+
+/// A tensor's names in checkpoints: with and without a prefix, and LayerNorm's old `gamma`/`beta`.
+fn aliases(name: &str) -> Vec<String> {
+    let mut names: Vec<String> = PREFIXES.iter().map(|prefix| format!("{prefix}{name}")).collect();
+    if name.contains("LayerNorm") {
+        let old =
+            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        names.extend(PREFIXES.iter().map(|prefix| format!("{prefix}{old}")));
+    }
+    names
+}
+
+fn decode(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, WeightsError> {
+    use safetensors::Dtype;
+    let dtype = match view.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::F64 => DType::F64,
+        other => {
+            return Err(WeightsError::Dtype {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                dtype: format!("{other:?}"),
+            });
+        }
+    };
+    Ok(Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?)
+}

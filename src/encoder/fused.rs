@@ -1,0 +1,3 @@
+//! The fused CPU path.
+
+pub use super::composed::{embed, embed_tracked};

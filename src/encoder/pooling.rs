@@ -1,0 +1,47 @@
+//! From hidden states to one embedding a sequence.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How a sequence's hidden states become its embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Mean over the sequence's tokens.
+    Mean,
+    /// The first token's hidden state.
+    Cls,
+    /// Mean over `--max-length` rows, padding included: the quirk of the original Mirror-BERT,
+    /// which pads every sentence and averages what comes out at the padding too.
+    MeanPadded,
+    /// Mean over tokens of the average of the first layer's and the last layer's output.
+    FirstLastAvg,
+}
+
+impl Pooling {
+    pub const ALL: [Pooling; 4] = [Pooling::Mean, Pooling::Cls, Pooling::MeanPadded, Pooling::FirstLastAvg];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Mean => "mean",
+            Pooling::Cls => "cls",
+            Pooling::MeanPadded => "mean-padded",
+            Pooling::FirstLastAvg => "first-last-avg",
+        }
+    }
+}
+
+impl fmt::Display for Pooling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Pooling {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Pooling::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
+            format!("pooling {name:?} is not known; mean, cls, mean-padded and first-last-avg are")
+        })
+    }
+}

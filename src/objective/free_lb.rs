@@ -1,0 +1,137 @@
+//! FreeLB (Zhu et al., *FreeLB: Enhanced Adversarial Training for Natural Language Understanding*,
+//! 2020): K adversarial perturbations of the word embeddings, found by gradient ascent from a small
+//! random start. The term adds the mean of the K perturbed losses. Found once a step at w, then held
+//! fixed, so that a weight perturbation compares like with like.
+
+use candle_core::{D, Result, Tensor};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::draws::NoiseDistribution;
+use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
+use super::{LossTerm, Passes, Step, nt_xent};
+use crate::encoder::{PackedBatch, Parameters};
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Options {
+    /// Weight of FreeLB's adversarial loss, added to the clean one (our choice)
+    #[arg(long, default_value_t = 1.0, value_name = "λ", help_heading = "FreeLB (--reg freelb)")]
+    pub freelb_lambda: f64,
+    /// Number K of adversarial embeddings (our choice, within FreeLB's own 2 to 5)
+    #[arg(long, default_value_t = 2, value_name = "K", help_heading = "FreeLB (--reg freelb)")]
+    pub freelb_steps: usize,
+    /// Length of an ascent step, for each sequence (our choice)
+    #[arg(long, default_value_t = 0.1, value_name = "α", help_heading = "FreeLB (--reg freelb)")]
+    pub freelb_step_size: f64,
+    /// Range of the random start, divided by the root of a sequence's values (our choice)
+    #[arg(long, default_value_t = 0.05, value_name = "ε", help_heading = "FreeLB (--reg freelb)")]
+    pub freelb_init: f64,
+    /// Largest length of a sequence's perturbation (our choice)
+    #[arg(long, default_value_t = 0.3, value_name = "ε", help_heading = "FreeLB (--reg freelb)")]
+    pub freelb_max_norm: f64,
+}
+
+pub struct FreeLb {
+    options: Options,
+    /// K tensors `[total_tokens, hidden]`, the step's.
+    perturbations: Vec<Tensor>,
+}
+
+const TERM: u64 = 1;
+
+impl Options {
+    pub fn resolve(&mut self, _context: &BuildContext) {}
+
+    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+        at_least_zero("--freelb-lambda", self.freelb_lambda)?;
+        positive("--freelb-steps", self.freelb_steps as f64)?;
+        positive("--freelb-step-size", self.freelb_step_size)?;
+        at_least_zero("--freelb-init", self.freelb_init)?;
+        positive("--freelb-max-norm", self.freelb_max_norm)?;
+        Ok(Box::new(FreeLb { options: self.clone(), perturbations: Vec::new() }))
+    }
+}
+
+impl FreeLb {
+    /// δ + α·g/‖g‖ for each sequence, drawn back to the ball of the largest norm.
+    fn ascend(&self, batch: &PackedBatch, delta: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+        let step = scale_sequences(batch, gradient, |norm| self.options.freelb_step_size / norm.max(1e-30))?;
+        let moved = (delta + step)?;
+        let max_norm = self.options.freelb_max_norm;
+        scale_sequences(batch, &moved, |norm| if norm > max_norm { max_norm / norm } else { 1.0 })
+    }
+}
+
+/// Multiplies each sequence's rows by a factor of their joint Euclidean norm.
+pub(super) fn scale_sequences(
+    batch: &PackedBatch,
+    x: &Tensor,
+    factor: impl Fn(f64) -> f64,
+) -> Result<Tensor> {
+    let squares: Vec<f64> = x
+        .to_dtype(candle_core::DType::F64)?
+        .sqr()?
+        .sum(D::Minus1)?
+        .to_device(&candle_core::Device::Cpu)?
+        .to_vec1()?;
+    let mut factors = vec![1f64; batch.total_tokens()];
+    for i in 0..batch.len() {
+        let norm = squares[batch.rows(i)].iter().sum::<f64>().sqrt();
+        factors[batch.rows(i)].fill(factor(norm));
+    }
+    let factors = Tensor::from_vec(factors, (batch.total_tokens(), 1), &candle_core::Device::Cpu)?;
+    x.broadcast_mul(&factors.to_dtype(x.dtype())?.to_device(x.device())?)
+}
+
+impl LossTerm for FreeLb {
+    fn name(&self) -> &'static str {
+        "freelb"
+    }
+
+    fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()> {
+        let hidden = step.encoder.config.dimensions.hidden_size;
+        let start = step.draws.noise(
+            TERM,
+            step.batch,
+            hidden,
+            NoiseDistribution::Uniform,
+            self.options.freelb_init,
+        )?;
+        let start = start.to_dtype(weights.dtype())?.to_device(weights.device())?;
+        // A sequence of L tokens has L·hidden values: FreeLB's 1/√(L·h), so that length does not matter.
+        let mut factors = Vec::with_capacity(step.batch.total_tokens());
+        for i in 0..step.batch.len() {
+            let length = step.batch.seqlen(i);
+            factors.extend(std::iter::repeat_n(1.0 / ((length * hidden) as f64).sqrt(), length));
+        }
+        let factors = Tensor::from_vec(factors, (step.batch.total_tokens(), 1), &candle_core::Device::Cpu)?;
+        let mut delta = start.broadcast_mul(&factors.to_dtype(start.dtype())?.to_device(start.device())?)?;
+        self.perturbations.clear();
+        for k in 0..self.options.freelb_steps {
+            self.perturbations.push(delta.clone());
+            if k + 1 < self.options.freelb_steps {
+                let mut passes = Passes::new(step, weights, true)?;
+                let loss = nt_xent::instance_losses(&passes.noisy(&delta)?, step.temperature)?.sum_all()?;
+                delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
+        let temperature = passes.step.temperature;
+        let mut sum: Option<Tensor> = None;
+        for delta in &self.perturbations {
+            let losses = nt_xent::instance_losses(&passes.noisy(delta)?, temperature)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + losses)?,
+                None => losses,
+            });
+        }
+        match sum {
+            Some(sum) => sum * (self.options.freelb_lambda / self.perturbations.len() as f64),
+            None => candle_core::bail!("freelb was not prepared"),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What is minimised: NT-Xent for each instance, plus any number of loss terms.
+//!
+//! A loss sees embeddings only: each pass of the encoder ends in a leaf, losses are composed from
+//! leaves by candle's autograd in f64 on the CPU (a few thousandths of a step's work, and it keeps
+//! differences of losses, which δ-SAM lives on, clear of rounding), and the gradient of a leaf
+//! goes back through that pass's tape.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+use crate::encoder::{Encoder, PackedBatch, Parameters, Pass, Tape};
+
+pub mod draws;
+pub mod free_lb;
+pub mod nt_xent;
+pub mod r3f;
+pub mod r_drop;
+pub mod registry;
+pub mod smart;
+
+pub use draws::{Draws, HashedDraws};
+
+/// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new
+/// regularizer", for a worked example.
+pub trait LossTerm: Send {
+    fn name(&self) -> &'static str;
+
+    /// Called once a step at the weights w, before any evaluation. What a term draws or searches
+    /// for (noise, adversarial embeddings) is found here and held fixed in all passes of the step.
+    fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()>;
+
+    /// What the term adds to each instance's loss, `[N]`, at the weights of `passes`.
+    fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor>;
+
+    /// Called after the update, with the new weights.
+    fn after_update(&mut self, _weights: &Parameters) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the term remembers from step to step; part of a checkpoint.
+    fn memory(&self) -> Option<&Parameters> {
+        None
+    }
+
+    /// Restores what [`LossTerm::memory`] gave.
+    fn restore(&mut self, _memory: Parameters) {}
+}
+
+/// One training step's fixed ingredients: whatever is evaluated within it sees the same batch,
+/// masks and draws.
+pub struct Step<'a> {
+    pub encoder: &'a Encoder,
+    /// 2N sequences: the N sentences' first views, then their second views.
+    pub batch: &'a PackedBatch,
+    /// Dropout of the clean pass.
+    pub pass: Pass,
+    pub draws: &'a dyn Draws,
+    pub temperature: f64,
+}
+
+impl Step<'_> {
+    /// Number of instances N.
+    pub fn instances(&self) -> usize {
+        self.batch.len() / 2
+    }
+}
+
+/// The passes that one evaluation of the losses at given weights makes.
+pub struct Passes<'a> {
+    pub step: &'a Step<'a>,
+    pub weights: &'a Parameters,
+    /// `[2N, hidden]` embeddings of the clean pass, f64 on the CPU.
+    clean: Tensor,
+    /// Leaves and tapes; empty when nothing is tracked.
+    tapes: Vec<(Var, Box<dyn Tape>)>,
+    tracked: bool,
+}
+
+impl<'a> Passes<'a> {
+    fn new(step: &'a Step<'a>, weights: &'a Parameters, tracked: bool) -> Result<Self> {
+        let placeholder = Tensor::zeros(0, DType::F64, &Device::Cpu)?;
+        let mut passes = Passes { step, weights, clean: placeholder, tapes: Vec::new(), tracked };
+        passes.clean = passes.run(None, &step.pass)?;
+        Ok(passes)
+    }
+
+    /// Embeddings `[2N, hidden]` of the clean pass: both views, the step's shared dropout masks.
+    pub fn clean(&self) -> &Tensor {
+        &self.clean
+    }
+
+    /// Embeddings with noise `[total_tokens, hidden]` on the word embeddings, same masks.
+    pub fn noisy(&mut self, noise: &Tensor) -> Result<Tensor> {
+        let pass = self.step.pass;
+        self.run(Some(noise), &pass)
+    }
+
+    /// Embeddings under other dropout masks than the clean pass's. `draw` ≥ 1 names them.
+    pub fn redrawn(&mut self, draw: u64) -> Result<Tensor> {
+        let pass = Pass { key: self.step.pass.key.at(draw), ..self.step.pass };
+        self.run(None, &pass)
+    }
+
+    fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
+        let (encoder, batch) = (self.step.encoder, self.step.batch);
+        if !self.tracked {
+            return to_f64(&encoder.embed(self.weights, batch, noise, pass)?);
+        }
+        let encoded = encoder.embed_tracked(self.weights, batch, noise, pass)?;
+        let leaf = Var::from_tensor(&to_f64(&encoded.embeddings)?)?;
+        let embeddings = leaf.as_tensor().clone();
+        self.tapes.push((leaf, encoded.tape));
+        Ok(embeddings)
+    }
+
+    /// The gradient of `loss` with respect to the noise of the latest pass, `[total_tokens, hidden]`.
+    pub fn noise_gradient(&self, loss: &Tensor) -> Result<Tensor> {
+        let gradients = loss.backward()?;
+        match self.tapes.last().and_then(|(leaf, tape)| Some((gradients.get(leaf)?, tape))) {
+            Some((gradient, tape)) => tape.noise_gradient(self.weights, gradient),
+            None => candle_core::bail!("the loss does not depend on the latest pass"),
+        }
+    }
+}
+
+fn to_f64(embeddings: &Tensor) -> Result<Tensor> {
+    embeddings.to_device(&Device::Cpu)?.to_dtype(DType::F64)
+}
+
+/// Losses of all instances at some weights, with the way back.
+pub struct Evaluation<'a> {
+    passes: Passes<'a>,
+    /// `[N]`, tracked.
+    losses: Tensor,
+    /// Loss of each instance, terms included.
+    pub instance_losses: Vec<f64>,
+    /// Mean of what each term added, by the term's name.
+    pub terms: Vec<(&'static str, f64)>,
+}
+
+impl Evaluation<'_> {
+    /// The gradient of `Σ_j weights[j] · l_j` at the evaluation's parameters.
+    pub fn gradient(&self, weights: &[f64]) -> Result<Parameters> {
+        let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
+        let leaf_gradients = (&self.losses * weights)?.sum_all()?.backward()?;
+        let mut gradient = self.passes.weights.zeros_like()?;
+        for (leaf, tape) in &self.passes.tapes {
+            match leaf_gradients.get(leaf) {
+                Some(grad) => tape.backward(self.passes.weights, grad, &mut gradient)?,
+                None => candle_core::bail!("a pass of the encoder got no gradient"),
+            }
+        }
+        Ok(gradient)
+    }
+
+    /// The gradient of the mean loss.
+    pub fn mean_gradient(&self) -> Result<Parameters> {
+        let n = self.instance_losses.len();
+        self.gradient(&vec![1.0 / n as f64; n])
+    }
+
+    pub fn mean_loss(&self) -> f64 {
+        mean(&self.instance_losses)
+    }
+}
+
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The loss that is minimised: NT-Xent and the terms added to it.
+#[derive(Default)]
+pub struct Objective {
+    pub terms: Vec<Box<dyn LossTerm>>,
+}
+
+impl Objective {
+    pub fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()> {
+        self.terms.iter_mut().try_for_each(|term| term.prepare(step, weights))
+    }
+
+    pub fn after_update(&mut self, weights: &Parameters) -> Result<()> {
+        self.terms.iter_mut().try_for_each(|term| term.after_update(weights))
+    }
+
+    /// Losses at `weights` with the way back.
+    pub fn evaluate<'a>(&self, step: &'a Step<'a>, weights: &'a Parameters) -> Result<Evaluation<'a>> {
+        let mut passes = Passes::new(step, weights, true)?;
+        let (losses, terms) = self.losses(&mut passes)?;
+        Ok(Evaluation { instance_losses: losses.to_vec1()?, passes, losses, terms })
+    }
+
+    /// Losses at `weights` alone.
+    pub fn instance_losses(&self, step: &Step, weights: &Parameters) -> Result<Vec<f64>> {
+        self.losses(&mut Passes::new(step, weights, false)?)?.0.to_vec1()
+    }
+
+    fn losses(&self, passes: &mut Passes) -> Result<(Tensor, Vec<(&'static str, f64)>)> {
+        let mut losses = nt_xent::instance_losses(passes.clean(), passes.step.temperature)?;
+        let mut means = Vec::with_capacity(self.terms.len());
+        for term in &self.terms {
+            let added = term.instance_losses(passes)?;
+            means.push((term.name(), added.mean_all()?.to_scalar()?));
+            losses = (losses + added)?;
+        }
+        Ok((losses, means))
+    }
+}

@@ -1,0 +1,48 @@
+//! R-Drop (Liang et al., *R-Drop: Regularized Dropout for Neural Networks*, 2021), on NT-Xent's
+//! distributions: the divergence between two passes that differ in their dropout masks only,
+//! α·½(KL(P‖Q) + KL(Q‖P)).
+
+use candle_core::{Result, Tensor};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::registry::{BuildContext, InvalidOption, at_least_zero};
+use super::{LossTerm, Passes, Step, nt_xent};
+use crate::encoder::Parameters;
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Options {
+    /// Weight α of R-Drop's divergence (our choice; R-Drop's own text uses 1 to 5 with labels)
+    #[arg(long, default_value_t = 1.0, value_name = "α", help_heading = "R-Drop (--reg r-drop)")]
+    pub r_drop_alpha: f64,
+}
+
+pub struct RDrop {
+    alpha: f64,
+}
+
+impl Options {
+    pub fn resolve(&mut self, _context: &BuildContext) {}
+
+    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+        Ok(Box::new(RDrop { alpha: at_least_zero("--r-drop-alpha", self.r_drop_alpha)? }))
+    }
+}
+
+impl LossTerm for RDrop {
+    fn name(&self) -> &'static str {
+        "r-drop"
+    }
+
+    fn prepare(&mut self, _step: &Step, _weights: &Parameters) -> Result<()> {
+        Ok(())
+    }
+
+    fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
+        let temperature = passes.step.temperature;
+        let log_p = nt_xent::log_probabilities(passes.clean(), temperature)?;
+        let log_q = nt_xent::log_probabilities(&passes.redrawn(1)?, temperature)?;
+        nt_xent::symmetric_divergence(&log_p, &log_q)? * (0.5 * self.alpha)
+    }
+}
