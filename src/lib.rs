@@ -1,11 +1,36 @@
-//! mirror turns a pretrained masked language model into a sentence encoder.
+//! mirror turns a pretrained masked language model into a sentence encoder without labels.
+//!
+//! The pipeline, in the order in which a sentence walks it:
+//!
+//! 1. [`corpus`] deals a file's sentences into batches, each sentence in two views, one masked.
+//! 2. [`tokenize`] turns text into token ids as transformers would; [`hub`], [`sentence_folder`] and
+//!    [`builtin`] say where a model's files are and what they say of themselves.
+//! 3. [`encoder`] turns packed tokens into embeddings and a gradient of embeddings into one of
+//!    weights. [`random`] gives every dropout mask as a function of where it is used.
+//! 4. [`objective`] gives each instance's loss: NT-Xent, and the loss terms added to it.
+//! 5. [`perturb`] chooses where the gradient is taken: at the weights, or sharpness-aware.
+//!    [`regularization`] composes 4 and 5 from `--reg`.
+//! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
+//! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
+//!
+//! The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
 
+pub mod builtin;
 pub mod checkpoint;
+pub mod cli;
+pub mod corpus;
 pub mod encoder;
+pub mod hub;
 pub mod objective;
 pub mod optim;
+pub mod output;
 pub mod perturb;
 pub mod random;
+pub mod regularization;
+pub mod sentence_encoder;
+pub mod sentence_folder;
+pub mod tokenize;
+pub mod trainer;
 
 /// What clap gives a group of flags when none of them is on the command line, so that a default
 /// is written once.

@@ -1,0 +1,63 @@
+//! The README.md of a trained folder: what it is, how it was trained, how it scored, how to load it.
+
+use std::fmt::Write;
+
+use super::write::Saved;
+
+/// A model card with the front matter that model hubs read.
+pub fn model_card(saved: &Saved) -> String {
+    let options = saved.options;
+    let mut card = String::from(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n- sentence-similarity\n- feature-extraction\n- mirror-bert\n---\n\n",
+    );
+    let hidden = saved.encoder.encoder.config.dimensions.hidden_size;
+    // Writing to a String cannot fail.
+    let mut line = |text: String| {
+        let _ = writeln!(card, "{text}");
+    };
+    line("# A sentence encoder trained without labels\n".into());
+    line(format!(
+        "Maps a sentence to {hidden} numbers whose cosine tells how alike two sentences are. Made from `{}` by Mirror-BERT's contrastive training (two views of each sentence, dropout and span masking, NT-Xent) with `mirror`.\n",
+        options.model
+    ));
+    line("## Use\n".into());
+    line("```python\nfrom sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer(\"path/to/this/folder\")\nembeddings = model.encode([\"A man is playing a guitar.\", \"Someone plays music.\"])\n```\n".into());
+    if !matches!(saved.encoder.encoder.pooling.name(), "mean" | "cls") {
+        line(format!(
+            "Note: it was trained with the pooling `{}`, which sentence-transformers does not know; there it pools by the plain mean.\n",
+            saved.encoder.encoder.pooling
+        ));
+    }
+    line("## Scores\n".into());
+    if saved.scores.is_empty() {
+        line("Not scored in training.\n".into());
+    } else {
+        line("| steps | set | Spearman × 100 |\n|---|---|---|".into());
+        for score in saved.scores {
+            let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
+            line(format!("| {} | {} | {value} |", score.step, score.set));
+        }
+        line(String::new());
+    }
+    line("## Training\n".into());
+    let settings: [(&str, String); 12] = [
+        ("started from", format!("`{}`", options.model)),
+        ("corpus", format!("{} sentences, SHA-256 `{}`", saved.corpus.len(), saved.corpus.sha256())),
+        ("steps of these weights", saved.steps.to_string()),
+        ("batch size", options.batch_size.to_string()),
+        ("learning rate", options.learning_rate.to_string()),
+        ("weight decay", options.weight_decay.to_string()),
+        ("temperature", options.temperature.to_string()),
+        ("pooling", saved.encoder.encoder.pooling.to_string()),
+        ("regularizers", options.regularization.reg.clone()),
+        ("dropout, drophead", format!("{}, {}", options.dropout, options.drophead)),
+        ("masked characters", options.mask_span.to_string()),
+        ("seed", options.seed.to_string()),
+    ];
+    line("| setting | value |\n|---|---|".into());
+    for (name, value) in settings {
+        line(format!("| {name} | {value} |"));
+    }
+    line("\nAll settings are in `train.toml`, which `mirror train --config` takes; every step is in `metrics.jsonl`.".into());
+    card
+}

@@ -1,0 +1,156 @@
+//! Writing a sentence encoder as a folder that sentence-transformers and transformers load as it is.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::model_card::model_card;
+use super::read::{WeightsError, read_pooler};
+use crate::corpus::Corpus;
+use crate::encoder::{Architecture, Parameters, Pooling};
+use crate::output::{OutputError, write_whole};
+use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
+use crate::tokenize::TokenizeError;
+use crate::trainer::TrainOptions;
+use crate::trainer::run::Score;
+
+#[derive(Debug, Error)]
+pub enum SaveError {
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("cannot read {path} again: {source}")]
+    Source { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not the JSON that it was: {source}")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error("cannot write weights: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    #[error("cannot write the configuration: {0}")]
+    Toml(#[from] toml::ser::Error),
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// What is saved, and what the model card tells of it.
+pub struct Saved<'a> {
+    pub encoder: &'a SentenceEncoder,
+    /// The folder that training started from.
+    pub source: &'a Path,
+    pub options: &'a TrainOptions,
+    pub corpus: &'a Corpus,
+    pub scores: &'a [Score],
+    /// Steps that made these weights.
+    pub steps: u64,
+}
+
+/// The name of the resolved configuration in an output folder.
+pub const CONFIGURATION: &str = "train.toml";
+
+/// Writes all files of a trained sentence encoder. Each is written whole, the weights last: a folder
+/// with model.safetensors is complete.
+pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
+    let encoder = saved.encoder;
+    encoder.tokenizer.write_to(folder, encoder.max_length)?;
+    write_json(&folder.join("config.json"), &config(saved)?)?;
+    write_modules(encoder, folder)?;
+    write_whole(&folder.join("README.md"), model_card(saved).as_bytes())?;
+    write_configuration(saved.options, folder)?;
+    let pooler = read_pooler(saved.source)?;
+    write_whole(&folder.join("model.safetensors"), &safetensors_bytes(&encoder.parameters, pooler)?)?;
+    Ok(())
+}
+
+/// Saves the resolved configuration, which `--config` takes back.
+pub fn write_configuration(options: &TrainOptions, folder: &Path) -> Result<(), SaveError> {
+    let text = toml::to_string(options)?;
+    Ok(write_whole(&folder.join(CONFIGURATION), text.as_bytes())?)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| SaveError::Json { path: path.to_owned(), source })?;
+    Ok(write_whole(path, format!("{text}\n").as_bytes())?)
+}
+
+/// The source's config.json with what is no longer true of it changed: the weights are f32, and
+/// there is no head.
+fn config(saved: &Saved) -> Result<Value, SaveError> {
+    let path = saved.source.join("config.json");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| SaveError::Source { path: path.clone(), source })?;
+    let mut config: Value =
+        serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
+    let class = match (config["model_type"].as_str(), saved.encoder.encoder.config.architecture) {
+        (Some("xlm-roberta"), _) => "XLMRobertaModel",
+        (Some("camembert"), _) => "CamembertModel",
+        (_, Architecture::Bert) => "BertModel",
+        (_, Architecture::Roberta) => "RobertaModel",
+    };
+    config["architectures"] = json!([class]);
+    config["dtype"] = json!("float32");
+    config["torch_dtype"] = json!("float32");
+    let pooling = saved.encoder.encoder.pooling;
+    match config.as_object_mut() {
+        Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {
+            fields.shift_remove(POOLING_KEY);
+        }
+        _ => config[POOLING_KEY] = json!(pooling.name()),
+    }
+    Ok(config)
+}
+
+/// The files by which sentence-transformers knows how to pool.
+fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
+    let mut modules = vec![
+        json!({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}),
+        json!({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}),
+    ];
+    if encoder.normalize {
+        modules.push(
+            json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}),
+        );
+    }
+    let cls = encoder.encoder.pooling == Pooling::Cls;
+    let pooling = json!({
+        "word_embedding_dimension": encoder.encoder.config.dimensions.hidden_size,
+        "pooling_mode_cls_token": cls,
+        "pooling_mode_mean_tokens": !cls,
+        "pooling_mode_max_tokens": false,
+        "pooling_mode_mean_sqrt_len_tokens": false,
+    });
+    let pooling_folder = folder.join("1_Pooling");
+    std::fs::create_dir_all(&pooling_folder)
+        .map_err(|source| OutputError::Write { path: pooling_folder.clone(), source })?;
+    write_json(&folder.join("modules.json"), &json!(modules))?;
+    write_json(&pooling_folder.join("config.json"), &pooling)?;
+    // The tokenizer's own settings say whether text is lower-cased.
+    let transformer = json!({"max_seq_length": encoder.max_length, "do_lower_case": false});
+    write_json(&folder.join("sentence_bert_config.json"), &transformer)?;
+    write_json(&folder.join("config_sentence_transformers.json"), &json!({"similarity_fn_name": "cosine"}))
+}
+
+/// The bytes of model.safetensors: f32, names without a prefix, in an order that never varies.
+fn safetensors_bytes(parameters: &Parameters, pooler: Vec<(String, Tensor)>) -> Result<Vec<u8>, SaveError> {
+    let mut buffers: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let named = parameters.named().map(|(name, view)| (name.to_owned(), view));
+    for (name, tensor) in named.chain(pooler.into_iter().map(|(name, tensor)| (name, Ok(tensor)))) {
+        let tensor = tensor?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        buffers.push((name, tensor.dims().to_vec(), bytes));
+    }
+    let views = buffers
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    // transformers refuses a file that does not say that it is PyTorch's.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(safetensors::serialize(views, Some(metadata))?)
+}

@@ -1,0 +1,50 @@
+//! `--config FILE`: a TOML file whose keys are the flags of `mirror train`.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use toml::Value;
+
+use super::{Cli, Ending, usage};
+
+/// A configuration is a page of settings; a larger file is something else.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// The file's keys as command-line flags. A key that is no flag, or a value that is a list or a
+/// table, is a usage error naming it.
+pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
+    let shown = path.display();
+    let read = |e: std::io::Error| anyhow::anyhow!("cannot read the configuration {shown}: {e}");
+    if std::fs::metadata(path).map_err(read)?.len() > LARGEST_FILE {
+        return Err(usage(format!("{shown} is too large for a configuration")));
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|e| usage(format!("{shown} is not TOML: {}", e.message())))?;
+    let command = Cli::command();
+    let known: Vec<String> = command
+        .find_subcommand("train")
+        .into_iter()
+        .flat_map(|train| train.get_arguments())
+        .filter_map(|argument| argument.get_long().map(str::to_owned))
+        .filter(|name| !matches!(name.as_str(), "config" | "help" | "version" | "overwrite"))
+        .collect();
+    let mut flags = Vec::new();
+    for (key, value) in table {
+        if !known.contains(&key) {
+            return Err(usage(format!("{shown}: {key} is not a setting; the settings are {}", known.join(", "))));
+        }
+        match value {
+            Value::Boolean(true) => flags.push(format!("--{key}")),
+            Value::Boolean(false) => {}
+            Value::String(text) => flags.push(format!("--{key}={text}")),
+            Value::Integer(number) => flags.push(format!("--{key}={number}")),
+            Value::Float(number) => flags.push(format!("--{key}={number}")),
+            other => {
+                let kind = other.type_str();
+                return Err(usage(format!("{shown}: {key} is a {kind}; it takes text, a number or true")));
+            }
+        }
+    }
+    Ok(flags)
+}

@@ -1,0 +1,202 @@
+//! `mirror encode`
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ndarray::Array2;
+
+use super::machine::Machine;
+use super::model::ModelFiles;
+use super::progress::encoding_bar;
+use super::{Done, Ending, usage};
+use crate::corpus::Lines;
+use crate::output::OutputError;
+use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::trainer::options::PoolingChoice;
+
+/// Encode sentences: one embedding for each line.
+///
+/// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
+/// What the model's folder says of itself is followed (pooling, length, normalisation); flags override it.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Encode {
+    /// Model: a folder, builtin, or a Hugging Face id
+    #[arg(long, default_value = "builtin", value_name = "MODEL")]
+    model: String,
+    /// Text, one sentence a line [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where embeddings go: a .npy array [lines, hidden] of f32, or .jsonl with an array a line
+    /// [default: .jsonl on standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// auto, mean, cls, mean-padded or first-last-avg
+    #[arg(long, default_value = "auto", value_name = "HOW")]
+    pooling: PoolingChoice,
+    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Scale embeddings to length 1, whatever the folder says
+    #[arg(long, overrides_with = "no_normalize")]
+    normalize: bool,
+    /// Leave embeddings as they are, whatever the folder says
+    #[arg(long)]
+    no_normalize: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+const EXAMPLES: &str = "Examples:
+  mirror encode --model mirror-out --input sentences.txt --output embeddings.npy
+  echo 'a sentence' | mirror encode --model mirror-out";
+
+/// Lines that are encoded together, and the bytes at which fewer are.
+const LINES_AT_ONCE: usize = 2048;
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+impl Encode {
+    pub fn run(self) -> Done {
+        let mut sink = Sink::open(self.output.as_deref())?;
+        let reader: Box<dyn BufRead> = match self.input.as_deref() {
+            Some(path) if path != Path::new("-") => {
+                let file = File::open(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
+                if file.metadata().is_ok_and(|m| m.is_dir()) {
+                    return Err(anyhow::anyhow!("{} is a folder; --input takes a text file", path.display()).into());
+                }
+                Box::new(BufReader::new(file))
+            }
+            _ => Box::new(BufReader::new(io::stdin())),
+        };
+        let name = self.input.as_ref().map_or("standard input".into(), |p| p.display().to_string());
+        let device = self.machine.set_up()?;
+        let files = ModelFiles::locate(&self.model)?;
+        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
+        encode_lines(&model, Lines::new(reader, name), &mut sink)?;
+        sink.finish(model.encoder.config.dimensions.hidden_size)
+    }
+}
+
+fn encode_lines(model: &SentenceEncoder, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+    let bar = encoding_bar(None);
+    let mut block = Vec::new();
+    let mut bytes = 0;
+    let mut flush = |block: &mut Vec<String>| -> Done {
+        let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
+        sink.write(&model.encode(&sentences)?)?;
+        bar.inc(block.len() as u64);
+        block.clear();
+        Ok(())
+    };
+    for line in lines {
+        let line = line?;
+        bytes += line.len();
+        block.push(line);
+        if block.len() >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
+            flush(&mut block)?;
+            bytes = 0;
+        }
+    }
+    if !block.is_empty() {
+        flush(&mut block)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Where embeddings go. A file appears whole or not at all.
+enum Sink {
+    JsonLines { out: BufWriter<Box<dyn Write>>, file: Option<(tempfile::TempPath, PathBuf)> },
+    Npy { out: BufWriter<File>, path: tempfile::TempPath, target: PathBuf, rows: usize },
+}
+
+/// Room for the array's header, whose row count is only known at the end.
+const NPY_HEADER: usize = 128;
+
+impl Sink {
+    fn open(output: Option<&Path>) -> Result<Self, Ending> {
+        let Some(target) = output.filter(|path| *path != Path::new("-")) else {
+            return Ok(Sink::JsonLines { out: BufWriter::new(Box::new(io::stdout())), file: None });
+        };
+        let extension = target.extension().and_then(|e| e.to_str());
+        if !matches!(extension, Some("npy" | "jsonl")) {
+            return Err(usage(format!("--output {}: the name must end in .npy or .jsonl", target.display())));
+        }
+        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (file, path) = tempfile::Builder::new()
+            .prefix(".writing-")
+            .tempfile_in(folder)
+            .map_err(|source| OutputError::Write { path: target.to_owned(), source })?
+            .into_parts();
+        let target = target.to_owned();
+        if extension == Some("jsonl") {
+            return Ok(Sink::JsonLines { out: BufWriter::new(Box::new(file)), file: Some((path, target)) });
+        }
+        let mut out = BufWriter::new(file);
+        out.write_all(&[0; NPY_HEADER])?;
+        Ok(Sink::Npy { out, path, target, rows: 0 })
+    }
+
+    fn write(&mut self, embeddings: &Array2<f32>) -> Done {
+        match self {
+            Sink::JsonLines { out, .. } => {
+                for row in embeddings.rows() {
+                    serde_json::to_writer(&mut *out, &row.to_vec()).map_err(io::Error::from)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+            Sink::Npy { out, rows, .. } => {
+                for value in embeddings {
+                    out.write_all(&value.to_le_bytes())?;
+                }
+                *rows += embeddings.nrows();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, hidden: usize) -> Done {
+        match self {
+            Sink::JsonLines { mut out, file } => {
+                out.flush()?;
+                if let Some((path, target)) = file {
+                    drop(out);
+                    persist(path, &target)?;
+                }
+            }
+            Sink::Npy { out, path, target, rows } => {
+                let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(&npy_header(rows, hidden))?;
+                file.sync_all()?;
+                persist(path, &target)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn persist(path: tempfile::TempPath, target: &Path) -> Done {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+    }
+    path.persist(target).map_err(|e| OutputError::Write { path: target.to_owned(), source: e.error })?;
+    Ok(())
+}
+
+/// NumPy's format, version 1.0: magic, header length, a dictionary padded with blanks to 128 bytes.
+fn npy_header(rows: usize, hidden: usize) -> [u8; NPY_HEADER] {
+    let mut header = [b' '; NPY_HEADER];
+    header[..8].copy_from_slice(b"\x93NUMPY\x01\x00");
+    header[8..10].copy_from_slice(&((NPY_HEADER - 10) as u16).to_le_bytes());
+    let dictionary = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {hidden}), }}");
+    header[10..10 + dictionary.len()].copy_from_slice(dictionary.as_bytes());
+    header[NPY_HEADER - 1] = b'\n';
+    header
+}

@@ -1,0 +1,99 @@
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod configuration;
+mod encode;
+mod eval;
+mod machine;
+mod model;
+mod progress;
+mod train;
+
+/// Turn a pretrained masked language model into a sentence encoder, without labels.
+#[derive(Parser)]
+#[command(name = "mirror", version, max_term_width = 100, args_override_self = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(Box<train::Train>),
+    Eval(eval::Eval),
+    Encode(encode::Encode),
+}
+
+/// Why a command ended without success.
+enum Ending {
+    /// The command line asks for what cannot be: exit code 2.
+    Usage(String),
+    /// Something went wrong: exit code 1.
+    Failure(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Ending {
+    fn from(error: E) -> Self {
+        Ending::Failure(error.into())
+    }
+}
+
+/// A usage error of a displayable kind.
+fn usage(error: impl std::fmt::Display) -> Ending {
+    Ending::Usage(error.to_string())
+}
+
+type Done = Result<(), Ending>;
+
+/// Runs the program with the given arguments, the program's name first.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command {
+        Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
+        Command::Eval(eval) => eval.run(),
+        Command::Encode(encode) => encode.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ending::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+        Err(Ending::Failure(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Ending::Failure(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Parses again with a TOML file's keys as flags before those of the command line, which win.
+fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<train::Train, Ending> {
+    let Some(path) = &train.config else { return Ok(train) };
+    let flags = configuration::flags(path)?;
+    let place = arguments.iter().position(|a| a == "train").map_or(arguments.len(), |i| i + 1);
+    let (before, after) = arguments.split_at(place);
+    let merged = before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
+    match Cli::try_parse_from(merged) {
+        Ok(Cli { command: Command::Train(train) }) => Ok(*train),
+        Ok(_) => Ok(train),
+        Err(error) => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Err(usage(format!("{}: {first}", path.display())))
+        }
+    }
+}
+
+/// Whoever reads our output has read enough: no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

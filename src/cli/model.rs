@@ -1,0 +1,46 @@
+//! `--model`: a folder, builtin, or a Hugging Face id.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{Ending, usage};
+use crate::builtin;
+use crate::hub::{self, DownloadBar, HubError, ModelSource};
+
+/// A model's files on disk.
+pub struct ModelFiles {
+    folder: PathBuf,
+    /// Holds the unpacked built-in model as long as it is in use.
+    _unpacked: Option<TempDir>,
+    pub is_builtin: bool,
+}
+
+impl ModelFiles {
+    /// Finds the model, downloading it or unpacking the built-in one where needed.
+    pub fn locate(model: &str) -> Result<Self, Ending> {
+        let source = hub::resolve(model).map_err(|e| match e {
+            HubError::NotAModel { .. } => usage(e),
+            other => other.into(),
+        })?;
+        match source {
+            ModelSource::Folder(folder) => Ok(ModelFiles { folder, _unpacked: None, is_builtin: false }),
+            ModelSource::Builtin => {
+                let unpacked = tempfile::Builder::new().prefix("mirror-builtin-").tempdir()?;
+                builtin::unpack(unpacked.path())?;
+                Ok(ModelFiles { folder: unpacked.path().to_owned(), _unpacked: Some(unpacked), is_builtin: true })
+            }
+            ModelSource::Hub(id) => {
+                let snapshot = hub::locate(&id, &mut DownloadBar::default())?;
+                if let Some(warning) = &snapshot.warning {
+                    eprintln!("warning: {warning}");
+                }
+                Ok(ModelFiles { folder: snapshot.folder, _unpacked: None, is_builtin: false })
+            }
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

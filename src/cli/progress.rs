@@ -1,0 +1,104 @@
+//! What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::trainer::StepReport;
+use crate::trainer::run::{Observer, Score};
+
+/// How often plain lines are written.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Writes a line to stderr; nobody is left to tell where that fails.
+pub fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// A training run's progress.
+pub struct TrainingProgress {
+    bar: Option<ProgressBar>,
+    terminal: bool,
+    steps: u64,
+    batch_size: usize,
+    began: Instant,
+    last: Instant,
+}
+
+impl Default for TrainingProgress {
+    fn default() -> Self {
+        let now = Instant::now();
+        let terminal = std::io::stderr().is_terminal();
+        TrainingProgress { bar: None, terminal, steps: 0, batch_size: 0, began: now, last: now }
+    }
+}
+
+impl TrainingProgress {
+    pub fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(message),
+            None => say(message),
+        }
+    }
+}
+
+impl Observer for TrainingProgress {
+    fn started(&mut self, steps: u64, batch_size: usize) {
+        (self.steps, self.batch_size) = (steps, batch_size);
+        self.began = Instant::now();
+        if self.terminal {
+            let template = "training [{bar:30}] {pos}/{len} steps  {msg}  {eta} left";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> "));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            self.bar = Some(bar);
+        }
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let rate = (report.step as usize * self.batch_size) as f64 / elapsed.max(1e-9);
+        let message = format!("loss {:.4}  {rate:.0} sentences/s", report.loss);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(report.step);
+                bar.set_message(message);
+            }
+            None if report.step == 1 || report.step == self.steps || self.last.elapsed() >= PLAIN_EVERY => {
+                self.last = Instant::now();
+                let left = elapsed / report.step as f64 * self.steps.saturating_sub(report.step) as f64;
+                say(&format!("step {}/{}  {message}  {left:.0} s left", report.step, self.steps));
+            }
+            None => {}
+        }
+    }
+
+    fn scored(&mut self, score: &Score) {
+        let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
+        self.line(&format!("{} after {} steps: {value}", score.set, score.step));
+    }
+
+    fn note(&mut self, message: &str) {
+        self.line(message);
+    }
+}
+
+/// A bar over sentences that are encoded.
+pub fn encoding_bar(total: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "encoding [{bar:30}] {pos}/{len}  {per_sec}  {eta} left"),
+        None => (ProgressBar::no_length(), "encoding {pos} sentences  {per_sec}"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style.progress_chars("=> "))
+}

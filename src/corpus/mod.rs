@@ -1,0 +1,211 @@
+//! The corpus: from a file of lines to batches of two views.
+//!
+//! [`Corpus::open`] scans a file once, noting where each sentence lies (eight bytes a line) and
+//! refusing what it cannot train on, so that nothing is refused later, in the middle of a run.
+//! [`Corpus::epoch`] walks the sentences in a random order that needs no memory ([`Permutation`]), deals
+//! them into batches that hold no sentence twice, and makes the second views ([`mask_span`]).
+//! [`Prefetch`] does so, and the tokenising, in a thread ahead of the training. [`Lines`] is for
+//! encoding: every line in order, in a fixed buffer.
+
+mod batches;
+mod columns;
+mod deal;
+mod error;
+mod index;
+mod lines;
+mod permutation;
+mod prefetch;
+mod source;
+mod span_mask;
+#[cfg(test)]
+mod tests;
+
+pub use batches::{Batch, Batching, EpochBatches, EpochSummary};
+pub use columns::Format;
+pub use error::CorpusError;
+pub use lines::Lines;
+pub use permutation::Permutation;
+pub use prefetch::Prefetch;
+pub use span_mask::mask_span;
+
+use crate::random::{Key, Site};
+use columns::is_blank;
+use index::LineIndex;
+use lines::LineScanner;
+use source::Source;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The sentences (or pairs of sentences) to train on. Their text stays where it is; cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    scanned: Arc<Scanned>,
+    format: Format,
+    /// Each keeps the first of its places and hides the rest: what [`Corpus::split_holdout`] left.
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Scanned {
+    source: Source,
+    index: LineIndex,
+    sha256: String,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    order: Permutation,
+    count: u64,
+}
+
+/// One line of a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Counted from 1.
+    pub line: u64,
+    /// A sentence twice, or the two columns of a pair.
+    pub texts: [String; 2],
+}
+
+impl Corpus {
+    /// Scans a file of UTF-8 text. A line ends with `\n` or `\r\n` and is not trimmed further; lines of
+    /// nothing but white space are left out and counted; a byte order mark at the start is dropped. Lines
+    /// may be up to 16 MiB long and the file up to 1 TiB.
+    pub fn open(path: &Path, format: Format) -> Result<Self, CorpusError> {
+        Self::scan(Source::open(path)?, format)
+    }
+
+    /// A corpus of sentences that is compiled into the program.
+    pub fn from_text(text: &'static str) -> Result<Self, CorpusError> {
+        Self::scan(Source::BuiltIn(text), Format::Sentences)
+    }
+
+    fn scan(source: Source, format: Format) -> Result<Self, CorpusError> {
+        let name = source.name();
+        let mut scanner = LineScanner::new(source.scan(), name.clone());
+        let mut index = LineIndex::default();
+        while let Some(line) = scanner.next_line()? {
+            if is_blank(line.text) {
+                index.push_blank();
+                continue;
+            }
+            format.check(line.text, &name, line.number)?;
+            if !index.push(line.offset, line.text.len()) {
+                return Err(CorpusError::TooLarge { name });
+            }
+        }
+        if index.len() == 0 {
+            return Err(CorpusError::Empty { name, blank_lines: index.blank_lines() });
+        }
+        let bytes = scanner.bytes_read();
+        let sha256 = scanner.into_reader().into_inner().sha256();
+        Ok(Corpus { scanned: Arc::new(Scanned { source, index, sha256, bytes }), format, kept: Vec::new() })
+    }
+
+    /// What errors and reports call this corpus: the file's path, or "the built-in corpus".
+    pub fn name(&self) -> String {
+        self.scanned.source.name()
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Number of sentences or pairs, less those held out.
+    pub fn len(&self) -> u64 {
+        self.kept.last().map_or(self.scanned.index.len(), |kept| kept.count)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of lines of nothing but white space, which are left out.
+    pub fn blank_lines(&self) -> u64 {
+        self.scanned.index.blank_lines()
+    }
+
+    /// Size of the file, byte order mark and line endings included.
+    pub fn bytes(&self) -> u64 {
+        self.scanned.bytes
+    }
+
+    /// SHA-256 of the file's bytes, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.scanned.sha256
+    }
+
+    /// Bytes of memory that the corpus takes: eight a line.
+    pub fn memory(&self) -> usize {
+        self.scanned.index.memory()
+    }
+
+    /// Sentence or pair `i`, which must be below [`Corpus::len`]; in the file's order where nothing is held out.
+    pub fn entry(&self, i: u64) -> Result<Entry, CorpusError> {
+        let mut buffer = Vec::new();
+        let texts = self.texts(i, &mut buffer)?.map(str::to_owned);
+        Ok(Entry { line: self.line_number(i), texts })
+    }
+
+    /// The line that sentence `i` is on, counted from 1.
+    fn line_number(&self, i: u64) -> u64 {
+        self.scanned.index.line_number(self.place(i))
+    }
+
+    /// Where sentence `i` of those that are kept stands among all.
+    fn place(&self, i: u64) -> u64 {
+        assert!(i < self.len(), "sentence {i} of {}", self.len());
+        self.kept.iter().rev().fold(i, |i, kept| kept.order.at(i))
+    }
+
+    /// The texts of sentence `i`, read into `buffer`.
+    fn texts<'a>(&self, i: u64, buffer: &'a mut Vec<u8>) -> Result<[&'a str; 2], CorpusError> {
+        let (offset, length) = self.scanned.index.place(self.place(i));
+        buffer.clear();
+        buffer.resize(length, 0);
+        self.scanned.source.read_exact_at(buffer, offset).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => self.changed(),
+            _ => CorpusError::Read { name: self.name(), source },
+        })?;
+        // What the scan accepted can only fail here if the file is another one by now.
+        let text = std::str::from_utf8(buffer).map_err(|_| self.changed())?;
+        if text.contains('\n') || is_blank(text) {
+            return Err(self.changed());
+        }
+        self.format.columns(text).map_err(|_| self.changed())
+    }
+
+    fn changed(&self) -> CorpusError {
+        CorpusError::Changed { name: self.name() }
+    }
+
+    /// An error if the file is not the one that was scanned. Its bytes are only hashed again where its
+    /// length or its time of modification differ.
+    pub fn verify_unchanged(&self) -> Result<(), CorpusError> {
+        let same = self.scanned.source.is_still(&self.scanned.sha256);
+        match same.map_err(|source| CorpusError::Read { name: self.name(), source })? {
+            true => Ok(()),
+            false => Err(self.changed()),
+        }
+    }
+
+    /// Keeps `count` random lines (a function of `seed`) out of training, and returns what is left and
+    /// the sentences held out (the first columns, of pairs). A sentence that the file repeats may be on
+    /// both sides. The corpus that is left takes no extra memory.
+    pub fn split_holdout(&self, count: u64, seed: u64) -> Result<(Corpus, Vec<String>), CorpusError> {
+        let sentences = self.len();
+        if count.checked_add(2).is_none_or(|needed| needed > sentences) {
+            return Err(CorpusError::Holdout { name: self.name(), count, sentences });
+        }
+        let order = Permutation::new(sentences, Key::new(seed).site(Site::Shuffle));
+        let mut buffer = Vec::new();
+        let held_out = (sentences - count..sentences)
+            .map(|i| self.texts(order.at(i), &mut buffer).map(|[first, _]| first.to_owned()))
+            .collect::<Result<_, _>>()?;
+        let mut rest = self.clone();
+        rest.kept.push(Kept { order, count: sentences - count });
+        Ok((rest, held_out))
+    }
+}

@@ -1,0 +1,95 @@
+//! The folder that a run writes: claimed before work starts, filled without half-written files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum OutputError {
+    #[error("{0} is not empty; choose another --output, or write into it with --overwrite")]
+    NotEmpty(PathBuf),
+    #[error("{0} is a file; --output takes a folder")]
+    NotAFolder(PathBuf),
+    #[error("cannot write to {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// A folder that this run may write to. What it created itself it removes again when dropped
+/// before [`OutputFolder::keep`], so that a run that fails early leaves nothing behind.
+pub struct OutputFolder {
+    path: PathBuf,
+    created: bool,
+    kept: bool,
+}
+
+impl OutputFolder {
+    /// Claims the folder asked for, or the first free one of mirror-out, mirror-out-2, …
+    pub fn claim(asked: Option<&Path>, overwrite: bool) -> Result<Self, OutputError> {
+        let path = match asked {
+            Some(path) => path.to_owned(),
+            None if overwrite => PathBuf::from("mirror-out"),
+            None => (1u32..)
+                .map(|n| if n == 1 { "mirror-out".into() } else { PathBuf::from(format!("mirror-out-{n}")) })
+                .find(|path| !path.exists())
+                .unwrap_or_default(),
+        };
+        let failed = |source| OutputError::Write { path: path.clone(), source };
+        if path.exists() && !path.is_dir() {
+            return Err(OutputError::NotAFolder(path));
+        }
+        let created = !path.exists();
+        fs::create_dir_all(&path).map_err(failed)?;
+        if !created && !overwrite && fs::read_dir(&path).map_err(failed)?.next().is_some() {
+            return Err(OutputError::NotEmpty(path));
+        }
+        // Permission and space are found out now, not after an hour of training.
+        let folder = OutputFolder { path, created, kept: false };
+        tempfile::NamedTempFile::new_in(&folder.path)
+            .and_then(|mut probe| probe.write_all(b"mirror"))
+            .map_err(|source| OutputError::Write { path: folder.path.clone(), source })?;
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From now on the folder stays, whatever happens.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        if self.created && !self.kept {
+            // Best effort: the run's own error is the one to tell.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Writes a file whole or not at all: to a temporary neighbour, synced, then renamed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Write { path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    let file = file.persist(path).map_err(|e| failed(e.error))?;
+    set_readable(&file).map_err(failed)
+}
+
+/// Temporary files are private; what a run leaves is readable as any other file.
+fn set_readable(file: &fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `--reg`: a comma-separated composition of loss terms and at most one weight perturbation.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::objective::registry::{self as terms, BuildContext, InvalidOption, LOSS_TERMS};
+use crate::objective::{LossTerm, Objective};
+use crate::perturb::plain::Plain;
+use crate::perturb::registry::{self as perturbations, PERTURBATIONS};
+use crate::perturb::WeightPerturbation;
+
+/// What regularizes training, and every regularizer's own settings.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Options {
+    /// Regularizers, comma-separated: any loss terms (r3f, r-drop, freelb, smart) and at most one
+    /// weight perturbation (sam, asam, delta-sam, sam-instance); none for plain training
+    #[arg(long, default_value = "none", value_name = "LIST", help_heading = "Regularizers")]
+    pub reg: String,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub perturbation: perturbations::Options,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub terms: terms::Options,
+}
+
+#[derive(Debug, Error, PartialEq)]
+pub enum InvalidRegularization {
+    #[error("--reg does not know {name:?}; it knows none, {known}")]
+    Unknown { name: String, known: String },
+    #[error("--reg asks for {first} and {second}; at most one of {} can perturb the weights", perturbation_names())]
+    TwoPerturbations { first: &'static str, second: &'static str },
+    #[error("--reg names {name} twice")]
+    Twice { name: String },
+    #[error("--reg names none beside others; leave it out")]
+    NoneAmongOthers,
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
+}
+
+fn perturbation_names() -> String {
+    PERTURBATIONS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")
+}
+
+fn known_names() -> String {
+    let terms = LOSS_TERMS.iter().map(|&(name, _)| name);
+    PERTURBATIONS.iter().map(|p| p.name).chain(terms).collect::<Vec<_>>().join(", ")
+}
+
+/// A parsed composition, in the registry's order whatever the order on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composition {
+    pub perturbation: Option<&'static str>,
+    pub terms: Vec<&'static str>,
+}
+
+impl Composition {
+    pub fn parse(list: &str) -> Result<Self, InvalidRegularization> {
+        let names: Vec<&str> = list.split(',').map(str::trim).collect();
+        for (i, name) in names.iter().enumerate() {
+            let known = LOSS_TERMS.iter().any(|(n, _)| n == name) || PERTURBATIONS.iter().any(|p| p.name == *name);
+            if !known && *name != "none" {
+                return Err(InvalidRegularization::Unknown { name: (*name).into(), known: known_names() });
+            }
+            if names[..i].contains(name) {
+                return Err(InvalidRegularization::Twice { name: (*name).into() });
+            }
+        }
+        if names.len() > 1 && names.contains(&"none") {
+            return Err(InvalidRegularization::NoneAmongOthers);
+        }
+        let mut chosen = PERTURBATIONS.iter().map(|p| p.name).filter(|name| names.contains(name));
+        let perturbation = chosen.next();
+        if let (Some(first), Some(second)) = (perturbation, chosen.next()) {
+            return Err(InvalidRegularization::TwoPerturbations { first, second });
+        }
+        let terms = LOSS_TERMS.iter().map(|&(name, _)| name).filter(|name| names.contains(name)).collect();
+        Ok(Composition { perturbation, terms })
+    }
+}
+
+/// What a trainer needs of the regularizers, whichever they are.
+pub struct Regularization {
+    pub objective: Objective,
+    pub perturbation: Box<dyn WeightPerturbation>,
+    /// Perturb every k-th step.
+    pub perturb_every: u64,
+}
+
+impl Options {
+    /// Fills in the defaults that depend on the model, so that a saved configuration names them.
+    pub fn resolve(&mut self, context: &BuildContext) -> Result<(), InvalidRegularization> {
+        let composition = Composition::parse(&self.reg)?;
+        self.perturbation.resolve(context, composition.perturbation.unwrap_or("none"));
+        self.terms.resolve(context);
+        Ok(())
+    }
+
+    pub fn build(&self) -> Result<Regularization, InvalidRegularization> {
+        let composition = Composition::parse(&self.reg)?;
+        let unknown = |name: &str| InvalidRegularization::Unknown { name: name.into(), known: known_names() };
+        let build = |name: &&'static str| -> Result<Box<dyn LossTerm>, InvalidRegularization> {
+            Ok(self.terms.build(name).ok_or_else(|| unknown(name))??)
+        };
+        let terms = composition.terms.iter().map(build).collect::<Result<_, _>>()?;
+        let perturbation = match composition.perturbation {
+            Some(name) => self.perturbation.build(name).ok_or_else(|| unknown(name))??,
+            None => Box::new(Plain),
+        };
+        Ok(Regularization { objective: Objective { terms }, perturbation, perturb_every: self.perturbation.perturb_every })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_matter() {
+        assert_eq!(Composition::parse("delta-sam,r3f"), Composition::parse(" r3f , delta-sam"));
+        assert_eq!(Composition::parse("none").unwrap(), Composition { perturbation: None, terms: vec![] });
+    }
+
+    #[test]
+    fn impossible_compositions_are_refused_in_a_sentence() {
+        for (list, said) in [
+            ("sam,delta-sam", "at most one"),
+            ("r3f,r3f", "twice"),
+            ("none,r3f", "leave it out"),
+            ("dropout", "it knows none, sam, asam, delta-sam, sam-instance, r3f, r-drop, freelb, smart"),
+            ("", "does not know"),
+        ] {
+            let message = Composition::parse(list).unwrap_err().to_string();
+            assert!(message.contains(said), "{message}");
+        }
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_by_flag() {
+        let defaults: Options = crate::cli_defaults();
+        let bad: [(&str, fn(&mut Options)); 6] = [
+            ("--rho", |o| o.perturbation.rho = Some(-1.0)),
+            ("--rho", |o| o.perturbation.rho = Some(f64::NAN)),
+            ("--beta", |o| o.perturbation.beta = Some(f64::INFINITY)),
+            ("--r3f-eps", |o| o.terms.r3f.r3f_eps = Some(0.0)),
+            ("--r3f-lambda", |o| o.terms.r3f.r3f_lambda = -0.5),
+            ("--perturb-every", |o| o.perturbation.perturb_every = 0),
+        ];
+        for (flag, change) in bad {
+            let mut options = defaults.clone();
+            options.reg = "delta-sam,r3f".into();
+            change(&mut options);
+            let message = options.build().err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains(flag), "{flag}: {message:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A whole sentence encoder: tokenizer, encoder, weights, pooling and what its folder says of itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use ndarray::{Array2, Axis};
+use thiserror::Error;
+
+use crate::checkpoint::{WeightsError, read_parameters};
+use crate::encoder::config::ConfigError;
+use crate::encoder::{Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError};
+use crate::tokenize::{TokenizeError, Tokenizer};
+
+/// Rows that go through the encoder at once; its own buffers are smaller still.
+const TOKENS_AT_ONCE: usize = 1 << 14;
+
+/// Flags that override what a folder says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub pooling: Option<Pooling>,
+    pub max_length: Option<usize>,
+}
+
+/// A model folder, loaded.
+#[derive(Clone)]
+pub struct SentenceEncoder {
+    pub encoder: Encoder,
+    pub parameters: Parameters,
+    pub tokenizer: Arc<Tokenizer>,
+    /// Tokens of a sentence, special ones included, beyond which it is cut.
+    pub max_length: usize,
+    /// Whether embeddings are scaled to length 1.
+    pub normalize: bool,
+}
+
+#[derive(Debug, Error)]
+pub enum ModelError {
+    #[error("{0} is not a folder; --model takes a folder, builtin, or a Hugging Face id")]
+    NotAFolder(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error(transparent)]
+    Folder(#[from] SentenceFolderError),
+    #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
+    TooLong { asked: usize, most: usize },
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl SentenceEncoder {
+    /// Loads a Hugging Face or sentence-transformers folder.
+    pub fn load(folder: &Path, overrides: Overrides, device: &Device) -> Result<Self, ModelError> {
+        if !folder.is_dir() {
+            return Err(ModelError::NotAFolder(folder.display().to_string()));
+        }
+        let said = SentenceFolder::read(folder)?;
+        let transformer = folder.join(&said.transformer);
+        let config = EncoderConfig::from_folder(&transformer)?;
+        let tokenizer = Tokenizer::from_folder(&transformer)?;
+        tokenizer.fits(config.dimensions.vocab_size)?;
+        let most = config.max_sequence_length();
+        if let Some(asked) = overrides.max_length.filter(|&asked| asked > most) {
+            return Err(ModelError::TooLong { asked, most });
+        }
+        let folder_length = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most);
+        let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, &transformer, &config));
+        let encoder = Encoder::new(config, pooling);
+        let parameters = read_parameters(&transformer, &encoder.layout(), DType::F32, device)?;
+        Ok(SentenceEncoder {
+            encoder,
+            parameters,
+            tokenizer: Arc::new(tokenizer),
+            max_length: overrides.max_length.unwrap_or(folder_length.min(most)),
+            normalize: said.normalize,
+        })
+    }
+
+    /// Embeddings `[sentences, hidden]`, in the order given. Sentences of similar length go through
+    /// together; a row does not depend on which others are there.
+    pub fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, ModelError> {
+        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
+        let mut embeddings = Array2::zeros((sentences.len(), self.encoder.config.dimensions.hidden_size));
+        let mut order: Vec<usize> = (0..tokens.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
+        let mut batch = PackedBatch::new();
+        let mut members = Vec::new();
+        for &i in &order {
+            self.encoder.push(&mut batch, &tokens[i], SequenceId { view: 0, sentence: i as u32 }, self.max_length);
+            members.push(i);
+            if batch.total_tokens() >= TOKENS_AT_ONCE {
+                self.encode_packed(&std::mem::take(&mut batch), &members, &mut embeddings)?;
+                batch = PackedBatch::new();
+                members.clear();
+            }
+        }
+        if !batch.is_empty() {
+            self.encode_packed(&batch, &members, &mut embeddings)?;
+        }
+        Ok(embeddings)
+    }
+
+    fn encode_packed(&self, batch: &PackedBatch, rows: &[usize], into: &mut Array2<f32>) -> Result<(), ModelError> {
+        let embeddings = self.encoder.embed(&self.parameters, batch, None, &Pass::inference())?;
+        let values: Vec<f32> = embeddings.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let hidden = into.ncols();
+        for (&row, values) in rows.iter().zip(values.chunks_exact(hidden)) {
+            let mut target = into.index_axis_mut(Axis(0), row);
+            let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };
+            target.iter_mut().zip(values).for_each(|(t, v)| *t = v / norm);
+        }
+        Ok(())
+    }
+}
+
+fn norm(values: &[f32]) -> f32 {
+    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
+}
+
+/// The key in config.json under which this program notes a pooling that 1_Pooling cannot express.
+pub const POOLING_KEY: &str = "mirror_pooling";
+
+fn default_pooling(said: &SentenceFolder, transformer: &Path, config: &EncoderConfig) -> Pooling {
+    let noted = || -> Option<Pooling> {
+        let text = std::fs::read_to_string(transformer.join("config.json")).ok()?;
+        let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+        json.get(POOLING_KEY)?.as_str()?.parse().ok()
+    };
+    noted().unwrap_or(match (said.pooling, config.architecture) {
+        (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
+        (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
+    })
+}
+
+impl sts_eval::Encode for SentenceEncoder {
+    type Error = ModelError;
+
+    fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, ModelError> {
+        SentenceEncoder::encode(self, sentences)
+    }
+}

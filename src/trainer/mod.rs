@@ -1,0 +1,128 @@
+//! One training step: batch → losses → perturbation → gradient → AdamW.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::encoder::{Encoder, PackedBatch, Parameters, Pass};
+use crate::objective::{HashedDraws, Step, mean};
+use crate::optim::AdamW;
+use crate::perturb::plain::Plain;
+use crate::perturb::{Problem, WeightPerturbation};
+use crate::regularization::Regularization;
+
+pub mod metrics;
+pub mod options;
+pub mod run;
+
+pub use options::TrainOptions;
+
+/// The randomness and temperature of every step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyperparameters {
+    pub seed: u64,
+    pub temperature: f64,
+    /// Of hidden states and of attention probabilities.
+    pub dropout: f64,
+    pub drophead: f64,
+    /// The gradient's norm is scaled down to this; `None` leaves it.
+    pub clip_norm: Option<f64>,
+}
+
+/// All that changes as training goes on: weights, moments, what loss terms remember, steps made.
+pub struct Trainer {
+    pub encoder: Encoder,
+    pub weights: Parameters,
+    pub optimizer: AdamW,
+    pub regularization: Regularization,
+    pub hyperparameters: Hyperparameters,
+}
+
+/// What one step found; a line of metrics.jsonl.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// Counted from 1.
+    pub step: u64,
+    /// Mean loss at the weights before the update, loss terms included.
+    pub loss: f64,
+    /// Mean loss where the gradient was taken.
+    pub descent_loss: f64,
+    /// ‖∇l‖ at the weights before the update.
+    pub gradient_norm: f64,
+    /// Mean of what each loss term added.
+    #[serde(flatten)]
+    pub terms: BTreeMap<String, f64>,
+    /// The perturbation's own readings.
+    #[serde(flatten)]
+    pub readings: BTreeMap<&'static str, f64>,
+    pub tokens: usize,
+}
+
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// Nothing was updated: the weights are those of the step before.
+    #[error("step {step}: {what} is {value}; training stopped with the weights of step {before} intact. Lower --learning-rate{hint}", before = step - 1)]
+    NotFinite { step: u64, what: String, value: f64, hint: &'static str },
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Trainer {
+    /// Makes one step on a batch of 2N sequences, first views before second views.
+    pub fn step(&mut self, batch: &PackedBatch) -> Result<StepReport, StepError> {
+        let number = self.optimizer.step + 1;
+        let h = self.hyperparameters;
+        let draws = HashedDraws::new(h.seed, number);
+        let pass = Pass {
+            key: draws.pass_key(),
+            hidden_dropout: h.dropout,
+            attention_dropout: h.dropout,
+            drophead: h.drophead,
+        };
+        let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, temperature: h.temperature };
+
+        let Regularization { objective, perturbation, perturb_every } = &mut self.regularization;
+        objective.prepare(&step, &self.weights)?;
+        let problem = Problem { objective, step: &step };
+        let perturbation: &dyn WeightPerturbation =
+            if number.is_multiple_of(*perturb_every) { perturbation.as_ref() } else { &Plain };
+        let mut descent = perturbation.descend(&problem, &self.weights)?;
+
+        let report = StepReport {
+            step: number,
+            loss: mean(&descent.instance_losses),
+            descent_loss: descent.descent_loss,
+            gradient_norm: descent.gradient_norm,
+            terms: descent.terms.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
+            readings: descent.readings,
+            tokens: batch.total_tokens(),
+        };
+        let norm = descent.gradient.norm()?;
+        check_finite(&report, norm)?;
+        if let Some(largest) = h.clip_norm.filter(|&largest| norm > largest) {
+            descent.gradient = descent.gradient.scaled(largest / norm)?;
+        }
+        self.optimizer.update(&mut self.weights, &descent.gradient)?;
+        objective.after_update(&self.weights)?;
+        Ok(report)
+    }
+}
+
+/// Refuses a step whose losses or gradient are not numbers, before anything is updated.
+fn check_finite(report: &StepReport, descent_gradient_norm: f64) -> Result<(), StepError> {
+    let terms = report.terms.iter().map(|(name, &value)| (format!("the loss term {name}"), value));
+    let values = terms.chain([
+        ("the loss".to_owned(), report.loss),
+        ("the gradient's norm".to_owned(), report.gradient_norm),
+        ("the loss at the perturbed weights".to_owned(), report.descent_loss),
+        ("the norm of the gradient to descend along".to_owned(), descent_gradient_norm),
+    ]);
+    for (what, value) in values {
+        if !value.is_finite() {
+            let hint = if report.descent_loss.is_finite() { "" } else { " or --rho" };
+            return Err(StepError::NotFinite { step: report.step, what, value, hint });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The settings of a training run: flags on the command line, keys in a TOML file, and the
+//! resolved configuration saved beside the weights.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::encoder::Pooling;
+use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
+use crate::regularization::{self, InvalidRegularization};
+
+/// Settings of `mirror train`.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainOptions {
+    /// Model to start from: a folder, builtin, or a Hugging Face id (owner/name or owner/name@revision)
+    #[arg(long, default_value = "builtin", value_name = "MODEL")]
+    pub model: String,
+    /// Sentences to train on, one a line [default with --model builtin: the built-in corpus]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<PathBuf>,
+    /// The corpus has two columns, separated by a tab or ||: pairs that mean the same
+    #[arg(long)]
+    #[serde(default)]
+    pub pairs: bool,
+    /// Folder to write the sentence encoder to [default: mirror-out, numbered if taken]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+    /// Write into an output folder that is not empty
+    #[arg(long)]
+    #[serde(skip)]
+    pub overwrite: bool,
+
+    /// Sentences in a batch, each seen in two views
+    #[arg(long, default_value_t = 200, value_name = "N", help_heading = "Training")]
+    pub batch_size: usize,
+    /// Passes over the corpus
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
+    pub epochs: u64,
+    /// Stop after this many steps
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// AdamW's learning rate, constant
+    #[arg(long, visible_alias = "lr", default_value_t = 2e-5, value_name = "RATE", help_heading = "Training")]
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay, on all parameters
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Training")]
+    pub weight_decay: f64,
+    /// Scale the gradient down to this norm where it is longer
+    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Temperature τ of NT-Xent
+    #[arg(long, visible_alias = "tau", default_value_t = 0.04, value_name = "τ", help_heading = "Training")]
+    pub temperature: f64,
+    /// Tokens of a sentence, special ones included, beyond which it is cut in training
+    #[arg(long, default_value_t = 50, value_name = "N", help_heading = "Training")]
+    pub max_length: usize,
+    /// Characters that the second view's mask covers; 0 for no mask
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Training")]
+    pub mask_span: usize,
+    /// Dropout of hidden states and attention probabilities
+    #[arg(long, default_value_t = 0.1, value_name = "P", help_heading = "Training")]
+    pub dropout: f64,
+    /// Probability that an attention head is dropped, for each sentence and layer
+    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Training")]
+    pub drophead: f64,
+    /// How hidden states become an embedding: auto, mean, cls, mean-padded or first-last-avg; auto is
+    /// what the folder's 1_Pooling says, else mean for BERT and cls for RoBERTa
+    #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Training")]
+    pub pooling: PoolingChoice,
+    /// Seed of all randomness
+    #[arg(long, default_value_t = 42, value_name = "N", help_heading = "Training")]
+    pub seed: u64,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub regularization: regularization::Options,
+
+    /// Score on STS-B dev every N steps (0: before and after training only)
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Scoring")]
+    pub eval_every: u64,
+    /// Keep the weights that scored best on STS-B dev, not the last ones
+    #[arg(long, help_heading = "Scoring")]
+    #[serde(default)]
+    pub keep_best: bool,
+    /// Do not score
+    #[arg(long, help_heading = "Scoring")]
+    #[serde(default)]
+    pub no_eval: bool,
+    /// STS data in SentEval's layout [default: data/sts, where it exists]
+    #[arg(long, value_name = "DIR", help_heading = "Scoring")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Machine")]
+    pub device: String,
+}
+
+/// `--pooling`: one of the known ones, or what the folder says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PoolingChoice(pub Option<Pooling>);
+
+impl std::str::FromStr for PoolingChoice {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(PoolingChoice(None)) } else { name.parse().map(|p| PoolingChoice(Some(p))) }
+    }
+}
+
+impl std::fmt::Display for PoolingChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.map_or("auto", Pooling::name))
+    }
+}
+
+impl TryFrom<String> for PoolingChoice {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<PoolingChoice> for String {
+    fn from(choice: PoolingChoice) -> String {
+        choice.to_string()
+    }
+}
+
+impl TrainOptions {
+    /// Refuses values that make no sense, before anything is loaded.
+    pub fn check(&self) -> Result<(), InvalidRegularization> {
+        positive("--batch-size", self.batch_size as f64)?;
+        if self.batch_size == 1 {
+            let expected = "NT-Xent needs other sentences in the batch, so at least 2";
+            return Err(InvalidOption { flag: "--batch-size", value: 1.0, expected }.into());
+        }
+        positive("--epochs", self.epochs as f64)?;
+        if let Some(steps) = self.max_steps {
+            positive("--max-steps", steps as f64)?;
+        }
+        positive("--learning-rate", self.learning_rate)?;
+        at_least_zero("--weight-decay", self.weight_decay)?;
+        if let Some(norm) = self.clip_norm {
+            positive("--clip-norm", norm)?;
+        }
+        positive("--temperature", self.temperature)?;
+        if self.max_length < 3 {
+            let expected = "a sentence has two special tokens, so at least 3";
+            return Err(InvalidOption { flag: "--max-length", value: self.max_length as f64, expected }.into());
+        }
+        probability("--dropout", self.dropout)?;
+        probability("--drophead", self.drophead)?;
+        if let Some(threads) = self.threads {
+            positive("--threads", threads as f64)?;
+        }
+        self.regularization.build().map(|_| ())
+    }
+}
