@@ -120,7 +120,7 @@ impl EpochBatches {
 
     /// The sentences of the next batch, by their places in the corpus.
     fn deal(&mut self) -> Result<Option<Vec<u64>>, CorpusError> {
-        let dealt = self.dealer.next_batch()?;
+        let dealt = self.dealer.next_batch().inspect_err(|_| self.failed = true)?;
         match dealt {
             Some(_) => self.step += 1,
             None => {

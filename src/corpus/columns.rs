@@ -14,7 +14,7 @@ pub enum Format {
 impl Format {
     /// The texts of a line: a sentence twice, or the columns of a pair. Nothing is trimmed.
     /// The error says what was found instead of a pair.
-    pub(super) fn columns<'a>(self, text: &'a str) -> Result<[&'a str; 2], &'static str> {
+    pub(super) fn columns(self, text: &str) -> Result<[&str; 2], &'static str> {
         if self == Format::Sentences {
             return Ok([text, text]);
         }

@@ -17,8 +17,8 @@ pub struct Permutation {
 impl Permutation {
     pub fn new(n: u64, key: Key) -> Self {
         let bits = u64::BITS - n.saturating_sub(1).leading_zeros();
-        // Round functions of few bits mix badly, so a short order is cut out of one of 4096.
-        let half_bits = bits.div_ceil(2).max(6);
+        // Round functions of few bits mix badly, so a short order is cut out of one of 256.
+        let half_bits = bits.div_ceil(2).max(4);
         Permutation { n, half_bits, rounds: std::array::from_fn(|round| key.at(round as u64)) }
     }
 
