@@ -13,7 +13,6 @@ pub struct ModelFiles {
     folder: PathBuf,
     /// Holds the unpacked built-in model as long as it is in use.
     _unpacked: Option<TempDir>,
-    pub is_builtin: bool,
 }
 
 impl ModelFiles {
@@ -24,18 +23,18 @@ impl ModelFiles {
             other => other.into(),
         })?;
         match source {
-            ModelSource::Folder(folder) => Ok(ModelFiles { folder, _unpacked: None, is_builtin: false }),
+            ModelSource::Folder(folder) => Ok(ModelFiles { folder, _unpacked: None }),
             ModelSource::Builtin => {
                 let unpacked = tempfile::Builder::new().prefix("mirror-builtin-").tempdir()?;
                 builtin::unpack(unpacked.path())?;
-                Ok(ModelFiles { folder: unpacked.path().to_owned(), _unpacked: Some(unpacked), is_builtin: true })
+                Ok(ModelFiles { folder: unpacked.path().to_owned(), _unpacked: Some(unpacked) })
             }
             ModelSource::Hub(id) => {
                 let snapshot = hub::locate(&id, &mut DownloadBar::default())?;
-                if let Some(warning) = &snapshot.warning {
+                if let Some(warning) = &snapshot.note {
                     eprintln!("warning: {warning}");
                 }
-                Ok(ModelFiles { folder: snapshot.folder, _unpacked: None, is_builtin: false })
+                Ok(ModelFiles { folder: snapshot.folder, _unpacked: None })
             }
         }
     }
