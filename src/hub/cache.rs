@@ -32,7 +32,7 @@ impl ModelCache {
         ModelCache { root: root.to_path_buf(), folder_name, layout }
     }
 
-    /// The folder of all files of a commit. `commit` has passed [`is_safe_segment`].
+    /// The folder of all files of a commit, which has passed `is_safe_segment`.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         debug_assert!(is_safe_segment(commit));
         self.layout.pointer_path(commit)

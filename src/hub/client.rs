@@ -168,6 +168,7 @@ impl Client {
             ureq::Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
                 "connection refused".to_owned()
             }
+            ureq::Error::Io(io) => io.to_string(),
             ureq::Error::Timeout(_) => format!("no answer within {} s", self.timeout.as_secs()),
             ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::Protocol(_) => {
                 return self.bad_answer(file, &error.to_string());

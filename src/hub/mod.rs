@@ -7,14 +7,14 @@
 //! # Which client, and what is done around it
 //!
 //! The crate is `hf-hub` 0.5 with its synchronous client (ureq, rustls). Its successor 1.0 reads
-//! more variables, but it needs tokio, reqwest, hyper and the xet stack (several times the build
-//! time and weight), starts a broken download again from its first byte, and still ignores
-//! HF_HUB_OFFLINE. From 0.5 we take the addresses, the authenticated client with its redirect
-//! policy, and the cache layout. Its own `download` is not used, because what a server says reaches
-//! the disk unchecked there: a commit header or an ETag names the path that is written, a redirect
-//! without a target panics, a body of the wrong length is filed as complete, and an answer to a
-//! resumed request is appended even when it starts at byte 0. Hence [`client`] (one request and its
-//! headers, checked), [`download`] (resume, length, SHA-256) and [`cache`] (refs, locks, links).
+//! more variables, but it needs tokio, reqwest, hyper and the xet stack (235 crates to build, against
+//! 57), starts a broken download again from its first byte, and still ignores HF_HUB_OFFLINE. From
+//! 0.5 we take the addresses, the authenticated client with its redirect policy, and the cache
+//! layout. Its own `download` is not used, because what a server says reaches the disk unchecked
+//! there: a commit header or an ETag names the path that is written, a redirect without a target
+//! panics, a body of the wrong length is filed as complete, and an answer to a resumed request is
+//! appended even when it starts at byte 0. Hence `client` (one request and its headers, checked),
+//! `download` (resume, length, SHA-256) and `cache` (refs, locks, links).
 //!
 //! Only the file routes (`/{id}/resolve/{revision}/{file}`) are asked, so a plain mirror will do.
 
@@ -54,7 +54,8 @@ pub const BUILTIN: &str = "builtin";
 /// `name` are the same when there is such a folder.
 ///
 /// # Errors
-/// [`HubError::NotAModel`] for a name that is none of the three, [`HubError::NotAFolder`] for a file.
+/// [`HubError::NotAModel`] for a name that is none of the three, [`HubError::BadRevision`] for an
+/// `@revision` that cannot be one, [`HubError::NotAFolder`] for a file.
 pub fn resolve(model: &str) -> Result<ModelSource, HubError> {
     let path = Path::new(model);
     if path.is_dir() {

@@ -20,6 +20,9 @@ impl Progress for () {
     fn finish(&mut self) {}
 }
 
+const WITH_TOTAL: &str = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta} left)";
+const WITHOUT_TOTAL: &str = "{msg} {bytes} {bytes_per_sec}";
+
 /// A bar on stderr for each file; nothing where stderr is no terminal.
 #[derive(Default)]
 pub struct DownloadBar {
@@ -28,10 +31,7 @@ pub struct DownloadBar {
 
 impl Progress for DownloadBar {
     fn start(&mut self, file: &str, total: Option<u64>, present: u64) {
-        let template = match total {
-            Some(_) => "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta} left)",
-            None => "{msg} {bytes} {bytes_per_sec}",
-        };
+        let template = if total.is_some() { WITH_TOTAL } else { WITHOUT_TOTAL };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style);
         bar.set_message(file.to_owned());
@@ -51,5 +51,23 @@ impl Progress for DownloadBar {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_begins_where_an_earlier_run_ended() {
+        assert!(ProgressStyle::with_template(WITH_TOTAL).is_ok());
+        assert!(ProgressStyle::with_template(WITHOUT_TOTAL).is_ok());
+        let mut bar = DownloadBar::default();
+        bar.start("model.safetensors", Some(100), 30);
+        bar.advance(20);
+        let shown = bar.bar.clone().unwrap();
+        assert_eq!((shown.position(), shown.length()), (50, Some(100)));
+        bar.finish();
+        assert!(shown.is_finished());
     }
 }

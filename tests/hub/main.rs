@@ -1,121 +1,16 @@
-//! The way from a Hugging Face id to a folder, over real sockets. Each case runs in a process of its
-//! own (this test binary once more), since the settings are variables of the process.
+//! The way from a Hugging Face id to a folder, over real sockets.
 
+mod case;
+mod faults;
 mod server;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use mirror::hub::{self, ModelSource, Progress};
-use serde::{Deserialize, Serialize};
+use case::{CHILD, Case, MARK, Outcome, Record, outcome};
+use mirror::hub::{self, ModelSource};
 use server::{COMMIT, Hub, ID, sha256};
-use tempfile::TempDir;
-
-const CHILD: &str = "MIRROR_TEST_HUB_CHILD";
-const MARK: &str = "outcome of the child: ";
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Outcome {
-    folder: Option<PathBuf>,
-    note: Option<String>,
-    error: Option<String>,
-    /// For each file that was downloaded: total, bytes at the start, bytes that arrived, finished.
-    progress: BTreeMap<String, (Option<u64>, u64, u64, bool)>,
-}
-
-impl Outcome {
-    #[track_caller]
-    fn folder(&self) -> &Path {
-        self.folder.as_deref().unwrap_or_else(|| panic!("no folder: {self:?}"))
-    }
-
-    /// The error, which is one sentence and has all of `parts`.
-    #[track_caller]
-    fn error(&self, parts: &[&str]) {
-        let error = self.error.as_deref().unwrap_or_else(|| panic!("no error: {self:?}"));
-        assert!(!error.contains('\n') && error.len() < 400, "{error}");
-        for part in parts {
-            assert!(error.contains(part), "{part:?} is not in: {error}");
-        }
-    }
-}
-
-#[derive(Default)]
-struct Record {
-    current: String,
-    files: BTreeMap<String, (Option<u64>, u64, u64, bool)>,
-}
-
-impl Progress for Record {
-    fn start(&mut self, file: &str, total: Option<u64>, present: u64) {
-        self.current = file.to_owned();
-        self.files.insert(file.to_owned(), (total, present, 0, false));
-    }
-    fn advance(&mut self, bytes: u64) {
-        self.files.get_mut(&self.current).unwrap().2 += bytes;
-    }
-    fn finish(&mut self) {
-        self.files.get_mut(&self.current).unwrap().3 = true;
-    }
-}
-
-/// A cache of its own and the variables of the children that use it.
-struct Case {
-    home: TempDir,
-    variables: Vec<(String, String)>,
-}
-
-impl Case {
-    fn new(endpoint: &str) -> Case {
-        let home = tempfile::tempdir().unwrap();
-        let case = Case { home, variables: vec![] };
-        let folder = case.home.path().to_str().unwrap().to_owned();
-        case.with("HF_HOME", &folder).with("HF_ENDPOINT", endpoint)
-    }
-
-    fn with(mut self, name: &str, value: &str) -> Case {
-        self.variables.retain(|(known, _)| known != name);
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn command(&self, model: &str) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().to_ascii_uppercase();
-            let matters =
-                ["HF_", "HUGGING", "TRANSFORMERS_", "XDG_"].iter().any(|start| name.starts_with(start));
-            if matters || name.ends_with("_PROXY") {
-                command.env_remove(name);
-            }
-        }
-        command.args(["--exact", "one_case", "--nocapture"]).env(CHILD, model).current_dir(self.home.path());
-        command.envs(self.variables.iter().cloned()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn locate(&self, model: &str) -> Outcome {
-        outcome(self.command(model).output().unwrap())
-    }
-
-    /// The folder of the model in the cache.
-    fn model(&self) -> PathBuf {
-        self.home.path().join("hub/models--owner--tiny")
-    }
-
-    fn blobs(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.model().join("blobs")).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-fn outcome(output: Output) -> Outcome {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find_map(|line| line.split_once(MARK)).unwrap_or_else(|| panic!("{output:?}"));
-    serde_json::from_str(line.1).unwrap()
-}
 
 /// In a child: one model is located, and what came of it printed. Otherwise: names that are no models
 /// are refused by a child that would have a hub to ask.
@@ -237,105 +132,6 @@ fn a_revision_is_asked_for_and_a_wrong_one_is_told() {
 }
 
 #[test]
-fn a_broken_download_is_continued() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    // Every attempt of the first run breaks off, each a little further on.
-    hub.change(|site| site.cut = Some((40_000, u32::MAX)));
-    let first = case.locate(ID);
-    first.error(&["model.safetensors", ID, "160000 of 300000", "run again"]);
-    let digest = sha256(&hub.file("model.safetensors"));
-    assert!(case.blobs().contains(&format!("{digest}.incomplete")) && !case.blobs().contains(&digest));
-    assert!(!case.model().join("snapshots").join(COMMIT).join("model.safetensors").exists());
-    assert!(!case.model().join("refs/main").exists(), "main must not mean half a model");
-
-    hub.requests();
-    hub.change(|site| site.cut = None);
-    let second = case.locate(ID);
-    let weights = std::fs::read(second.folder().join("model.safetensors")).unwrap();
-    assert_eq!(sha256(&weights), digest);
-    assert_eq!(second.progress["model.safetensors"], (Some(300_000), 160_000, 140_000, true));
-    let ranges: Vec<_> =
-        hub.requests().into_iter().filter(|r| r.path.starts_with("/cdn/")).map(|r| r.range).collect();
-    assert_eq!(ranges, [Some("bytes=160000-".to_owned())]);
-}
-
-#[test]
-fn one_drop_is_overcome_within_the_run() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    hub.change(|site| site.cut = Some((123_456, 1)));
-    let weights = std::fs::read(case.locate(ID).folder().join("model.safetensors")).unwrap();
-    assert_eq!(weights, hub.file("model.safetensors"));
-    assert!(hub.requests().iter().any(|request| request.range.as_deref() == Some("bytes=123456-")));
-}
-
-#[test]
-fn a_storage_without_ranges_starts_over() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    hub.change(|site| (site.cut, site.ignores_range) = (Some((1000, 2)), true));
-    let weights = std::fs::read(case.locate(ID).folder().join("model.safetensors")).unwrap();
-    assert_eq!(weights, hub.file("model.safetensors"));
-}
-
-#[test]
-fn a_partial_file_of_something_else_is_not_kept() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    let digest = sha256(&hub.file("model.safetensors"));
-    let partial = case.model().join("blobs").join(format!("{digest}.incomplete"));
-    std::fs::create_dir_all(partial.parent().unwrap()).unwrap();
-    std::fs::write(&partial, vec![9; 5000]).unwrap();
-    case.locate(ID).error(&["model.safetensors", "damaged", &digest]);
-    assert!(!partial.exists());
-    let weights = std::fs::read(case.locate(ID).folder().join("model.safetensors")).unwrap();
-    assert_eq!(sha256(&weights), digest);
-
-    let longer = Case::new(&hub.address);
-    let partial = longer.model().join("blobs").join(format!("{digest}.incomplete"));
-    std::fs::create_dir_all(partial.parent().unwrap()).unwrap();
-    std::fs::write(&partial, vec![9; 400_000]).unwrap();
-    let weights = std::fs::read(longer.locate(ID).folder().join("model.safetensors")).unwrap();
-    assert_eq!(sha256(&weights), digest);
-}
-
-#[test]
-fn a_wrong_length_is_told_and_nothing_is_kept() {
-    for error in [7, -7] {
-        let hub = Hub::start();
-        let case = Case::new(&hub.address);
-        hub.change(|site| site.size_error = error);
-        let expected = format!("expected {} bytes, got 300000", 300_000 + error);
-        case.locate(ID).error(&["model.safetensors", ID, "wrong length", &expected]);
-        let digest = sha256(&hub.file("model.safetensors"));
-        assert!(case.blobs().iter().all(|blob| !blob.starts_with(&digest)));
-        hub.change(|site| site.size_error = 0);
-        case.locate(ID).folder();
-    }
-}
-
-#[test]
-fn damaged_content_is_told_and_nothing_is_kept() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    hub.change(|site| site.damages = true);
-    case.locate(ID).error(&["model.safetensors", "damaged", "run again"]);
-    let digest = sha256(&hub.file("model.safetensors"));
-    assert!(case.blobs().iter().all(|blob| !blob.starts_with(&digest)));
-}
-
-#[test]
-fn a_storage_that_falls_silent_is_given_up() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address).with("HF_HUB_DOWNLOAD_TIMEOUT", "1");
-    hub.change(|site| site.stalls = true);
-    let start = Instant::now();
-    case.locate(ID).error(&["model.safetensors", "of 300000 bytes", "run again"]);
-    assert!(start.elapsed() < Duration::from_secs(30));
-}
-
-#[test]
 fn a_private_model_takes_a_token_which_the_storage_never_sees() {
     let hub = Hub::start();
     hub.change(|site| site.token = Some("secret".to_owned()));
@@ -366,61 +162,6 @@ fn a_renamed_private_model_is_followed() {
 }
 
 #[test]
-fn a_model_that_is_not_there_is_told() {
-    let hub = Hub::start();
-    let case = Case::new(&hub.address);
-    case.locate("no-such-model").error(&["no-such-model", &hub.address, "check the name", "./no-such-model"]);
-    assert!(!case.home.path().join("hub").exists(), "a name that is not there leaves nothing");
-    hub.change(|site| drop(site.files.remove("tokenizer.json")));
-    case.locate(ID).error(&[ID, "no tokenizer.json"]);
-    hub.change(|site| {
-        site.files.insert("vocab.txt".to_owned(), b"[PAD]".to_vec());
-        site.files.remove("model.safetensors");
-        site.files.remove("pytorch_model.bin");
-        // Absences are remembered for a commit, and this is another.
-        site.revisions.insert("main".to_owned(), "b".repeat(40));
-    });
-    case.locate(ID).error(&[ID, "no model.safetensors", "no pytorch_model.bin"]);
-}
-
-#[test]
-fn shards_are_fetched_and_cannot_leave_the_folder() {
-    let hub = Hub::start();
-    let index =
-        |shard: &str| format!(r#"{{"weight_map": {{"a": "m-1.safetensors", "b": "{shard}"}}}}"#).into_bytes();
-    hub.change(|site| {
-        site.files.remove("model.safetensors");
-        site.files.insert("model.safetensors.index.json".to_owned(), index("m-2.safetensors"));
-        site.files.insert("m-1.safetensors".to_owned(), vec![1; 500]);
-        site.files.insert("m-2.safetensors".to_owned(), vec![2; 700]);
-    });
-    let case = Case::new(&hub.address);
-    let folder = case.locate(ID).folder().to_owned();
-    assert_eq!(std::fs::read(folder.join("m-2.safetensors")).unwrap(), vec![2; 700]);
-    assert!(!folder.join("pytorch_model.bin").exists());
-
-    let file = "model.safetensors.index.json".to_owned();
-    hub.change(|site| drop(site.files.insert(file, index("../../../../../m.safetensors"))));
-    let case = Case::new(&hub.address);
-    case.locate(ID).error(&[ID, "model.safetensors.index.json", "../m.safetensors"]);
-}
-
-#[test]
-fn headers_cannot_name_places_outside_the_cache() {
-    for odd in ["../../../x", "/tmp/x", "..", "a/b", ".hidden", "a\\b"] {
-        let hub = Hub::start();
-        let case = Case::new(&hub.address);
-        hub.change(|site| site.commit_header = Some(odd.to_owned()));
-        case.locate(ID).error(&["X-Repo-Commit", "config.json", "HF_ENDPOINT"]);
-        assert_eq!(std::fs::read_dir(case.home.path()).unwrap().count(), 0, "{odd} wrote something");
-
-        hub.change(|site| (site.commit_header, site.etag) = (None, Some(odd.to_owned())));
-        case.locate(ID).error(&["ETag", "model.safetensors"]);
-        assert!(case.blobs().iter().all(|blob| blob.len() == 40), "{:?}", case.blobs());
-    }
-}
-
-#[test]
 fn offline_uses_the_cache_or_says_what_is_lacking() {
     let hub = Hub::start();
     let case = Case::new(&hub.address).with("HF_HUB_OFFLINE", "1");
@@ -434,27 +175,6 @@ fn offline_uses_the_cache_or_says_what_is_lacking() {
     std::fs::remove_file(folder.join("model.safetensors")).unwrap();
     offline.locate(ID).error(&[ID, "HF_HUB_OFFLINE", "no model.safetensors"]);
     assert!(hub.requests().is_empty());
-}
-
-#[test]
-fn without_a_hub_the_cache_will_do_with_a_note() {
-    let hub = Hub::start();
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let dead = format!("http://{dead}");
-    Case::new(&dead).locate(ID).error(&[&dead, "connection refused", "HF_ENDPOINT"]);
-
-    let case = Case::new(&hub.address);
-    let folder = case.locate(ID).folder().to_owned();
-    let case = case.with("HF_ENDPOINT", &dead);
-    let located = case.locate(ID);
-    assert_eq!(located.folder(), folder);
-    assert!(located.note.unwrap().contains("connection refused"));
-
-    hub.change(|site| site.outage = Some(503));
-    let located = case.with("HF_ENDPOINT", &hub.address).locate(ID);
-    assert_eq!(located.folder(), folder);
-    assert!(located.note.unwrap().contains("503"));
-    Case::new(&hub.address).locate(ID).error(&["503", "config.json", "try again later"]);
 }
 
 #[test]

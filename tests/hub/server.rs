@@ -42,8 +42,13 @@ pub struct Site {
     pub stalls: bool,
     /// An old name of the model, redirected to the new one.
     pub old_name: Option<String>,
-    /// The status of every answer.
-    pub outage: Option<u16>,
+    /// Sent as the Location of large files instead of the true one.
+    pub location: Option<String>,
+    pub hides_size: bool,
+    /// So many answers are this status.
+    pub outage: Option<(u16, u32)>,
+    /// After so many answers, main means this commit.
+    pub moves: Option<(u32, String)>,
     pub delay: Duration,
 }
 
@@ -81,7 +86,10 @@ impl Hub {
             damages: false,
             stalls: false,
             old_name: None,
+            location: None,
+            hides_size: false,
             outage: None,
+            moves: None,
             delay: Duration::ZERO,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -186,8 +194,14 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
 }
 
 fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
-    if let Some(status) = site.outage {
-        return Answer::error(status, "Outage");
+    if let Some((status, times @ 1..)) = &mut site.outage {
+        *times -= 1;
+        return Answer::error(*status, "Outage");
+    }
+    match &mut site.moves {
+        Some((0, commit)) => drop(site.revisions.insert("main".to_owned(), commit.clone())),
+        Some((answers, _)) => *answers -= 1,
+        None => {}
     }
     if let Some(file) = request.path.strip_prefix("/cdn/") {
         return stored(file, request, site);
@@ -215,12 +229,11 @@ fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
     if is_large(file) {
         let etag = site.etag.clone().unwrap_or_else(|| sha256(bytes));
         let size = bytes.len() as i64 + site.size_error;
-        let headers = vec![
-            commit,
-            ("Location", format!("{storage}/cdn/{file}")),
-            ("X-Linked-Etag", format!("\"{etag}\"")),
-            ("X-Linked-Size", size.to_string()),
-        ];
+        let location = site.location.clone().unwrap_or_else(|| format!("{storage}/cdn/{file}"));
+        let mut headers = vec![commit, ("Location", location), ("X-Linked-Etag", format!("\"{etag}\""))];
+        if !site.hides_size {
+            headers.push(("X-Linked-Size", size.to_string()));
+        }
         return Answer::new(302, headers, b"Found".to_vec());
     }
     let etag = ("ETag", format!("W/\"{}\"", &sha256(bytes)[..40]));
