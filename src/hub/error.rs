@@ -1,0 +1,103 @@
+//! What can go wrong on the way to a model, each in one sentence that says what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error(
+        "{given:?} is neither a folder that exists, nor `builtin`, nor a Hugging Face id such as \
+         bert-base-uncased or owner/name (with @revision if need be): check the path or the name"
+    )]
+    NotAModel { given: String },
+
+    #[error("{} is a file, but a model is a folder: give the folder that it lies in", .path.display())]
+    NotAFolder { path: PathBuf },
+
+    #[error("{revision:?} cannot be a revision of {id}: give a branch, a tag or a commit hash")]
+    BadRevision { id: String, revision: String },
+
+    #[error("the variable {name} has the value {value:?}, but it has to be {expected}")]
+    BadVariable { name: &'static str, value: String, expected: &'static str },
+
+    #[error(
+        "{id} cannot be loaded from the cache {} ({lacks}) and {variable} forbids downloads: \
+         unset {variable} to fetch the model, or give a folder", .cache.display()
+    )]
+    Offline { id: String, cache: PathBuf, lacks: String, variable: &'static str },
+
+    #[error(
+        "{endpoint} has no model {id} with a config.json: check the name and the revision, or the path if a folder \
+         is meant (such as ./{id})"
+    )]
+    NotFound { endpoint: String, id: String },
+
+    #[error("{id} cannot be loaded: {lacks}")]
+    Incomplete { id: String, lacks: String },
+
+    #[error(
+        "{endpoint} refuses access to {id} (HTTP {status}): it is gated, private or misspelt; set HF_TOKEN to a \
+         token that may read it, or check the name"
+    )]
+    NoAccess { endpoint: String, id: String, status: u16 },
+
+    #[error(
+        "{endpoint} refuses the given token access to {id} (HTTP {status}): check HF_TOKEN, and whether its owner \
+         has been granted access to the model"
+    )]
+    TokenRefused { endpoint: String, id: String, status: u16 },
+
+    #[error(
+        "{endpoint} cannot be reached ({reason}): check the network and HF_ENDPOINT, or give a folder as the model"
+    )]
+    Unreachable { endpoint: String, reason: String },
+
+    #[error("{endpoint} answered HTTP {status} for {file} of {id}: try again later")]
+    Status { endpoint: String, id: String, file: String, status: u16 },
+
+    #[error(
+        "{endpoint} sent a bad answer for {file} of {id} ({what}): check that HF_ENDPOINT is a model hub"
+    )]
+    BadAnswer { endpoint: String, id: String, file: String, what: String },
+
+    #[error(
+        "the download of {file} of {id} broke off at {got} of {} bytes ({reason}): run again to continue it",
+        expected.map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string())
+    )]
+    Interrupted { id: String, file: String, expected: Option<u64>, got: u64, reason: String },
+
+    #[error(
+        "{file} of {id} has the wrong length (expected {expected} bytes, got {got}) and was not kept: try again \
+         later, or check HF_ENDPOINT"
+    )]
+    WrongLength { id: String, file: String, expected: u64, got: u64 },
+
+    #[error(
+        "{file} of {id} arrived damaged (SHA-256 {got} instead of {expected}) and was not kept: run again to \
+         download it anew"
+    )]
+    WrongContent { id: String, file: String, expected: String, got: String },
+
+    #[error(
+        "{id} was changed on the hub while it was being downloaded: run again, or name a commit with {id}@COMMIT"
+    )]
+    Moved { id: String },
+
+    #[error("the cache cannot be used at {} ({source}): set HF_HOME to a folder that can be written", .path.display())]
+    Cache { path: PathBuf, source: io::Error },
+
+    #[error("no home folder was found for the cache of models: set HF_HOME to a folder that can be written")]
+    NoHome,
+}
+
+impl HubError {
+    /// Whether the hub could not answer, as opposed to having answered no. A copy in the cache is
+    /// then as good as can be had.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            HubError::Unreachable { .. } | HubError::Interrupted { .. } => true,
+            HubError::Status { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Where a model comes from: a folder, the compiled-in one, or a Hugging Face id.
+//!
+//! [`resolve`] reads what the user wrote, [`locate`] turns an id into a local folder: the snapshot
+//! folder of the cache that Python's `huggingface_hub` uses too, so that neither downloads what the
+//! other has. The variables of that library are honoured (see [`Environment`]).
+//!
+//! # Which client, and what is done around it
+//!
+//! The crate is `hf-hub` 0.5 with its synchronous client (ureq, rustls). Its successor 1.0 reads
+//! more variables, but it needs tokio, reqwest, hyper and the xet stack (235 crates to build, against
+//! 57), starts a broken download again from its first byte, and still ignores HF_HUB_OFFLINE. From
+//! 0.5 we take the addresses, the authenticated client with its redirect policy, and the cache
+//! layout. Its own `download` is not used, because what a server says reaches the disk unchecked
+//! there: a commit header or an ETag names the path that is written, a redirect without a target
+//! panics, a body of the wrong length is filed as complete, and an answer to a resumed request is
+//! appended even when it starts at byte 0. Hence `client` (one request and its headers, checked),
+//! `download` (resume, length, SHA-256) and `cache` (refs, locks, links).
+//!
+//! Only the file routes (`/{id}/resolve/{revision}/{file}`) are asked, so a plain mirror will do.
+
+mod cache;
+mod client;
+mod download;
+mod environment;
+mod error;
+mod files;
+mod id;
+mod progress;
+mod snapshot;
+
+pub use environment::{Environment, Token};
+pub use error::HubError;
+pub use id::HubId;
+pub use progress::{DownloadBar, Progress};
+pub use snapshot::{Snapshot, locate, locate_in};
+
+use std::path::{Path, PathBuf};
+
+/// What `--model` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A folder that exists.
+    Folder(PathBuf),
+    /// The small model that is compiled into the program.
+    Builtin,
+    /// A model on the hub, or in its cache.
+    Hub(HubId),
+}
+
+/// The name of the compiled-in model.
+pub const BUILTIN: &str = "builtin";
+
+/// Reads what the user wrote as a model. A folder that exists takes precedence, so `./name` and
+/// `name` are the same when there is such a folder.
+///
+/// # Errors
+/// [`HubError::NotAModel`] for a name that is none of the three, [`HubError::BadRevision`] for an
+/// `@revision` that cannot be one, [`HubError::NotAFolder`] for a file.
+pub fn resolve(model: &str) -> Result<ModelSource, HubError> {
+    let path = Path::new(model);
+    if path.is_dir() {
+        return Ok(ModelSource::Folder(path.to_path_buf()));
+    }
+    if model == BUILTIN {
+        return Ok(ModelSource::Builtin);
+    }
+    if path.is_file() {
+        return Err(HubError::NotAFolder { path: path.to_path_buf() });
+    }
+    model.parse().map(ModelSource::Hub)
+}
