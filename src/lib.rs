@@ -2,3 +2,5 @@
 
 pub mod encoder;
 pub mod random;
+pub mod sentence_folder;
+pub mod tokenize;
