@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of tests/tokenizer.rs: small BERT and RoBERTa tokenizers, and the ids that transformers'
+"""Makes the fixtures of tests/tokenizer/: small BERT and RoBERTa tokenizers, and the ids that transformers'
 AutoTokenizer gives for odd strings under many settings of a folder.
 
     pip install transformers sentence-transformers torch

@@ -74,6 +74,10 @@ impl Tokenizer {
         ] {
             json.shift_remove(local);
         }
+        if self.config.model_max_length.is_none() {
+            // The 1e30 that stands for none; a reader's own default says the same.
+            json.shift_remove("model_max_length");
+        }
         let class = self.python_class();
         json.insert("tokenizer_class".into(), class.clone().into());
         if class == "BertTokenizer" {
