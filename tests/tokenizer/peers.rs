@@ -144,3 +144,27 @@ fn a_folder_without_tokenizer_config_has_robertas_own_mask() {
     assert_ne!(spaced, tokenizer.encode("a<mask>b", 50).unwrap());
     assert_eq!(spaced.iter().filter(|id| **id == tokenizer.mask_token_id().unwrap()).count(), 1);
 }
+
+/// sentence_bert_config.json's length goes before tokenizer_config.json's, and 1e30 is no length.
+#[test]
+fn the_folders_own_length_is_read_and_a_placeholder_is_not() {
+    let base = fixtures().join("tokenizer-bert");
+    let placeholder = "1000000000000000019884624838656";
+    let length = |model_max_length: &str, sentence: Option<u32>| {
+        let mut written = Map::new();
+        if let Some(max_seq_length) = sentence {
+            written.insert("sentence_bert_config.json".into(), json!({ "max_seq_length": max_seq_length }));
+        }
+        let dir = folder(&base, &["vocab.txt"], &written);
+        let config = format!("{{\"model_max_length\": {model_max_length}}}");
+        std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+        let tokenizer = Tokenizer::from_folder(dir.path()).unwrap();
+        tokenizer.write_to(dir.path(), 50).unwrap();
+        let written = read_json(&dir.path().join("tokenizer_config.json"));
+        (tokenizer.max_length_of_folder(), written.get("model_max_length").and_then(Value::as_u64))
+    };
+    assert_eq!(length("512", None), (Some(512), Some(512)));
+    assert_eq!(length("512", Some(128)), (Some(128), Some(512)));
+    assert_eq!(length(placeholder, None), (None, None));
+    assert_eq!(length("1e30", Some(64)), (Some(64), None));
+}
