@@ -1,0 +1,170 @@
+//! Ids recorded from the peers, and folders that are written and read back.
+
+use super::*;
+use serde_json::json;
+
+struct Case {
+    name: String,
+    dir: TempDir,
+    max_length: usize,
+    ids: Vec<Vec<u32>>,
+}
+
+/// The texts of a fixture folder and its cases.
+fn cases(kind: &str) -> (Vec<String>, Vec<Case>) {
+    let base = fixtures().join(kind);
+    let expected = read_json(&base.join("expected.json"));
+    let texts = serde_json::from_value(expected["texts"].clone()).unwrap();
+    let cases = expected["cases"].as_array().unwrap().iter().map(|case| {
+        let copied: Vec<&str> =
+            case["copy"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let ids = case["input_ids"].as_array().unwrap().iter();
+        Case {
+            name: case["name"].as_str().unwrap().to_owned(),
+            dir: folder(&base, &copied, &object(case["write"].clone())),
+            max_length: case["max_length"].as_u64().unwrap() as usize,
+            ids: ids.map(|index| ids_of(&expected["ids"][index.as_u64().unwrap() as usize])).collect(),
+        }
+    });
+    (texts, cases.collect())
+}
+
+fn as_strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+/// Compares row by row, so that a failure names the text.
+fn assert_rows(name: &str, texts: &[String], got: &[Vec<u32>], expected: &[Vec<u32>]) {
+    assert_eq!(got.len(), expected.len(), "{name}");
+    for ((text, got), expected) in texts.iter().zip(got).zip(expected) {
+        assert_eq!(got, expected, "{name}: {text:?}");
+    }
+}
+
+#[test]
+fn ids_are_those_of_transformers_under_every_setting() {
+    for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+        let (texts, cases) = cases(kind);
+        assert!(cases.len() >= 14, "{kind} has {} cases", cases.len());
+        for case in cases {
+            let name = format!("{kind}, {}, {} tokens", case.name, case.max_length);
+            let tokenizer =
+                Tokenizer::from_folder(case.dir.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let got = tokenizer.encode_batch(&as_strs(&texts), case.max_length).unwrap();
+            assert_rows(&name, &texts, &got, &case.ids);
+        }
+    }
+}
+
+/// Where MIRROR_TOKENIZERS_WRITTEN names a folder, the written tokenizers stay there for AutoTokenizer to read.
+#[test]
+fn what_is_written_reads_back_to_the_same_ids() {
+    let keep = std::env::var_os("MIRROR_TOKENIZERS_WRITTEN").map(PathBuf::from);
+    for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+        let (texts, cases) = cases(kind);
+        for (index, case) in cases.into_iter().enumerate() {
+            let written = tempfile::tempdir().unwrap();
+            Tokenizer::from_folder(case.dir.path()).unwrap().write_to(written.path(), 33).unwrap();
+            let left: Vec<_> =
+                std::fs::read_dir(written.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+            assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+            assert_eq!(case.dir.path().join("vocab.txt").exists(), written.path().join("vocab.txt").exists());
+            assert_eq!(
+                case.dir.path().join("merges.txt").exists(),
+                written.path().join("merges.txt").exists()
+            );
+            let json = read_json(&written.path().join("tokenizer.json"));
+            assert_eq!(json["truncation"]["max_length"], 33);
+            assert_eq!(json["padding"]["strategy"], "BatchLongest");
+            let config = case.dir.path().join("config.json");
+            if config.exists() {
+                std::fs::copy(config, written.path().join("config.json")).unwrap();
+            }
+            let got = Tokenizer::from_folder(written.path()).unwrap();
+            let got = got.encode_batch(&as_strs(&texts), case.max_length).unwrap();
+            assert_rows(&format!("{kind}, {}", case.name), &texts, &got, &case.ids);
+            if let Some(keep) = &keep {
+                let row = json!({"texts": texts, "ids": case.ids, "max_length": case.max_length, "name": case.name});
+                std::fs::write(written.path().join("expected.json"), row.to_string()).unwrap();
+                std::fs::create_dir_all(keep).unwrap();
+                let to = keep.join(format!("{kind}-{index}"));
+                std::fs::rename(written.path(), to).unwrap();
+            }
+        }
+    }
+}
+
+/// all-MiniLM-L6-v2's recorded ids, from tokenizer.json and from vocab.txt alone. MIRROR_MINILM names a further folder.
+#[test]
+fn minilm_ids_are_the_recorded_ones() {
+    let shared = manifest().join("../shared");
+    let golden = shared.join("golden/all-minilm-l6-v2-embeddings.json");
+    if !golden.exists() {
+        eprintln!(
+            "skipped: {} is not there; the committed fixtures are checked all the same",
+            golden.display()
+        );
+        return;
+    }
+    let golden = read_json(&golden);
+    let rows = golden["rows"].as_array().unwrap();
+    let texts: Vec<String> = rows.iter().map(|row| row["sentence"].as_str().unwrap().to_owned()).collect();
+    let expected: Vec<Vec<u32>> = rows.iter().map(|row| ids_of(&row["input_ids"])).collect();
+    assert_eq!(texts.len(), 100);
+    let models = std::env::var_os("MIRROR_MINILM").map(PathBuf::from).into_iter();
+    for model in models.chain([shared.join("models/minilm-mlm")]) {
+        for vocabulary in ["tokenizer.json", "vocab.txt"] {
+            let dir = folder(&model, &[vocabulary, "tokenizer_config.json", "config.json"], &Map::new());
+            let tokenizer = Tokenizer::from_folder(dir.path()).unwrap();
+            let got = tokenizer.encode_batch(&as_strs(&texts), 256).unwrap();
+            assert_rows(vocabulary, &texts, &got, &expected);
+            assert_eq!(tokenizer.vocab_size(), 30522);
+            assert_eq!((tokenizer.cls_token_id().unwrap(), tokenizer.sep_token_id().unwrap()), (101, 102));
+            assert_eq!((tokenizer.pad_token_id().unwrap(), tokenizer.mask_token_id().unwrap()), (0, 103));
+            assert_eq!(tokenizer.mask_token().unwrap(), "[MASK]");
+            assert_eq!(tokenizer.max_length_of_folder(), Some(512));
+            tokenizer.fits(30522).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_tokenizer_config_has_robertas_own_mask() {
+    let base = fixtures().join("tokenizer-roberta");
+    let dir = folder(
+        &base,
+        &["vocab.json", "merges.txt"],
+        &object(json!({"config.json": {"model_type": "roberta"}})),
+    );
+    let tokenizer = Tokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(tokenizer.mask_token().unwrap(), "<mask>");
+    // The mask takes the blank before it, as in RoBERTa's pretraining, and leaves the one after it to the next word.
+    let spaced = tokenizer.encode("a <mask> b", 50).unwrap();
+    assert_eq!(spaced, tokenizer.encode("a<mask> b", 50).unwrap());
+    assert_ne!(spaced, tokenizer.encode("a<mask>b", 50).unwrap());
+    assert_eq!(spaced.iter().filter(|id| **id == tokenizer.mask_token_id().unwrap()).count(), 1);
+}
+
+/// sentence_bert_config.json's length goes before tokenizer_config.json's, and 1e30 is no length.
+#[test]
+fn the_folders_own_length_is_read_and_a_placeholder_is_not() {
+    let base = fixtures().join("tokenizer-bert");
+    let placeholder = "1000000000000000019884624838656";
+    let length = |model_max_length: &str, sentence: Option<u32>| {
+        let mut written = Map::new();
+        if let Some(max_seq_length) = sentence {
+            written.insert("sentence_bert_config.json".into(), json!({ "max_seq_length": max_seq_length }));
+        }
+        let dir = folder(&base, &["vocab.txt"], &written);
+        let config = format!("{{\"model_max_length\": {model_max_length}}}");
+        std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+        let tokenizer = Tokenizer::from_folder(dir.path()).unwrap();
+        tokenizer.write_to(dir.path(), 50).unwrap();
+        let written = read_json(&dir.path().join("tokenizer_config.json"));
+        (tokenizer.max_length_of_folder(), written.get("model_max_length").and_then(Value::as_u64))
+    };
+    assert_eq!(length("512", None), (Some(512), Some(512)));
+    assert_eq!(length("512", Some(128)), (Some(128), Some(512)));
+    assert_eq!(length(placeholder, None), (None, None));
+    assert_eq!(length("1e30", Some(64)), (Some(64), None));
+}
