@@ -1,1 +1,74 @@
-//! placeholder until the evaluator lands
+//! Semantic textual similarity, scored the way papers score it: STS12–STS16, STS-B and SICK-R, or pairs of your own,
+//! by Spearman's rank correlation between people's scores and the cosines of sentence embeddings.
+//!
+//! The story in four steps, each a type that the next one takes:
+//!
+//! 1. **Read.** [`SentEval::open`] finds the data sets in SentEval's folder layout, [`SentEval::tasks`] reads those
+//!    that are there, and [`UserSet`] reads a TSV, CSV or JSONL file. Both give [`Task`]s: scored [`Pair`]s in
+//!    [`Subset`]s, sentences verbatim.
+//! 2. **Encode once.** [`Embeddings::encode`] hands each distinct sentence of all tasks to an [`Encode`]r, one time,
+//!    sorted by length. An encoder is anything that returns an [`ndarray::Array2<f32>`], a row a sentence; this crate
+//!    knows no model and no framework.
+//! 3. **Score.** [`score_task`] turns a task into a [`ScoredTask`]: gold scores and cosines side by side.
+//!    [`evaluate`] is steps 2 and 3 in one call, the tasks in parallel; [`evaluate_task`] does one task, as between
+//!    training steps.
+//! 4. **Report.** [`Report`] holds ρ × 100 for each task and subset and the average over the seven; [`format`] writes
+//!    it as a table, markdown, LaTeX or JSON. [`Bootstrap`] says how far a score, or the difference of two models,
+//!    can be trusted.
+//!
+//! ```
+//! use ndarray::Array2;
+//! use sts_eval::format::{Format, Table};
+//! use sts_eval::{Convention, PairFormat, Report, Task, evaluate};
+//!
+//! let pairs = "5.0\ta cat sleeps\tthe cat sleeps\n\
+//!              2.5\ta cat sleeps\ta dog sleeps\n\
+//!              0.0\ta cat sleeps\tstocks fell\n";
+//! let tasks = [Task::from_text("mine", pairs, PairFormat::Tsv)?];
+//!
+//! // An encoder by letter counts; yours runs a model.
+//! let encoder = |sentences: &[&str]| -> Result<Array2<f32>, std::io::Error> {
+//!     let mut counts = Array2::zeros((sentences.len(), 256));
+//!     for (row, sentence) in sentences.iter().enumerate() {
+//!         sentence.bytes().for_each(|byte| counts[[row, usize::from(byte)]] += 1.0);
+//!     }
+//!     Ok(counts)
+//! };
+//! let scored = evaluate(&tasks, &encoder, 64, |progress| {
+//!     eprintln!("{} of {} sentences", progress.encoded, progress.total);
+//! })?;
+//! let report = Report::new("letter counts", Convention::default(), &scored, &[]);
+//! assert_eq!(report.tasks.get("mine").unwrap().spearman, Some(100.0));
+//! Table.write(&[report], &mut std::io::stdout())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod benchmark;
+mod bootstrap;
+pub mod correlation;
+mod encode;
+mod error;
+pub mod format;
+mod ordered_map;
+mod report;
+mod score;
+mod senteval;
+mod task;
+mod text;
+mod user_set;
+
+pub use benchmark::{Benchmark, Convention, SEVEN};
+pub use bootstrap::{Bootstrap, Difference, Interval};
+pub use encode::{Embeddings, Encode, Progress, cosine};
+pub use error::Error;
+pub use ordered_map::OrderedMap;
+pub use report::{Report, SubsetScore, TaskScore};
+pub use score::{DEFAULT_BLOCK_SIZE, ScoredTask, evaluate, evaluate_task, score_task};
+pub use senteval::SentEval;
+pub use task::{Pair, Subset, Task, check_names};
+pub use user_set::{PairFormat, UserSet};
+
+/// The README's code is compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

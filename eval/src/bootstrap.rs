@@ -1,0 +1,254 @@
+//! Paired bootstrap: how far a score, or the difference of two models' scores, would move with other pairs.
+//!
+//! Pairs are drawn with replacement, the tasks of an average each on its own. Resample r of a task depends only on
+//! the seed, the task's name and r: two models see the same resamples, and no thread count changes a bit. ρ of a
+//! resample comes from rankings sorted once, so a resample costs one pass over the pairs and no sort.
+
+use rayon::prelude::*;
+
+use crate::correlation::{Deviations, RankedPairs};
+use crate::report::averaged;
+use crate::{Error, ScoredTask};
+
+/// Settings of a bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bootstrap {
+    pub resamples: usize,
+    /// The share of resamples that an interval covers, in (0, 1).
+    pub confidence: f64,
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { resamples: 10_000, confidence: 0.95, seed: 42 }
+    }
+}
+
+/// A percentile interval, in points (Spearman's ρ × 100).
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Interval {
+    /// The value on the pairs as they are.
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+    /// The resamples with a defined value; in a few pairs, all drawn scores may be equal.
+    pub resamples: usize,
+}
+
+/// How much better the second model is than the first.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Difference {
+    /// Second minus first, in points.
+    #[serde(flatten)]
+    pub interval: Interval,
+    /// Twice the share of resamples on the rarer side of zero, two-sided, at least 2 / (resamples + 1).
+    pub p_value: f64,
+}
+
+impl Difference {
+    /// Whether the interval leaves out zero.
+    pub fn is_significant(&self) -> bool {
+        self.interval.low > 0.0 || self.interval.high < 0.0
+    }
+}
+
+impl Bootstrap {
+    /// The interval of one model's score on a task; `None` if the score is undefined.
+    pub fn interval(&self, task: &ScoredTask) -> Result<Option<Interval>, Error> {
+        self.check()?;
+        Ok(self.summarise(points(task), self.resample(task)))
+    }
+
+    /// The interval of a model's average, over the tasks that [`Report::average`](crate::Report::average) goes over.
+    pub fn average_interval(&self, tasks: &[ScoredTask]) -> Result<Option<Interval>, Error> {
+        self.check()?;
+        let tasks: Vec<&ScoredTask> = averaged(tasks).collect();
+        Ok(self.summarise(mean_points(&tasks), self.resample_mean(&tasks)))
+    }
+
+    /// The difference of two models (second − first) on one task's pairs; `None` if a score is undefined.
+    pub fn difference(&self, first: &ScoredTask, second: &ScoredTask) -> Result<Option<Difference>, Error> {
+        self.check()?;
+        check_paired(first, second)?;
+        let estimate = points(second) - points(first);
+        Ok(self.compare(estimate, subtract(self.resample(second), &self.resample(first))))
+    }
+
+    /// The difference of two models' averages (second − first).
+    pub fn average_difference(
+        &self,
+        first: &[ScoredTask],
+        second: &[ScoredTask],
+    ) -> Result<Option<Difference>, Error> {
+        self.check()?;
+        let (first, second): (Vec<_>, Vec<_>) = (averaged(first).collect(), averaged(second).collect());
+        if first.len() != second.len() {
+            return Err(Error::DifferentPairs { name: "the average".to_owned() });
+        }
+        first.iter().zip(&second).try_for_each(|(first, second)| check_paired(first, second))?;
+        let estimate = mean_points(&second) - mean_points(&first);
+        Ok(self.compare(estimate, subtract(self.resample_mean(&second), &self.resample_mean(&first))))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        const MOST: usize = 1_000_000;
+        if !(1..=MOST).contains(&self.resamples) {
+            let (given, needed) = (self.resamples.to_string(), "between 1 and 1000000");
+            return Err(Error::Setting { what: "the number of resamples", given, needed });
+        }
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            let (given, needed) = (self.confidence.to_string(), "above 0 and below 1");
+            return Err(Error::Setting { what: "the confidence", given, needed });
+        }
+        Ok(())
+    }
+
+    /// The score in points of each resample of a task, NaN where it is undefined.
+    fn resample(&self, task: &ScoredTask) -> Vec<f64> {
+        let ranked = RankedPairs::new(&task.gold, &task.cosines);
+        let task_seed = mix(self.seed ^ name_hash(&task.name));
+        let scratch = || (vec![0; task.gold.len()], Deviations::default());
+        (0..self.resamples as u64)
+            .into_par_iter()
+            .map_init(scratch, |(counts, deviations), resample| {
+                draw(mix(task_seed.wrapping_add(resample)), counts);
+                ranked.spearman(counts, deviations).map_or(f64::NAN, |spearman| spearman * 100.0)
+            })
+            .collect()
+    }
+
+    /// The mean over the tasks of each resample.
+    fn resample_mean(&self, tasks: &[&ScoredTask]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.resamples];
+        for task in tasks {
+            sums.iter_mut().zip(self.resample(task)).for_each(|(sum, score)| *sum += score);
+        }
+        sums.into_iter().map(|sum| sum / tasks.len() as f64).collect()
+    }
+
+    fn summarise(&self, estimate: f64, mut resampled: Vec<f64>) -> Option<Interval> {
+        resampled.retain(|score| score.is_finite());
+        if !estimate.is_finite() || resampled.is_empty() {
+            return None;
+        }
+        resampled.sort_unstable_by(f64::total_cmp);
+        let tail = (1.0 - self.confidence) / 2.0;
+        let (low, high) = (quantile(&resampled, tail), quantile(&resampled, 1.0 - tail));
+        Some(Interval { estimate, low, high, resamples: resampled.len() })
+    }
+
+    fn compare(&self, estimate: f64, resampled: Vec<f64>) -> Option<Difference> {
+        let at_most_zero = resampled.iter().filter(|&&difference| difference <= 0.0).count();
+        let at_least_zero = resampled.iter().filter(|&&difference| difference >= 0.0).count();
+        let interval = self.summarise(estimate, resampled)?;
+        // One is added to both, so that no finite number of resamples claims a probability of zero.
+        let rarer = (at_most_zero.min(at_least_zero) + 1) as f64 / (interval.resamples + 1) as f64;
+        Some(Difference { interval, p_value: (2.0 * rarer).min(1.0) })
+    }
+}
+
+/// ρ × 100, NaN where it is undefined.
+fn points(task: &ScoredTask) -> f64 {
+    task.spearman().map_or(f64::NAN, |spearman| spearman * 100.0)
+}
+
+fn mean_points(tasks: &[&ScoredTask]) -> f64 {
+    tasks.iter().map(|task| points(task)).sum::<f64>() / tasks.len() as f64
+}
+
+fn subtract(mut second: Vec<f64>, first: &[f64]) -> Vec<f64> {
+    second.iter_mut().zip(first).for_each(|(second, first)| *second -= first);
+    second
+}
+
+fn check_paired(first: &ScoredTask, second: &ScoredTask) -> Result<(), Error> {
+    if first.name == second.name && first.gold == second.gold {
+        return Ok(());
+    }
+    Err(Error::DifferentPairs { name: first.name.clone() })
+}
+
+/// Draws as many indices as there are pairs, with replacement, and counts each.
+fn draw(seed: u64, counts: &mut [u32]) {
+    counts.fill(0);
+    let pairs = counts.len();
+    for number in 0..pairs as u64 {
+        let random = mix(seed.wrapping_add(number.wrapping_mul(GOLDEN_GAMMA)));
+        // The high word of the product is uniform over 0..pairs, to within 2⁻⁶⁴ · pairs.
+        counts[((u128::from(random) * pairs as u128) >> 64) as usize] += 1;
+    }
+}
+
+const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The output function of splitmix64 (Steele, Lea and Flood, 2014), a bijection that scatters every bit.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(GOLDEN_GAMMA);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// FNV-1a: unlike the standard library's hasher, the same in every version.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The quantile of ascending values, between neighbours by linear interpolation (numpy's default).
+fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let position = share * (ascending.len() - 1) as f64;
+    let below = position.floor() as usize;
+    let above = (below + 1).min(ascending.len() - 1);
+    ascending[below] + (ascending[above] - ascending[below]) * (position - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quantiles_interpolate_as_numpy_does() {
+        let values = [1.0, 2.0, 4.0, 8.0];
+        // numpy.quantile([1, 2, 4, 8], [0, 0.1, 0.5, 0.975, 1])
+        for (share, expected) in [(0.0, 1.0), (0.1, 1.3), (0.5, 3.0), (0.975, 7.7), (1.0, 8.0)] {
+            assert!((quantile(&values, share) - expected).abs() < 1e-12, "{share}");
+        }
+    }
+
+    #[test]
+    fn draws_are_uniform() {
+        let mut totals = [0u32; 50];
+        let mut counts = vec![0; 50];
+        for resample in 0..2000 {
+            draw(mix(resample), &mut counts);
+            assert_eq!(counts.iter().sum::<u32>(), 50);
+            totals.iter_mut().zip(&counts).for_each(|(total, count)| *total += count);
+        }
+        let chi_square: f64 = totals.iter().map(|&total| (f64::from(total) - 2000.0).powi(2) / 2000.0).sum();
+        // 49 degrees of freedom: the 0.1 % and 99.9 % quantiles.
+        assert!((24.0..85.4).contains(&chi_square), "{chi_square}");
+    }
+
+    proptest! {
+        /// The one-pass ρ of counts is the ρ of the list that they stand for.
+        #[test]
+        fn a_resample_from_counts_is_the_resample(
+            pairs in prop::collection::vec((0u8..6, 0u8..6, 0u32..4), 2..40),
+        ) {
+            let x: Vec<f64> = pairs.iter().map(|pair| f64::from(pair.0)).collect();
+            let y: Vec<f64> = pairs.iter().map(|pair| f64::from(pair.1)).collect();
+            let counts: Vec<u32> = pairs.iter().map(|pair| pair.2).collect();
+            let repeat = |values: &[f64]| -> Vec<f64> {
+                let repeated = values.iter().zip(&counts).map(|(&value, &count)| vec![value; count as usize]);
+                repeated.flatten().collect()
+            };
+            let expected = crate::correlation::spearman(&repeat(&x), &repeat(&y));
+            let got = RankedPairs::new(&x, &y).spearman(&counts, &mut Deviations::default());
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

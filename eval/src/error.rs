@@ -1,0 +1,102 @@
+//! What can go wrong, each as one sentence that names the thing and says what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Any failure of reading, encoding, scoring or comparing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+
+    #[error("{path} is larger than {limit} bytes; a set is held in memory, so split it into several sets")]
+    TooLarge { path: PathBuf, limit: u64 },
+
+    #[error("{path}, line {line}: invalid UTF-8; convert the file to UTF-8")]
+    InvalidUtf8 { path: PathBuf, line: usize },
+
+    #[error("{path}, line {line}: {found} column(s) where {needed}")]
+    Columns { path: PathBuf, line: usize, found: usize, needed: &'static str },
+
+    #[error("{path}, line 1: the header has no column {column}; the known columns are {known}")]
+    Header { path: PathBuf, column: &'static str, known: &'static str },
+
+    #[error("{path}, line {line}: the gold score {text:?} is not a finite number")]
+    Gold { path: PathBuf, line: usize, text: String },
+
+    #[error(
+        "{input} has {input_lines} lines but {gold} has {gold_lines}; each pair needs one line in both (blank for no score)"
+    )]
+    LineCounts { input: PathBuf, input_lines: usize, gold: PathBuf, gold_lines: usize },
+
+    #[error(
+        "{path}, line {line}: not a JSON object with \"score\" (a number), \"sentence1\" and \"sentence2\" (strings): {source}"
+    )]
+    JsonLine { path: PathBuf, line: usize, source: serde_json::Error },
+
+    #[error("{path}, line {line}: {source}")]
+    Csv { path: PathBuf, line: usize, source: csv::Error },
+
+    #[error("{path}, line {line}: a quoted field that starts in this record is never closed")]
+    UnclosedQuote { path: PathBuf, line: usize },
+
+    #[error("{path} holds no pair with a gold score")]
+    NoPairs { path: PathBuf },
+
+    #[error("the data folder {folder} does not exist; give the folder that SentEval calls downstream")]
+    NoFolder { folder: PathBuf },
+
+    #[error(
+        "{folder} holds none of the seven STS data sets: looked for {looked_for} in it and in its folder downstream"
+    )]
+    NoData { folder: PathBuf, looked_for: String },
+
+    #[error("{data_set} is incomplete: {path} is missing; get the data set again")]
+    MissingFile { data_set: &'static str, path: PathBuf },
+
+    #[error("unknown {what} {given:?}; known are {known}")]
+    Unknown { what: &'static str, given: String, known: String },
+
+    #[error(
+        "{given:?} does not name a set of pairs; write NAME=FILE, the file ending in .tsv, .csv or .jsonl"
+    )]
+    SetArgument { given: String },
+
+    #[error("{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; rename it")]
+    SetFormat { path: PathBuf },
+
+    #[error("two sets are called {name}; give each a name of its own")]
+    DuplicateTask { name: String },
+
+    #[error("the encoder failed on a block of {sentences} sentences: {source}")]
+    Encode { sentences: usize, source: Box<dyn std::error::Error + Send + Sync> },
+
+    #[error(
+        "the encoder returned an array of shape [{rows}, {columns}] for {sentences} sentences; expected [{sentences}, {width}]"
+    )]
+    EmbeddingShape { rows: usize, columns: usize, sentences: usize, width: String },
+
+    #[error(
+        "the embedding of the sentence {sentence:?} holds a NaN or an infinity; the model's weights may be broken"
+    )]
+    NotFinite { sentence: String },
+
+    #[error("the sentence {sentence:?} was not encoded; encode the task before scoring it")]
+    NotEncoded { sentence: String },
+
+    #[error("{name} was scored on different pairs; a paired comparison needs the same pairs in both")]
+    DifferentPairs { name: String },
+
+    #[error("{what} is {given}, which must be {needed}")]
+    Setting { what: &'static str, given: String, needed: &'static str },
+}
+
+/// The start of a sentence, for naming it in an error: a sentence may be a megabyte long.
+pub(crate) fn excerpt(sentence: &str) -> String {
+    const SHOWN: usize = 80;
+    match sentence.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &sentence[..end]),
+        None => sentence.to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! Output forms, one file each behind one trait.
+
+mod grid;
+mod json;
+mod latex;
+mod markdown;
+mod table;
+
+use std::io::{self, Write};
+
+pub use json::Json;
+pub use latex::Latex;
+pub use markdown::Markdown;
+pub use table::Table;
+
+use crate::{Error, Report};
+
+/// A way to write reports; several models become several rows.
+pub trait Format {
+    fn write(&self, reports: &[Report], output: &mut dyn Write) -> io::Result<()>;
+}
+
+/// The forms by name. A new one is a file and a line here.
+const FORMATS: [(&str, &dyn Format); 4] =
+    [("table", &Table), ("markdown", &Markdown), ("latex", &Latex), ("json", &Json)];
+
+/// The form of a name: `table`, `markdown`, `latex` or `json`.
+pub fn by_name(given: &str) -> Result<&'static dyn Format, Error> {
+    FORMATS.iter().find(|(name, _)| *name == given).map(|(_, format)| *format).ok_or_else(|| Error::Unknown {
+        what: "output form",
+        given: given.to_owned(),
+        known: FORMATS.map(|(name, _)| name).join(", "),
+    })
+}
