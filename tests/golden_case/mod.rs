@@ -62,7 +62,7 @@ impl Folder {
             Some(path) => vec![Folder::open(PathBuf::from(path))],
             None => {
                 let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-                ["bert"].iter().map(|name| Folder::open(own.join(name))).collect()
+                ["bert", "roberta"].iter().map(|name| Folder::open(own.join(name))).collect()
             }
         }
     }
