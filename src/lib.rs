@@ -6,7 +6,8 @@
 //! 2. [`tokenize`] turns text into token ids as transformers would; [`hub`], [`sentence_folder`] and
 //!    [`builtin`] say where a model's files are and what they say of themselves.
 //! 3. [`encoder`] turns packed tokens into embeddings and a gradient of embeddings into one of
-//!    weights. [`random`] gives every dropout mask as a function of where it is used.
+//!    weights; [`ops`] are its fused operations. [`random`] gives every dropout mask as a function of
+//!    where it is used.
 //! 4. [`objective`] gives each instance's loss: NT-Xent, and the loss terms added to it.
 //! 5. [`perturb`] chooses where the gradient is taken: at the weights, or sharpness-aware.
 //!    [`regularization`] composes 4 and 5 from `--reg`.
@@ -22,6 +23,7 @@ pub mod corpus;
 pub mod encoder;
 pub mod hub;
 pub mod objective;
+pub mod ops;
 pub mod optim;
 pub mod output;
 pub mod perturb;

@@ -2,7 +2,8 @@
 
 use candle_core::Result;
 
-use crate::encoder::Parameters;
+use crate::encoder::{Parameters, flat};
+use crate::ops::adamw;
 
 /// Hyperparameters of [`AdamW`]; the defaults are the original's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +42,9 @@ impl AdamW {
     /// One update of `parameters` along `gradient`.
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters) -> Result<()> {
         self.step += 1;
+        if parameters.flats().iter().chain(gradient.flats()).all(flat::is_fused) {
+            return self.update_fused(parameters, gradient);
+        }
         let c = self.config;
         let bias1 = 1.0 - c.beta1.powf(self.step as f64);
         let bias2_sqrt = (1.0 - c.beta2.powf(self.step as f64)).sqrt();
@@ -50,6 +54,30 @@ impl AdamW {
         let direction = self.m.zip(&self.v, |m, v| m / v.sqrt()?.affine(1.0 / bias2_sqrt, c.eps)?)?;
         let decayed = parameters.scaled(1.0 - c.learning_rate * c.weight_decay)?;
         *parameters = decayed.plus(&direction, -c.learning_rate / bias1)?;
+        Ok(())
+    }
+
+    /// In place, one pass over each flat buffer.
+    fn update_fused(&mut self, parameters: &mut Parameters, gradient: &Parameters) -> Result<()> {
+        let c = self.config;
+        let options = adamw::AdamW {
+            lr: c.learning_rate,
+            betas: (c.beta1, c.beta2),
+            eps: c.eps,
+            weight_decay: c.weight_decay,
+        };
+        let flats =
+            parameters.flats().iter().zip(gradient.flats()).zip(self.m.flats().iter().zip(self.v.flats()));
+        for ((p, g), (m, v)) in flats {
+            flat::with_f32_all(std::slice::from_ref(g), |g| {
+                flat::with_f32_mut(p, |p| {
+                    // The closures cannot return errors to each other; shapes and dtypes were checked above.
+                    let _ = flat::with_f32_mut(m, |m| {
+                        let _ = flat::with_f32_mut(v, |v| adamw::step(&options, self.step, p, g[0], m, v));
+                    });
+                })
+            })??;
+        }
         Ok(())
     }
 }

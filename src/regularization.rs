@@ -6,9 +6,9 @@ use thiserror::Error;
 
 use crate::objective::registry::{self as terms, BuildContext, InvalidOption, LOSS_TERMS};
 use crate::objective::{LossTerm, Objective};
+use crate::perturb::WeightPerturbation;
 use crate::perturb::plain::Plain;
 use crate::perturb::registry::{self as perturbations, PERTURBATIONS};
-use crate::perturb::WeightPerturbation;
 
 /// What regularizes training, and every regularizer's own settings.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,10 @@ pub struct Options {
 pub enum InvalidRegularization {
     #[error("--reg does not know {name:?}; it knows none, {known}")]
     Unknown { name: String, known: String },
-    #[error("--reg asks for {first} and {second}; at most one of {} can perturb the weights", perturbation_names())]
+    #[error(
+        "--reg asks for {first} and {second}; at most one of {} can perturb the weights",
+        perturbation_names()
+    )]
     TwoPerturbations { first: &'static str, second: &'static str },
     #[error("--reg names {name} twice")]
     Twice { name: String },
@@ -60,7 +63,8 @@ impl Composition {
     pub fn parse(list: &str) -> Result<Self, InvalidRegularization> {
         let names: Vec<&str> = list.split(',').map(str::trim).collect();
         for (i, name) in names.iter().enumerate() {
-            let known = LOSS_TERMS.iter().any(|(n, _)| n == name) || PERTURBATIONS.iter().any(|p| p.name == *name);
+            let known =
+                LOSS_TERMS.iter().any(|(n, _)| n == name) || PERTURBATIONS.iter().any(|p| p.name == *name);
             if !known && *name != "none" {
                 return Err(InvalidRegularization::Unknown { name: (*name).into(), known: known_names() });
             }
@@ -109,7 +113,11 @@ impl Options {
             Some(name) => self.perturbation.build(name).ok_or_else(|| unknown(name))??,
             None => Box::new(Plain),
         };
-        Ok(Regularization { objective: Objective { terms }, perturbation, perturb_every: self.perturbation.perturb_every })
+        Ok(Regularization {
+            objective: Objective { terms },
+            perturbation,
+            perturb_every: self.perturbation.perturb_every,
+        })
     }
 }
 

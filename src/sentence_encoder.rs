@@ -9,7 +9,9 @@ use thiserror::Error;
 
 use crate::checkpoint::{WeightsError, read_parameters};
 use crate::encoder::config::ConfigError;
-use crate::encoder::{Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use crate::encoder::{
+    Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
+};
 use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
@@ -91,7 +93,12 @@ impl SentenceEncoder {
         let mut batch = PackedBatch::new();
         let mut members = Vec::new();
         for &i in &order {
-            self.encoder.push(&mut batch, &tokens[i], SequenceId { view: 0, sentence: i as u32 }, self.max_length);
+            self.encoder.push(
+                &mut batch,
+                &tokens[i],
+                SequenceId { view: 0, sentence: i as u32 },
+                self.max_length,
+            );
             members.push(i);
             if batch.total_tokens() >= TOKENS_AT_ONCE {
                 self.encode_packed(&std::mem::take(&mut batch), &members, &mut embeddings)?;
@@ -105,7 +112,12 @@ impl SentenceEncoder {
         Ok(embeddings)
     }
 
-    fn encode_packed(&self, batch: &PackedBatch, rows: &[usize], into: &mut Array2<f32>) -> Result<(), ModelError> {
+    fn encode_packed(
+        &self,
+        batch: &PackedBatch,
+        rows: &[usize],
+        into: &mut Array2<f32>,
+    ) -> Result<(), ModelError> {
         let embeddings = self.encoder.embed(&self.parameters, batch, None, &Pass::inference())?;
         let values: Vec<f32> = embeddings.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
         let hidden = into.ncols();

@@ -83,8 +83,8 @@ fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
 /// there is no head.
 fn config(saved: &Saved) -> Result<Value, SaveError> {
     let path = saved.source.join("config.json");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| SaveError::Source { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| SaveError::Source { path: path.clone(), source })?;
     let mut config: Value =
         serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
     let class = match (config["model_type"].as_str(), saved.encoder.encoder.config.architecture) {

@@ -32,7 +32,10 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
     let mut flags = Vec::new();
     for (key, value) in table {
         if !known.contains(&key) {
-            return Err(usage(format!("{shown}: {key} is not a setting; the settings are {}", known.join(", "))));
+            return Err(usage(format!(
+                "{shown}: {key} is not a setting; the settings are {}",
+                known.join(", ")
+            )));
         }
         match value {
             Value::Boolean(true) => flags.push(format!("--{key}")),

@@ -62,9 +62,12 @@ impl Encode {
         let mut sink = Sink::open(self.output.as_deref())?;
         let reader: Box<dyn BufRead> = match self.input.as_deref() {
             Some(path) if path != Path::new("-") => {
-                let file = File::open(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
+                let file =
+                    File::open(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
                 if file.metadata().is_ok_and(|m| m.is_dir()) {
-                    return Err(anyhow::anyhow!("{} is a folder; --input takes a text file", path.display()).into());
+                    return Err(
+                        anyhow::anyhow!("{} is a folder; --input takes a text file", path.display()).into()
+                    );
                 }
                 Box::new(BufReader::new(file))
             }

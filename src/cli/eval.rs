@@ -113,7 +113,9 @@ impl Eval {
             tasks.push(set.read()?);
         }
         if tasks.is_empty() {
-            say("no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark");
+            say(
+                "no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark",
+            );
             tasks.push(builtin::pairs()?);
         }
         if !missing.is_empty() {

@@ -43,8 +43,11 @@ fn open(name: &str) -> Result<Device, Ending> {
         _ => return Err(usage(format!("--device {name} is not known; auto, cpu, cuda and cuda:N are"))),
     };
     if !candle_core::utils::cuda_is_available() {
-        return Err(usage(format!("--device {name}: this program was built without CUDA; build with --features cuda")));
+        return Err(usage(format!(
+            "--device {name}: this program was built without CUDA; build with --features cuda"
+        )));
     }
-    Device::new_cuda(ordinal)
-        .map_err(|e| Ending::Failure(anyhow::anyhow!("--device {name} cannot be opened: {e}; use --device cpu")))
+    Device::new_cuda(ordinal).map_err(|e| {
+        Ending::Failure(anyhow::anyhow!("--device {name} cannot be opened: {e}; use --device cpu"))
+    })
 }

@@ -81,7 +81,8 @@ fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<tra
     let flags = configuration::flags(path)?;
     let place = arguments.iter().position(|a| a == "train").map_or(arguments.len(), |i| i + 1);
     let (before, after) = arguments.split_at(place);
-    let merged = before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
+    let merged =
+        before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
     match Cli::try_parse_from(merged) {
         Ok(Cli { command: Command::Train(train) }) => Ok(*train),
         Ok(_) => Ok(train),
@@ -95,5 +96,8 @@ fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<tra
 
 /// Whoever reads our output has read enough: no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

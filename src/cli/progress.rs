@@ -55,7 +55,8 @@ impl Observer for TrainingProgress {
         self.began = Instant::now();
         if self.terminal {
             let template = "training [{bar:30}] {pos}/{len} steps  {msg}  {eta} left";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> "));
             bar.enable_steady_tick(Duration::from_millis(250));
             self.bar = Some(bar);

@@ -90,7 +90,8 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
     if options.no_eval {
         return Ok(None);
     }
-    let folder = options.data.clone().or_else(|| Path::new(DEFAULT_DATA).is_dir().then(|| DEFAULT_DATA.into()));
+    let folder =
+        options.data.clone().or_else(|| Path::new(DEFAULT_DATA).is_dir().then(|| DEFAULT_DATA.into()));
     match folder {
         Some(folder) => Ok(Some(SentEval::open(&folder)?.sts_b_dev()?)),
         None if options.model == crate::hub::BUILTIN => Ok(Some(builtin::pairs()?)),
@@ -104,9 +105,17 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
 fn print_summary(outcome: &Outcome, output: &Path) -> Done {
     let mut out = std::io::stdout().lock();
     writeln!(out, "trained {} steps in {:.1} s", outcome.steps, outcome.seconds)?;
-    if let (Some(before), Some(after)) = (outcome.scores.first(), outcome.scores.iter().find(|s| s.step == outcome.saved_step)) {
+    if let (Some(before), Some(after)) =
+        (outcome.scores.first(), outcome.scores.iter().find(|s| s.step == outcome.saved_step))
+    {
         let shown = |s: Option<f64>| s.map_or("undefined".into(), |s| format!("{s:.2}"));
-        writeln!(out, "{}: {} before, {} after (Spearman × 100)", before.set, shown(before.spearman), shown(after.spearman))?;
+        writeln!(
+            out,
+            "{}: {} before, {} after (Spearman × 100)",
+            before.set,
+            shown(before.spearman),
+            shown(after.spearman)
+        )?;
     }
     if outcome.saved_step != outcome.steps {
         writeln!(out, "kept the weights of step {}, which scored best", outcome.saved_step)?;

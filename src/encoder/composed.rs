@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use candle_core::{D, DType, Device, IndexOp, Result, Tensor, Var};
 
-use super::config::{Activation, EncoderConfig};
+use super::config::EncoderConfig;
 use super::packed_batch::{self, PackedBatch, Pass, SequenceId};
 use super::parameters::Parameters;
 use super::pooling::Pooling;
 use super::{Encoded, Tape};
+use crate::ops::Activation;
 use crate::random::{Dropout, Key, Site};
 
 /// `[n, hidden]` embeddings of a batch, without a graph.
@@ -97,26 +98,16 @@ impl ComposedTape {
 }
 
 impl Tape for ComposedTape {
-    fn backward(
-        &self,
-        parameters: &Parameters,
-        grad_embeddings: &Tensor,
-        into: &mut Parameters,
-    ) -> Result<()> {
+    fn backward(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Parameters> {
         let gradients = self.gradients(grad_embeddings)?;
         let layout = parameters.layout().clone();
-        for (group, flat) in layout.groups.iter().zip(into.flats_mut()) {
-            let mut parts = Vec::with_capacity(group.tensors.len());
-            for spec in &group.tensors {
-                // A missing gradient is an error, never a zero: candle drops them silently.
-                match gradients.get(self.weights.get(&spec.name)?) {
-                    Some(gradient) => parts.push(gradient.flatten_all()?),
-                    None => candle_core::bail!("{} got no gradient", spec.name),
-                }
+        Parameters::from_named(layout, parameters.dtype(), parameters.device(), |spec| {
+            // A missing gradient is an error, never a zero: candle drops them silently.
+            match gradients.get(self.weights.get(&spec.name)?) {
+                Some(gradient) => Ok(gradient.clone()),
+                None => candle_core::bail!("{} got no gradient", spec.name),
             }
-            *flat = (flat as &Tensor + Tensor::cat(&parts, 0)?)?;
-        }
-        Ok(())
+        })
     }
 
     fn noise_gradient(&self, _: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::layout::Dimensions;
+use crate::ops::Activation;
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +15,6 @@ pub enum Architecture {
     Bert,
     /// RoBERTa and the models built like it (XLM-RoBERTa, CamemBERT).
     Roberta,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// x·Φ(x), by the error function.
-    Gelu,
-    /// The tanh approximation.
-    GeluTanh,
-    Relu,
-    Silu,
 }
 
 /// What of `config.json` the encoder needs.
@@ -182,13 +173,9 @@ fn architecture(fields: &Fields, path: &Path) -> Result<Architecture, ConfigErro
 }
 
 fn activation(fields: &Fields) -> Result<Activation, String> {
-    match fields.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu") {
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
-        "relu" => Ok(Activation::Relu),
-        "silu" | "swish" => Ok(Activation::Silu),
-        other => Err(format!("hidden_act {other:?} is not known; gelu, gelu_new, relu and silu are")),
-    }
+    let name = fields.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu");
+    Activation::parse(name)
+        .ok_or_else(|| format!("hidden_act {name:?} is not known; gelu, gelu_new, relu and silu are"))
 }
 
 /// Variants of BERT whose forward pass is another one: computing them as plain BERT would be wrong.

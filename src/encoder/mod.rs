@@ -18,7 +18,7 @@ pub mod packed_batch;
 pub mod parameters;
 pub mod pooling;
 
-pub use config::{Activation, Architecture, EncoderConfig};
+pub use config::{Architecture, EncoderConfig};
 pub use layout::Layout;
 pub use packed_batch::{PackedBatch, Pass, SequenceId};
 pub use parameters::Parameters;
@@ -27,14 +27,9 @@ pub use pooling::Pooling;
 /// The way back from embeddings to weights, kept by a tracked forward pass. It may be walked more
 /// than once, with another gradient each time.
 pub trait Tape {
-    /// Adds the gradient of `sum(grad_embeddings · embeddings)` to `into`. `parameters` are those
-    /// of the forward pass, `grad_embeddings` is `[n, hidden]`.
-    fn backward(
-        &self,
-        parameters: &Parameters,
-        grad_embeddings: &Tensor,
-        into: &mut Parameters,
-    ) -> Result<()>;
+    /// The gradient of `sum(grad_embeddings · embeddings)`. `parameters` are those of the forward
+    /// pass, `grad_embeddings` is `[n, hidden]`.
+    fn backward(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Parameters>;
 
     /// The gradient with respect to the noise on word embeddings, `[total_tokens, hidden]`.
     fn noise_gradient(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor>;

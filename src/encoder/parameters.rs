@@ -115,12 +115,8 @@ impl Parameters {
 
     /// The Euclidean norm over all parameters together, accumulated in f64.
     pub fn norm(&self) -> Result<f64> {
-        Ok(self.dot(self)?.sqrt())
-    }
-
-    /// The scalar product over all parameters, accumulated in f64.
-    pub fn dot(&self, other: &Parameters) -> Result<f64> {
-        self.flats.iter().zip(&other.flats).map(|(a, b)| flat::dot(a, b)).sum()
+        let squares: f64 = self.flats.iter().map(flat::sum_of_squares).sum::<Result<f64>>()?;
+        Ok(squares.sqrt())
     }
 
     /// Applies `f` to each flat tensor.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{PackedBatch, Parameters};
+use crate::ops;
 use crate::random::{Key, Site};
 
 /// Distribution of noise on word embeddings.
@@ -90,7 +91,7 @@ impl Draws for HashedDraws {
             .map(|(group, spec)| {
                 let key = key.at(group as u64);
                 let mut values = vec![0f32; spec.len];
-                values.par_iter_mut().enumerate().for_each(|(i, value)| *value = key.normal(i as u32) as f32);
+                ops::normals::fill(key, &mut values);
                 Tensor::from_vec(values, spec.len, &Device::Cpu)?
                     .to_dtype(like.dtype())?
                     .to_device(like.device())

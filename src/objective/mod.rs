@@ -142,14 +142,21 @@ impl Evaluation<'_> {
     pub fn gradient(&self, weights: &[f64]) -> Result<Parameters> {
         let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
         let leaf_gradients = (&self.losses * weights)?.sum_all()?.backward()?;
-        let mut gradient = self.passes.weights.zeros_like()?;
+        let mut sum: Option<Parameters> = None;
         for (leaf, tape) in &self.passes.tapes {
-            match leaf_gradients.get(leaf) {
-                Some(grad) => tape.backward(self.passes.weights, grad, &mut gradient)?,
-                None => candle_core::bail!("a pass of the encoder got no gradient"),
-            }
+            let Some(grad) = leaf_gradients.get(leaf) else {
+                candle_core::bail!("a pass of the encoder got no gradient")
+            };
+            let gradient = tape.backward(self.passes.weights, grad)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&gradient, 1.0)?,
+                None => gradient,
+            });
         }
-        Ok(gradient)
+        match sum {
+            Some(sum) => Ok(sum),
+            None => candle_core::bail!("an evaluation without a pass has no gradient"),
+        }
     }
 
     /// The gradient of the mean loss.

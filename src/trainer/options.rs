@@ -45,7 +45,13 @@ pub struct TrainOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
     /// AdamW's learning rate, constant
-    #[arg(long, visible_alias = "lr", default_value_t = 2e-5, value_name = "RATE", help_heading = "Training")]
+    #[arg(
+        long,
+        visible_alias = "lr",
+        default_value_t = 2e-5,
+        value_name = "RATE",
+        help_heading = "Training"
+    )]
     pub learning_rate: f64,
     /// AdamW's decoupled weight decay, on all parameters
     #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Training")]
@@ -159,7 +165,9 @@ impl TrainOptions {
         positive("--temperature", self.temperature)?;
         if self.max_length < 3 {
             let expected = "a sentence has two special tokens, so at least 3";
-            return Err(InvalidOption { flag: "--max-length", value: self.max_length as f64, expected }.into());
+            return Err(
+                InvalidOption { flag: "--max-length", value: self.max_length as f64, expected }.into()
+            );
         }
         probability("--dropout", self.dropout)?;
         probability("--drophead", self.drophead)?;

@@ -81,7 +81,11 @@ pub struct Outcome {
 }
 
 /// Trains and writes the sentence encoder to `output`.
-pub fn train(ingredients: Ingredients, output: &Path, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+pub fn train(
+    ingredients: Ingredients,
+    output: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
     let mut run = Run::new(ingredients, output)?;
     run.train(observer)?;
     run.finish(output)
@@ -220,14 +224,17 @@ impl Run {
         };
         let seconds = self.began.elapsed().as_secs_f64();
         let encoder = SentenceEncoder { parameters: weights, ..self.model };
-        save(&Saved {
-            encoder: &encoder,
-            source: &self.model_folder,
-            options: &self.options,
-            corpus: &self.corpus,
-            scores: &self.scores,
-            steps: saved_step,
-        }, output)?;
+        save(
+            &Saved {
+                encoder: &encoder,
+                source: &self.model_folder,
+                options: &self.options,
+                corpus: &self.corpus,
+                scores: &self.scores,
+                steps: saved_step,
+            },
+            output,
+        )?;
         self.metrics.finish()?;
         Ok(Outcome { steps, scores: self.scores, saved_step, seconds })
     }
@@ -245,7 +252,9 @@ impl Preparation {
         let mut packed = PackedBatch::new();
         for (view, sentences) in [&batch.view1, &batch.view2].into_iter().enumerate() {
             let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
-            for (sentence, tokens) in self.tokenizer.encode_batch(&sentences, self.max_length)?.iter().enumerate() {
+            for (sentence, tokens) in
+                self.tokenizer.encode_batch(&sentences, self.max_length)?.iter().enumerate()
+            {
                 let id = SequenceId { view: view as u32, sentence: sentence as u32 };
                 self.encoder.push(&mut packed, tokens, id, self.max_length);
             }

@@ -1,0 +1,68 @@
+//! Aligned f32 buffers that are kept and reused.
+//!
+//! A training step needs the same few sizes again and again, tens of megabytes in all. Handing them
+//! back to the system would cost a page fault for every 4 KiB at each step, which is as much time
+//! as the elementwise work on them.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+/// A cache line: the alignment that full-width vector loads want.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Buffers not in use, by their capacity in lines.
+static KEPT: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
+
+/// `len` f32 values at an alignment of 64 bytes. Given back for reuse when dropped.
+pub struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer whose contents are unspecified (zeros, or what its last user left).
+    pub fn unspecified(len: usize) -> Self {
+        let class = size_class(len.div_ceil(16));
+        let kept = KEPT.lock().unwrap_or_else(|e| e.into_inner()).get_mut(&class).and_then(Vec::pop);
+        Buffer { lines: kept.unwrap_or_else(|| vec![Line([0.0; 16]); class]), len }
+    }
+
+    pub fn zeros(len: usize) -> Self {
+        let mut buffer = Buffer::unspecified(len);
+        buffer.fill(0.0);
+        buffer
+    }
+}
+
+/// Sizes are rounded up to one of four steps between powers of two, so that batches of slightly
+/// different lengths find each other's buffers and the number kept is bounded.
+fn size_class(lines: usize) -> usize {
+    let step = lines.max(8).next_power_of_two() / 8;
+    lines.max(8).next_multiple_of(step)
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        KEPT.lock().unwrap_or_else(|e| e.into_inner()).entry(lines.len()).or_default().push(lines);
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `lines` owns at least `len` initialised, contiguous f32 (Line is repr(C) over [f32; 16]
+        // without padding), and `len` never exceeds 16 times its length.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`; `&mut self` makes the access unique.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}

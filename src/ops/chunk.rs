@@ -1,0 +1,156 @@
+//! Chunks of whole sequences: the unit of parallelism and of cache reuse.
+//!
+//! A chunk runs through all layers on one thread while others run theirs, so there is nothing to wait
+//! for in a forward, and what a layer hands to the next is still in the cache.
+
+use super::shape::EncoderShape;
+use crate::encoder::packed_batch::{PackedBatch, Pass};
+use crate::random::{Key, Site};
+use std::ops::Range;
+
+/// Rows of a chunk, about: a layer's weights are read once for each chunk, and its activations
+/// should stay in the cache.
+const CHUNK_TOKENS: usize = 256;
+
+/// Some sequences of a batch, with their rows one after another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    /// `[n]`: which sequences of the batch.
+    pub sequences: Vec<usize>,
+    /// `[n + 1]`: the chunk's own `cu_seqlens`.
+    pub cu_seqlens: Vec<usize>,
+}
+
+impl Chunk {
+    pub fn total_tokens(&self) -> usize {
+        self.cu_seqlens[self.sequences.len()]
+    }
+}
+
+/// Cuts a batch into chunks of about equal size, similar lengths together. A function of the
+/// lengths alone, so that sums over chunks have the same order on any number of threads.
+pub(crate) fn chunks_of(batch: &PackedBatch) -> Vec<Chunk> {
+    let mut by_length: Vec<usize> = (0..batch.len()).collect();
+    by_length.sort_by_key(|&i| (std::cmp::Reverse(batch.seqlen(i)), i));
+    let count = batch.total_tokens().div_ceil(CHUNK_TOKENS).max(1);
+    let size = batch.total_tokens().div_ceil(count);
+    let mut chunks: Vec<Chunk> = Vec::with_capacity(count + 1);
+    for i in by_length {
+        let len = batch.seqlen(i);
+        let fits = chunks.last().is_some_and(|c| c.total_tokens() + len <= size.max(CHUNK_TOKENS));
+        if !fits {
+            chunks.push(Chunk { sequences: Vec::new(), cu_seqlens: vec![0] });
+        }
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.cu_seqlens.push(chunk.total_tokens() + len);
+            chunk.sequences.push(i);
+        }
+    }
+    chunks
+}
+
+/// Which rows a layer computes after attention: every row, or where only the first of each
+/// sequence is pooled, that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queries {
+    All,
+    First,
+}
+
+/// A chunk with everything that its computation depends on besides weights.
+pub(crate) struct ChunkContext<'a> {
+    pub shape: &'a EncoderShape,
+    pub batch: &'a PackedBatch,
+    pub pass: &'a Pass,
+    pub chunk: &'a Chunk,
+    /// `[n]`
+    pub sequence_keys: Vec<Key>,
+}
+
+impl<'a> ChunkContext<'a> {
+    pub fn new(shape: &'a EncoderShape, batch: &'a PackedBatch, pass: &'a Pass, chunk: &'a Chunk) -> Self {
+        let sequence_keys = chunk.sequences.iter().map(|&i| pass.sequence(batch.ids[i])).collect();
+        ChunkContext { shape, batch, pass, chunk, sequence_keys }
+    }
+
+    pub fn len(&self) -> usize {
+        self.chunk.sequences.len()
+    }
+
+    pub fn total_tokens(&self) -> usize {
+        self.chunk.total_tokens()
+    }
+
+    /// The chunk's rows of its `i`-th sequence.
+    pub fn rows(&self, i: usize) -> Range<usize> {
+        self.chunk.cu_seqlens[i]..self.chunk.cu_seqlens[i + 1]
+    }
+
+    /// Rows of the batch, sequence by sequence.
+    pub fn batch_rows(&self) -> impl Iterator<Item = Range<usize>> {
+        self.chunk.sequences.iter().map(|&i| self.batch.rows(i))
+    }
+
+    pub fn keys_len(&self, i: usize) -> usize {
+        self.batch.key_lens[self.chunk.sequences[i]]
+    }
+
+    /// Rows computed after attention, for all sequences and for each.
+    pub fn query_rows(&self, i: usize, queries: Queries) -> Range<usize> {
+        match queries {
+            Queries::All => self.rows(i),
+            Queries::First => i..i + 1,
+        }
+    }
+
+    pub fn total_queries(&self, queries: Queries) -> usize {
+        match queries {
+            Queries::All => self.total_tokens(),
+            Queries::First => self.len(),
+        }
+    }
+
+    /// Keys of the rows of a hidden-state dropout site; `None` where nothing is dropped.
+    pub fn row_keys(&self, layer: usize, site: Site, queries: Queries) -> Option<Vec<Key>> {
+        if self.pass.hidden_dropout <= 0.0 {
+            return None;
+        }
+        let mut keys = Vec::with_capacity(self.total_queries(queries));
+        for (i, sequence) in self.sequence_keys.iter().enumerate() {
+            let place = sequence.at(layer as u64).site(site);
+            keys.extend((0..self.query_rows(i, queries).len()).map(|token| place.at(token as u64)));
+        }
+        Some(keys)
+    }
+
+    /// The rows of `x` `[tokens, hidden]` that [`Queries::First`] keeps.
+    pub fn gather_first(&self, x: &[f32], into: &mut [f32]) {
+        let hidden = self.shape.hidden;
+        for (i, to) in into.chunks_exact_mut(hidden).enumerate() {
+            let row = self.rows(i).start;
+            to.copy_from_slice(&x[row * hidden..(row + 1) * hidden]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::packed_batch::SequenceId;
+
+    #[test]
+    fn chunks_hold_every_sequence_once_and_are_about_equal() {
+        let mut batch = PackedBatch::new();
+        for i in 0..400u32 {
+            let len = (i * 37 % 29 + 2) as usize;
+            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i });
+        }
+        let chunks = chunks_of(&batch);
+        let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..400).collect::<Vec<_>>());
+        for chunk in &chunks[..chunks.len() - 1] {
+            assert!(chunk.total_tokens() <= CHUNK_TOKENS && chunk.total_tokens() > CHUNK_TOKENS - 32);
+        }
+    }
+}

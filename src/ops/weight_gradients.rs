@@ -1,0 +1,76 @@
+//! The gradients of a layer's weights from the steps of some chunks.
+
+use super::layer::{Saved, Step};
+use super::matmul::{Init, Matrix, matmul};
+use super::shape::LayerGradients;
+use rayon::prelude::*;
+
+/// Values of a weight's gradient that one task sums up, about.
+const BLOCK: usize = 384 * 384;
+
+/// A block of rows of one weight's gradient, and which product makes it.
+struct Task<'a> {
+    block: &'a mut [f32],
+    inputs: usize,
+    first_row: usize,
+    factors: Factors,
+}
+
+/// d loss / d (x · Wᵀ) and x for one chunk.
+type Factors = for<'s> fn(&'s Step, &'s Saved, (usize, usize)) -> (Matrix<'s>, Matrix<'s>);
+
+/// A matrix of all rows that `data` has.
+fn rows_of(data: &[f32], columns: usize) -> Matrix<'_> {
+    Matrix::new(data, data.len() / columns, columns)
+}
+
+/// Adds the gradients of all of a layer's weights. Each value is summed over the chunks in order,
+/// by one task.
+pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h, i): (usize, usize)) {
+    let g = gradients;
+    let mut tasks = Vec::new();
+    let mut add = |gradient, inputs, factors| split(&mut tasks, gradient, inputs, factors);
+    add(g.intermediate, h, |s, _, (h, i)| (rows_of(&s.pre_gradient, i), rows_of(&s.attention_output, h)));
+    add(g.output, i, |s, _, (h, i)| (rows_of(&s.output_gradient, h), rows_of(&s.activated, i)));
+    add(g.key_value, h, |s, _, (h, _)| (rows_of(&s.kv_gradient, 2 * h), rows_of(&s.input, h)));
+    add(g.query, h, |s, _, (h, _)| {
+        (rows_of(&s.q_gradient, h), rows_of(s.query_input.as_ref().unwrap_or(&s.input), h))
+    });
+    add(g.attention_output, h, |s, saved, (h, _)| {
+        (rows_of(&s.attention_output_gradient, h), rows_of(&saved.context, h))
+    });
+    tasks.into_par_iter().for_each(|task| {
+        for (step, saved) in steps {
+            let (dy, x) = (task.factors)(step, saved, (h, i));
+            let rows = task.block.len() / task.inputs;
+            let dy = dy.t().row_range(task.first_row..task.first_row + rows);
+            matmul(task.block, task.inputs, Init::Keep, dy, x);
+        }
+    });
+    for (step, _) in steps {
+        let v = &step.vectors;
+        add_to(g.query_bias, &v.query_bias);
+        add_to(g.key_value_bias, &v.key_value_bias);
+        add_to(g.attention_output_bias, &v.attention_output_bias);
+        add_to(g.attention_norm_weight, &v.attention_norm_weight);
+        add_to(g.attention_norm_bias, &v.attention_norm_bias);
+        add_to(g.intermediate_bias, &v.intermediate_bias);
+        add_to(g.output_bias, &v.output_bias);
+        add_to(g.output_norm_weight, &v.output_norm_weight);
+        add_to(g.output_norm_bias, &v.output_norm_bias);
+    }
+}
+
+fn split<'a>(tasks: &mut Vec<Task<'a>>, gradient: &'a mut [f32], inputs: usize, factors: Factors) {
+    // Whole tiles of the product, if there are that many rows.
+    let rows = (BLOCK / inputs).next_multiple_of(12).max(12);
+    for (n, block) in gradient.chunks_mut(rows * inputs).enumerate() {
+        tasks.push(Task { block, inputs, first_row: n * rows, factors });
+    }
+}
+
+pub(crate) fn add_to(sum: &mut [f32], part: &[f32]) {
+    for (sum, &x) in sum.iter_mut().zip(part) {
+        *sum += x;
+    }
+}
