@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,6 +12,7 @@ mod eval;
 mod machine;
 mod model;
 mod progress;
+mod sharpness;
 mod train;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
@@ -27,6 +28,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Sharpness(sharpness::Sharpness),
 }
 
 /// Why a command ended without success.
@@ -60,6 +62,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Sharpness(sharpness) => sharpness.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
