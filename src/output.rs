@@ -16,11 +16,14 @@ pub enum OutputError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// A folder that this run may write to. What it created itself it removes again when dropped
-/// before [`OutputFolder::keep`], so that a run that fails early leaves nothing behind.
+/// A folder that this run may write to. Unless [`OutputFolder::keep`] was called, dropping it leaves
+/// things as they were: folders that it created are gone, one that was empty is empty again. What lay in
+/// a folder that is overwritten cannot be told from this run's files, and stays.
 pub struct OutputFolder {
     path: PathBuf,
-    created: bool,
+    /// Folders that were not there, innermost first.
+    created: Vec<PathBuf>,
+    was_empty: bool,
     kept: bool,
 }
 
@@ -39,16 +42,19 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(OutputError::NotAFolder(path));
         }
-        let created = !path.exists();
-        fs::create_dir_all(&path).map_err(failed)?;
-        if !created && !overwrite && fs::read_dir(&path).map_err(failed)?.next().is_some() {
+        let above = path.ancestors().filter(|folder| !folder.as_os_str().is_empty());
+        let created: Vec<PathBuf> = above.take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        let was_empty = !path.exists() || fs::read_dir(&path).map_err(failed)?.next().is_none();
+        if !was_empty && !overwrite {
             return Err(OutputError::NotEmpty(path));
         }
+        let folder = OutputFolder { path, created, was_empty, kept: false };
+        let failed = |source| OutputError::Write { path: folder.path.clone(), source };
+        fs::create_dir_all(&folder.path).map_err(failed)?;
         // Permission and space are found out now, not after an hour of training.
-        let folder = OutputFolder { path, created, kept: false };
         tempfile::NamedTempFile::new_in(&folder.path)
             .and_then(|mut probe| probe.write_all(b"mirror"))
-            .map_err(|source| OutputError::Write { path: folder.path.clone(), source })?;
+            .map_err(failed)?;
         Ok(folder)
     }
 
@@ -64,10 +70,25 @@ impl OutputFolder {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
-        if self.created && !self.kept {
-            // Best effort: the run's own error is the one to tell.
-            let _ = fs::remove_dir_all(&self.path);
+        if self.kept {
+            return;
         }
+        // Best effort: the run's own error is the one to tell.
+        if self.was_empty {
+            clear(&self.path);
+        }
+        for folder in &self.created {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn clear(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let _ = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
+            _ => fs::remove_file(entry.path()),
+        };
     }
 }
 

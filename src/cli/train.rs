@@ -8,10 +8,9 @@ use sts_eval::{SentEval, Task};
 
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::{TrainingProgress, say};
+use super::progress::TrainingProgress;
 use super::{Done, Ending, usage};
 use crate::builtin;
-use crate::checkpoint::write::write_configuration;
 use crate::corpus::{Corpus, Format};
 use crate::encoder::EncoderConfig;
 use crate::objective::registry::BuildContext;
@@ -26,7 +25,7 @@ use crate::trainer::run::{Ingredients, Outcome, train};
 /// does to its scores, in under a minute. The output folder holds the encoder (as sentence-transformers
 /// and transformers load it), metrics.jsonl with every step, and train.toml with all settings.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Train {
     #[command(flatten)]
     options: TrainOptions,
@@ -57,13 +56,8 @@ impl Train {
         options.regularization.resolve(&BuildContext { architecture }).map_err(usage)?;
         let mut output = OutputFolder::claim(options.output.as_deref(), options.overwrite)?;
         options.output = Some(output.path().to_owned());
-        write_configuration(&options, output.path())?;
-
         let overrides = Overrides { pooling: options.pooling.0, max_length: None };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-        if corpus.blank_lines() > 0 {
-            say(&format!("{}: {} blank lines left out", corpus.name(), corpus.blank_lines()));
-        }
         let mut progress = TrainingProgress::default();
         let model_folder = files.folder().to_owned();
         let ingredients = Ingredients { options, corpus, model, model_folder, scored_on };
@@ -95,10 +89,7 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
     match folder {
         Some(folder) => Ok(Some(SentEval::open(&folder)?.sts_b_dev()?)),
         None if options.model == crate::hub::BUILTIN => Ok(Some(builtin::pairs()?)),
-        None => {
-            say("no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)");
-            Ok(None)
-        }
+        None => Ok(None),
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::metrics::{Metrics, MetricsError};
 use super::options::TrainOptions;
 use super::{Hyperparameters, StepError, StepReport, Trainer};
-use crate::checkpoint::write::{SaveError, Saved, save};
+use crate::checkpoint::write::{SaveError, Saved, save, write_configuration};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::optim::{AdamW, AdamWConfig};
@@ -131,22 +131,19 @@ impl Run {
                 clip_norm: options.clip_norm,
             },
         };
+        // A corpus without a full batch is refused before anything is written.
+        drop(corpus.epoch(&batching(&options, &model)?, 0)?);
+        write_configuration(&options, output)?;
         let metrics = Metrics::create(output)?;
         let (scores, best, began) = (Vec::new(), None, Instant::now());
         Ok(Run { options, corpus, model, model_folder, scored_on, trainer, metrics, scores, best, began })
     }
 
     fn train(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let batching = Batching {
-            batch_size: self.options.batch_size,
-            seed: self.options.seed,
-            mask_span: self.options.mask_span,
-            mask_token: self.model.tokenizer.mask_token()?.to_owned(),
-        };
+        let batching = batching(&self.options, &self.model)?;
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
         let most = self.options.max_steps.unwrap_or(u64::MAX);
-        // Refuses a corpus without a full batch, before anything is scored.
-        drop(self.corpus.epoch(&batching, 0)?);
+        self.tell_of_the_data(observer);
         self.score(observer)?;
         observer.started(most.min(per_epoch * self.options.epochs), self.options.batch_size);
         for epoch in 0..self.options.epochs {
@@ -159,6 +156,18 @@ impl Run {
             self.score(observer)?;
         }
         Ok(())
+    }
+
+    fn tell_of_the_data(&self, observer: &mut dyn Observer) {
+        let (name, blank) = (self.corpus.name(), self.corpus.blank_lines());
+        if blank > 0 {
+            observer.note(&format!("{name}: {blank} blank lines left out"));
+        }
+        if self.scored_on.is_none() && !self.options.no_eval {
+            observer.note(
+                "no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)",
+            );
+        }
     }
 
     fn epoch(
@@ -238,6 +247,15 @@ impl Run {
         self.metrics.finish()?;
         Ok(Outcome { steps, scores: self.scores, saved_step, seconds })
     }
+}
+
+fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching, TrainError> {
+    Ok(Batching {
+        batch_size: options.batch_size,
+        seed: options.seed,
+        mask_span: options.mask_span,
+        mask_token: model.tokenizer.mask_token()?.to_owned(),
+    })
 }
 
 /// Turns a batch of text into packed tokens, in the thread that prepares batches.
