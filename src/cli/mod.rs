@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::interrupt::Signal;
 
 mod configuration;
 mod encode;
@@ -13,6 +16,7 @@ mod eval;
 mod machine;
 mod model;
 mod progress;
+mod resume;
 mod train;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
@@ -36,6 +40,8 @@ enum Ending {
     Usage(String),
     /// Something went wrong: exit code 1.
     Failure(anyhow::Error),
+    /// A signal stopped it, and what it had is safe.
+    Stopped { message: String, signal: Signal },
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Ending {
@@ -73,6 +79,10 @@ fn end(ending: Ending) -> ExitCode {
             progress::say(&format!("error: {message}"));
             ExitCode::from(2)
         }
+        Ending::Stopped { message, signal } => {
+            progress::say(&message);
+            ExitCode::from(signal.exit_code())
+        }
         Ending::Failure(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ending::Failure(error) => {
             // The typed errors of the library name their cause themselves: no chain after them.
@@ -100,17 +110,27 @@ fn one_sentence(error: &clap::Error) -> String {
     parts.join(" ").trim_start_matches("error: ").to_owned()
 }
 
-/// Parses again with a TOML file's keys as flags before those of the command line, which win.
+/// Parses again with a TOML file's keys as flags before those of the command line, which win. For a run
+/// that is resumed they may not differ.
 fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<train::Train, Ending> {
-    let Some(path) = &train.config else { return Ok(train) };
-    let flags = configuration::flags(path)?;
+    if let Some(folder) = &train.resume {
+        return resume::with_saved_configuration(folder, arguments);
+    }
+    match &train.config {
+        Some(path) => parse_with(path, configuration::flags(path)?, arguments),
+        None => Ok(train),
+    }
+}
+
+/// Parses `mirror train` with the flags that a file gives before those of the command line.
+fn parse_with(path: &Path, flags: Vec<String>, arguments: &[OsString]) -> Result<train::Train, Ending> {
     let place = arguments.iter().position(|a| a == "train").map_or(arguments.len(), |i| i + 1);
     let (before, after) = arguments.split_at(place);
     let merged =
         before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
     match Cli::try_parse_from(merged) {
         Ok(Cli { command: Command::Train(train) }) => Ok(*train),
-        Ok(_) => Ok(train),
+        Ok(_) => Err(usage("--config and --resume are for mirror train")),
         Err(error) => Err(usage(format!("{}: {}", path.display(), one_sentence(&error)))),
     }
 }
