@@ -27,7 +27,7 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
         .into_iter()
         .flat_map(|train| train.get_arguments())
         .filter_map(|argument| argument.get_long().map(str::to_owned))
-        .filter(|name| !matches!(name.as_str(), "config" | "help" | "version" | "overwrite"))
+        .filter(|name| !matches!(name.as_str(), "config" | "resume" | "help" | "version" | "overwrite"))
         .collect();
     let mut flags = Vec::new();
     for (key, value) in table {
@@ -45,7 +45,9 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
             Value::Float(number) => flags.push(format!("--{key}={number}")),
             other => {
                 let kind = other.type_str();
-                return Err(usage(format!("{shown}: {key} is a {kind}; it takes text, a number or true")));
+                return Err(usage(format!(
+                    "{shown}: {key} has a value of type {kind}; it takes text, a number or true"
+                )));
             }
         }
     }
