@@ -1,46 +1,56 @@
 //! Do cheaper estimates of a_j rank the instances as the exact one does? Each is compared with the
-//! exact a_j of the same step, along real δ-SAM training.
-
-use std::collections::BTreeMap;
+//! exact a_j of the same step and the same direction, along real δ-SAM training.
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use mirror::encoder::{PackedBatch, Parameters, Pass};
 use mirror::objective::{Draws, HashedDraws, nt_xent};
 use mirror::perturb::Restriction;
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::random::Key;
+use mirror::sentence_encoder::SentenceEncoder;
 use sts_eval::correlation::spearman;
 
-use crate::setting::{Setting, TEMPERATURE};
+use crate::setting::{Setting, TEMPERATURE, absolute, mean};
 
 const RHO: f64 = 0.05;
 
+/// An estimate, what it costs, and its Spearman correlation with the exact |a_j| in each step.
+struct Estimate {
+    name: String,
+    /// In forward passes, where the exact one is 1.
+    cost: f64,
+    agreement: Vec<f64>,
+}
+
 pub fn run(setting: &Setting) -> Result<()> {
     let model = setting.load()?;
-    let batches = setting.batches(&model, setting.steps)?;
     let perturbation = DeltaSam { rho: RHO, beta: 3.0, restriction: Restriction::All };
     let mut trainer = setting.trainer(&model.encoder, &model.parameters, Box::new(perturbation))?;
-    let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (i, batch) in batches.iter().enumerate() {
+    let mut estimates: Vec<Estimate> = Vec::new();
+    for (i, batch) in setting.batches(&model, setting.steps)?.iter().enumerate() {
         let draws = HashedDraws::new(setting.seed, i as u64 + 1);
         let at = At { model: &model, weights: &trainer.weights, batch, pass: setting.pass(&draws), draws };
-        for (name, value) in at.compare()? {
-            found.entry(name).or_default().push(value);
+        for (k, (name, cost, agreement)) in at.estimates()?.into_iter().enumerate() {
+            if i == 0 {
+                estimates.push(Estimate { name, cost, agreement: Vec::new() });
+            }
+            estimates[k].agreement.push(agreement);
         }
         let report = trainer.step(batch)?;
-        println!("step {} loss {:.4} readings {:?}", report.step, report.loss, report.readings);
-        for (name, values) in &found {
-            let last = values.last().copied().unwrap_or(f64::NAN);
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            println!("  {name:40} {last:8.3}  mean {mean:8.3}");
-        }
+        eprintln!("step {}: loss {:.4}", report.step, report.loss);
+    }
+    println!("| estimate of a_j | forward passes | Spearman with the exact \\|a_j\\|, mean | least |");
+    println!("|---|---|---|---|");
+    for Estimate { name, cost, agreement } in &estimates {
+        let least = agreement.iter().copied().fold(f64::INFINITY, f64::min);
+        println!("| {name} | {cost:.2} | {:.2} | {least:.2} |", mean(agreement));
     }
     Ok(())
 }
 
 struct At<'a> {
-    model: &'a mirror::sentence_encoder::SentenceEncoder,
+    model: &'a SentenceEncoder,
     weights: &'a Parameters,
     batch: &'a PackedBatch,
     pass: Pass,
@@ -48,113 +58,83 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    fn embed(&self, weights: &Parameters) -> Result<Tensor> {
-        Ok(self.model.encoder.embed(weights, self.batch, None, &self.pass)?.to_dtype(DType::F64)?)
-    }
-
-    fn losses(&self, embeddings: &Tensor) -> Result<Vec<f64>> {
-        Ok(nt_xent::instance_losses(embeddings, TEMPERATURE)?.to_vec1()?)
-    }
-
-    /// The direction with groups outside `groups` set to 0.
-    fn only(&self, direction: &Parameters, groups: std::ops::Range<usize>) -> Result<Parameters> {
-        let flats = direction
-            .flats()
-            .iter()
-            .enumerate()
-            .map(|(g, flat)| if groups.contains(&g) { Ok(flat.clone()) } else { flat.zeros_like() })
-            .collect::<candle_core::Result<_>>()?;
-        Ok(Parameters::from_flats(direction.layout().clone(), flats)?)
-    }
-
-    fn compare(&self) -> Result<Vec<(String, f64)>> {
+    /// Name, cost and agreement of each.
+    fn estimates(&self) -> Result<Vec<(String, f64, f64)>> {
         let layers = self.weights.flats().len() - 1;
         let direction = self.draws.direction(self.weights)?;
         let scale = RHO / direction.norm()?;
         let clean = self.embed(self.weights)?;
-        let losses = self.losses(&clean)?;
+        let losses = losses(&clean)?;
         let n = losses.len();
-        let difference = |embeddings: &Tensor| -> Result<Vec<f64>> {
-            Ok(self.losses(embeddings)?.iter().zip(&losses).map(|(a, b)| a - b).collect())
+        let rise = |embeddings: &Tensor| -> Result<Vec<f64>> {
+            Ok(self::losses(embeddings)?.iter().zip(&losses).map(|(there, clean)| there - clean).collect())
         };
-        let moved = self.embed(&self.weights.plus(&direction, scale)?)?;
-        let exact = difference(&moved)?;
-        let mut out = Vec::new();
-        let mut add = |name: &str, a: &[f64]| {
-            out.push((name.to_owned(), spearman_abs(&exact, a)));
+        let moved = |direction: &Parameters, scale| self.embed(&self.weights.plus(direction, scale)?);
+        let exact_embeddings = moved(&direction, scale)?;
+        let exact = rise(&exact_embeddings)?;
+        let mut found = Vec::new();
+        let mut add = |name: &str, cost: f64, a: &[f64]| {
+            let agreement = spearman(&absolute(&exact), &absolute(a)).unwrap_or(f64::NAN);
+            found.push((name.to_owned(), cost, agreement));
         };
-        add("1 exact, -rho", &difference(&self.embed(&self.weights.plus(&direction, -scale)?)?)?);
-        add("1 exact, 10 rho", &difference(&self.embed(&self.weights.plus(&direction, 10.0 * scale)?)?)?);
-        let tangent = (&moved - &clean)?;
-        let view1 = tangent.narrow(0, 0, n)?;
-        add(
-            "2 view 1 only, view 2 moves alike",
-            &difference(&(&clean + Tensor::cat(&[&view1, &view1], 0)?)?)?,
-        );
-        let mean = tangent.mean_keepdim(0)?;
-        add("2 common tangent only", &difference(&clean.broadcast_add(&mean)?)?);
-        add("2 own tangent only", &difference(&(&clean + tangent.broadcast_sub(&mean)?)?)?);
-        for k in 1..layers {
-            let part = self.only(&direction, layers + 1 - k..layers + 1)?;
-            let moved = self.embed(&self.weights.plus(&part, scale)?)?;
-            add(&format!("3 last {k} layers"), &difference(&moved)?);
-            let t = (&moved - &clean)?.narrow(0, 0, n)?;
-            add(&format!("4 last {k} layers, view 1"), &difference(&(&clean + Tensor::cat(&[&t, &t], 0)?)?)?);
+        // How far rounding and curvature disturb the exact one.
+        add("exact, along −ε̂", 1.0, &rise(&moved(&direction, -scale)?)?);
+        add("exact, ten times as far", 1.0, &rise(&moved(&direction, 10.0 * scale)?)?);
+        for last in 1..layers {
+            let part = only(&direction, layers + 1 - last..layers + 1)?;
+            let cost = last as f64 / layers as f64;
+            add(&format!("direction in the last {last} layers"), cost, &rise(&moved(&part, scale)?)?);
         }
-        let part = self.only(&direction, 0..1)?;
-        add("3 embeddings only", &difference(&self.embed(&self.weights.plus(&part, scale)?)?)?);
-        add("5 loss", &losses);
-        let gradients = gradient_norms(&clean)?;
-        add("5 gradient norm in embedding space", &gradients);
-        let mut random = vec![0.0; n];
-        for k in 0..16 {
-            let r = random_tangent(&clean, Key::new(99).at(k))?;
-            let a = difference(&(&clean + (r * 1e-4)?)?)?;
-            if k == 0 {
-                add("6 one random tangent", &a);
-            }
-            random.iter_mut().zip(&a).for_each(|(r, a)| *r += a * a);
-        }
-        add("6 16 random tangents, rms", &random);
-        let mut rms = vec![0.0; n];
-        for k in 0..4 {
-            let other = HashedDraws::new(1000 + k, 1).direction(self.weights)?;
-            let a = difference(&self.embed(&self.weights.plus(&other, scale)?)?)?;
-            if k == 0 {
-                add("7 exact, another direction", &a);
-            }
-            rms.iter_mut().zip(&a).for_each(|(r, a)| *r += a * a);
-        }
-        add("7 exact, rms of 4 other directions", &rms);
-        let abs: f64 = exact.iter().map(|a| a.abs()).sum::<f64>() / n as f64;
-        out.push(("0 mean |a| x 1e6".into(), abs * 1e6));
-        Ok(out)
+        add("direction in the embeddings", 1.0, &rise(&moved(&only(&direction, 0..1)?, scale)?)?);
+        let tangent = (&exact_embeddings - &clean)?.narrow(0, 0, n)?;
+        let both = Tensor::cat(&[&tangent, &tangent], 0)?;
+        add("first views alone, second views moved alike", 0.5, &rise(&(&clean + both)?)?);
+        add("random displacements of the embeddings", 0.0, &rise(&displaced(&clean)?)?);
+        add("length of l_j's gradient in the embeddings", 0.0, &gradient_norms(&clean)?);
+        add("the loss l_j", 0.0, &losses);
+        let other = HashedDraws::new(self.draws.pass_key().bits64(), 0).direction(self.weights)?;
+        add("exact, along another ε̂", 1.0, &rise(&moved(&other, scale)?)?);
+        Ok(found)
+    }
+
+    /// `[2N, hidden]`, f64.
+    fn embed(&self, weights: &Parameters) -> Result<Tensor> {
+        Ok(self.model.encoder.embed(weights, self.batch, None, &self.pass)?.to_dtype(DType::F64)?)
     }
 }
 
-fn spearman_abs(a: &[f64], b: &[f64]) -> f64 {
-    let abs = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
-    spearman(&abs(a), &abs(b)).unwrap_or(f64::NAN)
+fn losses(embeddings: &Tensor) -> Result<Vec<f64>> {
+    Ok(nt_xent::instance_losses(embeddings, TEMPERATURE)?.to_vec1()?)
 }
 
-/// ‖∂l_j/∂E‖ for each instance, one backward each.
-fn gradient_norms(embeddings: &Tensor) -> Result<Vec<f64>> {
-    let leaf = candle_core::Var::from_tensor(embeddings)?;
-    let losses = nt_xent::instance_losses(leaf.as_tensor(), TEMPERATURE)?;
-    (0..losses.dim(0)?)
-        .map(|j| {
-            let gradients = losses.get(j)?.backward()?;
-            let gradient = gradients.get(leaf.as_tensor()).ok_or(anyhow::anyhow!("no gradient"))?;
-            // Relative to each embedding's length, as cosines are.
-            let norms = embeddings.sqr()?.sum_keepdim(1)?;
-            Ok(gradient.sqr()?.broadcast_mul(&norms)?.sum_all()?.to_scalar::<f64>()?.sqrt())
-        })
-        .collect()
+/// The direction with the other groups (0: embeddings, 1 + l: layer l) set to 0.
+fn only(direction: &Parameters, groups: std::ops::Range<usize>) -> Result<Parameters> {
+    let mut flats = Vec::new();
+    for (g, flat) in direction.flats().iter().enumerate() {
+        flats.push(if groups.contains(&g) { flat.clone() } else { flat.zeros_like()? });
+    }
+    Ok(Parameters::from_flats(direction.layout().clone(), flats)?)
 }
 
-fn random_tangent(like: &Tensor, key: Key) -> Result<Tensor> {
-    let (n, hidden) = like.dims2()?;
+/// Embeddings moved by independent normal noise, as short as what a direction in weight space does.
+fn displaced(embeddings: &Tensor) -> Result<Tensor> {
+    let (n, hidden) = embeddings.dims2()?;
+    let key = Key::new(0);
     let values: Vec<f64> =
-        (0..n).flat_map(|i| (0..hidden as u32).map(move |c| key.at(i as u64).normal(c))).collect();
-    Ok(Tensor::from_vec(values, (n, hidden), &Device::Cpu)?)
+        (0..n).flat_map(|i| (0..hidden as u32).map(move |c| 1e-4 * key.at(i as u64).normal(c))).collect();
+    Ok((embeddings + Tensor::from_vec(values, (n, hidden), &Device::Cpu)?)?)
+}
+
+/// ‖∂l_j/∂E‖ for each instance, each embedding's part times its length, as cosines do not see lengths.
+fn gradient_norms(embeddings: &Tensor) -> Result<Vec<f64>> {
+    let leaf = Var::from_tensor(embeddings)?;
+    let losses = nt_xent::instance_losses(leaf.as_tensor(), TEMPERATURE)?;
+    let lengths = embeddings.sqr()?.sum_keepdim(1)?;
+    let mut norms = Vec::new();
+    for j in 0..losses.dim(0)? {
+        let gradients = losses.get(j)?.backward()?;
+        let gradient = gradients.get(leaf.as_tensor()).ok_or_else(|| anyhow::anyhow!("no gradient"))?;
+        norms.push(gradient.sqr()?.broadcast_mul(&lengths)?.sum_all()?.to_scalar::<f64>()?.sqrt());
+    }
+    Ok(norms)
 }
