@@ -17,8 +17,8 @@ use std::cell::RefCell;
 const MAX_ROWS: usize = 12;
 /// Depth of a packed panel of B.
 const DEPTH: usize = 512;
-/// Columns of B packed at a time: with [`DEPTH`], half a megabyte, which the second-level cache holds.
-const COLUMNS: usize = 256;
+/// Values of B packed at a time: 640 KiB, which the second-level cache holds.
+const PACKED: usize = 96 * 1024;
 
 /// A matrix read at any strides: element (i, j) is `data[i · row_stride + j · column_stride]`.
 #[derive(Clone, Copy)]
@@ -141,7 +141,8 @@ fn product<'a, S>(
 ) {
     let (width, tile) = (panel_width::<S>(), tile_rows::<S>());
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    let panels_len = COLUMNS.min(n.next_multiple_of(width)).next_multiple_of(width) * DEPTH.min(k);
+    let most_columns = (PACKED / DEPTH.min(k.max(1)) / width * width).min(n.next_multiple_of(width));
+    let panels_len = most_columns * DEPTH.min(k);
     let a_len = tile * DEPTH.min(k);
     let panels = scratch.at_least(panels_len + a_len.next_multiple_of(16));
     let packed_a = panels.wrapping_add(panels_len);
@@ -151,7 +152,7 @@ fn product<'a, S>(
         let init = if block == 0 { init } else { Init::Keep };
         let mut column = 0;
         while column < n {
-            let columns = COLUMNS.min(n - column);
+            let columns = most_columns.min(n - column);
             // SAFETY: the scratch holds `columns` rounded up to whole panels times `depth.len()` values
             // (computed above for the largest block) and, behind them, one packed tile of A; `matmul` has
             // checked that A, B and C hold what their shapes say.

@@ -25,43 +25,48 @@ pub(super) unsafe fn pack_b<S: Simd>(
     columns: usize,
 ) {
     let width = panel_width::<S>();
-    for start in (0..columns).step_by(width) {
-        // SAFETY: by the function's contract.
-        unsafe {
+    // SAFETY: by the function's contract.
+    unsafe {
+        let source = b.data.as_ptr().add(column * b.column_stride + depth.start * b.row_stride);
+        if b.column_stride == 1 {
+            return copy_panels::<S>(panels, source, b.row_stride, depth.len(), columns);
+        }
+        for start in (0..columns).step_by(width) {
             let panel = panels.add(start * depth.len());
-            let filled = width.min(columns - start);
-            let source = b.data.as_ptr().add((column + start) * b.column_stride + depth.start * b.row_stride);
-            if b.column_stride == 1 {
-                copy_panel::<S>(panel, source, b.row_stride, depth.len(), filled);
-            } else {
-                transpose_panel::<S>(panel, source, (b.row_stride, b.column_stride), depth.len(), filled);
-            }
+            let (source, filled) = (source.add(start * b.column_stride), width.min(columns - start));
+            transpose_panel::<S>(panel, source, (b.row_stride, b.column_stride), depth.len(), filled);
         }
     }
 }
 
+/// Row by row, since those are contiguous in the source.
+///
 /// # Safety
-/// `panel` holds `depth` rows of the width, `source` as many rows of `filled` values.
+/// `panels` holds `depth` rows of `columns` rounded up to whole panels, `source` as many of `columns` values.
 #[inline(always)]
-unsafe fn copy_panel<S: Simd>(
-    panel: *mut f32,
+unsafe fn copy_panels<S: Simd>(
+    panels: *mut f32,
     source: *const f32,
     stride: usize,
     depth: usize,
-    filled: usize,
+    columns: usize,
 ) {
     let width = panel_width::<S>();
-    let padded = filled.next_multiple_of(S::F32_LANES);
+    let whole = columns / width * width;
+    let padded = (columns - whole).next_multiple_of(S::F32_LANES);
     for p in 0..depth {
-        // SAFETY: row `p` of both, by the function's contract.
+        // SAFETY: row `p` of the source and of each panel, by the function's contract.
         unsafe {
-            let (to, from) = (panel.add(p * width), source.add(p * stride));
-            if filled == width {
+            let from = source.add(p * stride);
+            for start in (0..whole).step_by(width) {
                 // A constant length: two vectors.
-                std::ptr::copy_nonoverlapping(from, to, panel_width::<S>());
-            } else {
-                std::ptr::copy_nonoverlapping(from, to, filled);
-                to.add(filled).write_bytes(0, padded - filled);
+                let to = panels.add(start * depth + p * width);
+                std::ptr::copy_nonoverlapping(from.add(start), to, panel_width::<S>());
+            }
+            if whole < columns {
+                let to = panels.add(whole * depth + p * width);
+                std::ptr::copy_nonoverlapping(from.add(whole), to, columns - whole);
+                to.add(columns - whole).write_bytes(0, padded - (columns - whole));
             }
         }
     }
@@ -70,7 +75,8 @@ unsafe fn copy_panel<S: Simd>(
 /// Works on blocks of 8 × 8 where B is the transposed view of a row-major matrix.
 ///
 /// # Safety
-/// As [`copy_panel`], with element (p, j) of the source at `p · row_stride + j · column_stride`.
+/// `panel` holds `depth` rows of the width; element (p, j) of the source, `j` below `filled`, is at
+/// `p · row_stride + j · column_stride`.
 #[inline(always)]
 unsafe fn transpose_panel<S: Simd>(
     panel: *mut f32,
