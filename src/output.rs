@@ -30,6 +30,7 @@ pub struct OutputFolder {
     path: PathBuf,
     found: Found,
     kept: bool,
+    _above: NewFolders,
     /// Held as long as the folder is in use.
     _lock: FolderLock,
 }
@@ -55,6 +56,7 @@ impl OutputFolder {
             return Err(OutputError::NotAFolder(path));
         }
         let failed = |source| OutputError::Write { path: path.clone(), source };
+        let above = NewFolders::above(&path);
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = FolderLock::take(&path)?;
         let found = match created {
@@ -64,7 +66,7 @@ impl OutputFolder {
             false => return Err(OutputError::NotEmpty(path)),
         };
         // Permission and space are found out now, not after an hour of training.
-        let folder = OutputFolder { path, found, kept: false, _lock: lock };
+        let folder = OutputFolder { path, found, kept: false, _above: above, _lock: lock };
         folder.probe()?;
         Ok(folder)
     }
@@ -72,8 +74,10 @@ impl OutputFolder {
     /// Takes over the folder of a run that is to go on. It stays, whatever happens.
     pub fn reopen(path: &Path) -> Result<Self, OutputError> {
         let lock = FolderLock::take(path)?;
-        let folder = OutputFolder { path: path.to_owned(), found: Found::Filled, kept: true, _lock: lock };
-        remove_temporaries(path).map_err(|source| OutputError::Write { path: path.to_owned(), source })?;
+        let (path, above) = (path.to_owned(), NewFolders::default());
+        let folder = OutputFolder { path, found: Found::Filled, kept: true, _above: above, _lock: lock };
+        remove_temporaries(&folder.path)
+            .map_err(|source| OutputError::Write { path: folder.path.clone(), source })?;
         folder.probe()?;
         Ok(folder)
     }
@@ -132,6 +136,26 @@ impl Drop for OutputFolder {
                 }
             }
             Found::Filled => {}
+        }
+    }
+}
+
+/// Folders above an output folder that were not there before, innermost first. Those that are empty when
+/// this is dropped are removed: all of them, where the output folder is gone again.
+#[derive(Default)]
+struct NewFolders(Vec<PathBuf>);
+
+impl NewFolders {
+    fn above(path: &Path) -> Self {
+        let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        NewFolders(above.take_while(|folder| !folder.exists()).map(Path::to_owned).collect())
+    }
+}
+
+impl Drop for NewFolders {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            let _ = fs::remove_dir(folder);
         }
     }
 }

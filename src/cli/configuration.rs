@@ -45,7 +45,9 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
             Value::Float(number) => flags.push(format!("--{key}={number}")),
             other => {
                 let kind = other.type_str();
-                return Err(usage(format!("{shown}: {key} is a {kind}; it takes text, a number or true")));
+                return Err(usage(format!(
+                    "{shown}: {key} has a value of type {kind}; it takes text, a number or true"
+                )));
             }
         }
     }

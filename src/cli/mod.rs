@@ -1,10 +1,11 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::interrupt::Signal;
@@ -16,6 +17,7 @@ mod machine;
 mod model;
 mod progress;
 mod resume;
+mod sharpness;
 mod train;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
@@ -31,6 +33,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Sharpness(sharpness::Sharpness),
 }
 
 /// Why a command ended without success.
@@ -60,29 +63,54 @@ type Done = Result<(), Ending>;
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
+        Err(error) if is_refusal(&error) => return end(usage(one_sentence(&error))),
+        // Help, on standard output or, where a command is missing, on stderr.
         Err(error) => error.exit(),
     };
     let done = match cli.command {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Sharpness(sharpness) => sharpness.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Ending::Usage(message)) => {
-            eprintln!("error: {message}");
+    done.map_or_else(end, |()| ExitCode::SUCCESS)
+}
+
+fn end(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Usage(message) => {
+            progress::say(&format!("error: {message}"));
             ExitCode::from(2)
         }
-        Err(Ending::Stopped { message, signal }) => {
-            eprintln!("{message}");
+        Ending::Stopped { message, signal } => {
+            progress::say(&message);
             ExitCode::from(signal.exit_code())
         }
-        Err(Ending::Failure(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(Ending::Failure(error)) => {
-            eprintln!("error: {error:#}");
+        Ending::Failure(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ending::Failure(error) => {
+            // The typed errors of the library name their cause themselves: no chain after them.
+            progress::say(&format!("error: {error}"));
             ExitCode::from(1)
         }
     }
+}
+
+/// Whether clap refuses the command line, rather than being asked for help.
+fn is_refusal(error: &clap::Error) -> bool {
+    let help = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::DisplayVersion,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+    ];
+    !help.contains(&error.kind())
+}
+
+/// clap's message, which takes several lines, in one: what is wrong, what is known, what was perhaps meant.
+fn one_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let parts: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    parts.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// Parses again with a TOML file's keys as flags before those of the command line, which win. For a run
@@ -106,11 +134,7 @@ fn parse_with(path: &Path, flags: Vec<String>, arguments: &[OsString]) -> Result
     match Cli::try_parse_from(merged) {
         Ok(Cli { command: Command::Train(train) }) => Ok(*train),
         Ok(_) => Err(usage("--config and --resume are for mirror train")),
-        Err(error) => {
-            let text = error.render().to_string();
-            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            Err(usage(format!("{}: {first}", path.display())))
-        }
+        Err(error) => Err(usage(format!("{}: {}", path.display(), one_sentence(&error)))),
     }
 }
 

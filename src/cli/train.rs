@@ -8,7 +8,7 @@ use sts_eval::{SentEval, Task};
 
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::{TrainingProgress, say};
+use super::progress::TrainingProgress;
 use super::{Done, Ending, resume, usage};
 use crate::builtin;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
@@ -22,7 +22,7 @@ use crate::output::OutputFolder;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::TrainOptions;
 use crate::trainer::metrics::METRICS;
-use crate::trainer::run::{Ended, Ingredients, Outcome, train};
+use crate::trainer::run::{Ended, Ingredients, Outcome, check_fit, train};
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
 ///
@@ -30,7 +30,7 @@ use crate::trainer::run::{Ended, Ingredients, Outcome, train};
 /// does to its scores, in under a minute. The output folder holds the encoder (as sentence-transformers
 /// and transformers load it), metrics.jsonl with every step, and train.toml with all settings.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Train {
     #[command(flatten)]
     pub options: TrainOptions,
@@ -81,12 +81,10 @@ impl Train {
 
         let overrides = Overrides { pooling: options.pooling.0, max_length: None };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        check_fit(&options, &corpus, &model)?;
         if output.is_filled() && self.resume.is_none() {
             output.remove(&[WEIGHTS, CHECKPOINTS, METRICS])?;
             write_configuration(&options, output.path())?;
-        }
-        if corpus.blank_lines() > 0 {
-            say(&format!("{}: {} blank lines left out", corpus.name(), corpus.blank_lines()));
         }
         let mut progress = TrainingProgress::default();
         let model_folder = files.folder().to_owned();
@@ -139,10 +137,7 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
     match &options.data {
         Some(folder) => Ok(Some(SentEval::open(folder)?.sts_b_dev()?)),
         None if options.model == crate::hub::BUILTIN => Ok(Some(builtin::pairs()?)),
-        None => {
-            say("no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)");
-            Ok(None)
-        }
+        None => Ok(None),
     }
 }
 

@@ -114,6 +114,26 @@ pub fn train(
     }
 }
 
+/// Refuses lengths that the model has no positions for and a corpus without a full batch. Nothing is
+/// written yet where this is asked.
+pub fn check_fit(options: &TrainOptions, corpus: &Corpus, model: &SentenceEncoder) -> Result<(), TrainError> {
+    let most = model.encoder.config.max_sequence_length();
+    if options.max_length > most {
+        return Err(TrainError::TooLong { asked: options.max_length, most });
+    }
+    corpus.epoch(&batching(options, model)?, 0)?;
+    Ok(())
+}
+
+fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching, TrainError> {
+    Ok(Batching {
+        batch_size: options.batch_size,
+        seed: options.seed,
+        mask_span: options.mask_span,
+        mask_token: model.tokenizer.mask_token()?.to_owned(),
+    })
+}
+
 pub(super) struct Run {
     pub options: TrainOptions,
     corpus: Corpus,
@@ -148,10 +168,6 @@ pub(super) struct Best {
 impl Run {
     fn new(ingredients: Ingredients, output: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
         let Ingredients { options, corpus, model, model_folder, scored_on, interrupt } = ingredients;
-        let most = model.encoder.config.max_sequence_length();
-        if options.max_length > most {
-            return Err(TrainError::TooLong { asked: options.max_length, most });
-        }
         let trainer = trainer(&options, &model)?;
         let origin = Origin::of(&corpus, &model_folder, model.parameters.device())?;
         let checkpoints = RunCheckpoints::open(output, options.keep_last)?;
@@ -185,16 +201,10 @@ impl Run {
         output: &mut OutputFolder,
         observer: &mut dyn Observer,
     ) -> Result<Option<Signal>, TrainError> {
-        let batching = Batching {
-            batch_size: self.options.batch_size,
-            seed: self.options.seed,
-            mask_span: self.options.mask_span,
-            mask_token: self.model.tokenizer.mask_token()?.to_owned(),
-        };
+        let batching = batching(&self.options, &self.model)?;
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
         let steps = (per_epoch * self.options.epochs).min(self.most());
-        // Refuses a corpus without a full batch, before anything is scored.
-        drop(self.corpus.epoch(&batching, 0)?);
+        self.tell_of_the_data(observer);
         if self.scores.is_empty() {
             self.score(observer)?;
         }
@@ -209,6 +219,18 @@ impl Run {
             self.score(observer)?;
         }
         Ok(None)
+    }
+
+    fn tell_of_the_data(&self, observer: &mut dyn Observer) {
+        let (name, blank) = (self.corpus.name(), self.corpus.blank_lines());
+        if blank > 0 {
+            observer.note(&format!("{name}: {blank} blank lines left out"));
+        }
+        if self.scored_on.is_none() && !self.options.no_eval {
+            observer.note(
+                "no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)",
+            );
+        }
     }
 
     /// Makes the steps of an epoch that are left of it.
@@ -337,14 +359,16 @@ fn trainer(options: &TrainOptions, model: &SentenceEncoder) -> Result<Trainer, T
 }
 
 /// Turns a batch of text into packed tokens, in the thread that prepares batches.
-struct Preparation {
-    encoder: Encoder,
-    tokenizer: Arc<Tokenizer>,
-    max_length: usize,
+pub struct Preparation {
+    pub encoder: Encoder,
+    pub tokenizer: Arc<Tokenizer>,
+    /// Tokens of a sentence beyond which it is cut.
+    pub max_length: usize,
 }
 
 impl Preparation {
-    fn pack(&self, batch: &Batch) -> Result<PackedBatch, TrainError> {
+    /// 2N sequences: the N first views, then the N second views.
+    pub fn pack(&self, batch: &Batch) -> Result<PackedBatch, TrainError> {
         let mut packed = PackedBatch::new();
         for (view, sentences) in [&batch.view1, &batch.view2].into_iter().enumerate() {
             let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
