@@ -15,8 +15,17 @@ pub enum OutputError {
     NotAFolder(PathBuf),
     #[error("{0} is in use by another run of mirror; wait for it to end, or choose another --output")]
     InUse(PathBuf),
-    #[error("cannot write to {path}: {source}")]
+    #[error("cannot write to {path}: {}", cause(source))]
     Write { path: PathBuf, source: io::Error },
+}
+
+/// What went wrong, without the temporary file's name, which is no business of a user's.
+fn cause(error: &io::Error) -> &(dyn std::error::Error + 'static) {
+    let wrapped = error.get_ref().and_then(|inner| inner.source());
+    match wrapped.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        Some(inner) => inner,
+        None => error,
+    }
 }
 
 /// What temporary files and folders are called, so that what a killed run left of them is known as such.

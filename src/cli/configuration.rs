@@ -19,8 +19,11 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
         return Err(usage(format!("{shown} is too large for a configuration")));
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|e| usage(format!("{shown} is not TOML: {}", e.message())))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+        let before = &text.as_bytes()[..e.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        usage(format!("{shown}, line {line}: this is not TOML: {}", e.message()))
+    })?;
     let command = Cli::command();
     let known: Vec<String> = command
         .find_subcommand("train")

@@ -110,7 +110,7 @@ fn one_sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let parts: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    parts.join(" ").trim_start_matches("error: ").to_owned()
+    parts.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
 }
 
 /// Parses again with a TOML file's keys as flags before those of the command line, which win. For a run
