@@ -22,6 +22,7 @@ pub mod cli;
 pub mod corpus;
 pub mod encoder;
 pub mod hub;
+pub mod interrupt;
 pub mod objective;
 pub mod ops;
 pub mod optim;

@@ -102,8 +102,14 @@ impl Options {
         Ok(())
     }
 
+    /// Builds what `--reg` names. Settings of the others are checked too: a value that makes no sense is
+    /// a mistake whether or not it is in use.
     pub fn build(&self) -> Result<Regularization, InvalidRegularization> {
         let composition = Composition::parse(&self.reg)?;
+        self.perturbation.check()?;
+        for &(name, _) in LOSS_TERMS {
+            self.terms.build(name).transpose()?;
+        }
         let unknown = |name: &str| InvalidRegularization::Unknown { name: name.into(), known: known_names() };
         let build = |name: &&'static str| -> Result<Box<dyn LossTerm>, InvalidRegularization> {
             Ok(self.terms.build(name).ok_or_else(|| unknown(name))??)

@@ -1,8 +1,16 @@
 //! The README.md of a trained folder: what it is, how it was trained, how it scored, how to load it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::write::Saved;
+
+/// What the model was made from: an id, or a folder's name without where it lies.
+fn source_name(model: &str) -> &str {
+    let path = Path::new(model);
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.filter(|_| path.is_absolute()).unwrap_or(model)
+}
 
 /// A model card with the front matter that model hubs read.
 pub fn model_card(saved: &Saved) -> String {
@@ -18,7 +26,7 @@ pub fn model_card(saved: &Saved) -> String {
     line("# A sentence encoder trained without labels\n".into());
     line(format!(
         "Maps a sentence to {hidden} numbers whose cosine tells how alike two sentences are. Made from `{}` by Mirror-BERT's contrastive training (two views of each sentence, dropout and span masking, NT-Xent) with `mirror`.\n",
-        options.model
+        source_name(&options.model)
     ));
     line("## Use\n".into());
     line("```python\nfrom sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer(\"path/to/this/folder\")\nembeddings = model.encode([\"A man is playing a guitar.\", \"Someone plays music.\"])\n```\n".into());
@@ -41,7 +49,7 @@ pub fn model_card(saved: &Saved) -> String {
     }
     line("## Training\n".into());
     let settings: [(&str, String); 12] = [
-        ("started from", format!("`{}`", options.model)),
+        ("started from", format!("`{}`", source_name(&options.model))),
         ("corpus", format!("{} sentences, SHA-256 `{}`", saved.corpus.len(), saved.corpus.sha256())),
         ("steps of these weights", saved.steps.to_string()),
         ("batch size", options.batch_size.to_string()),

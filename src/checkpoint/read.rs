@@ -77,7 +77,7 @@ const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
 /// A shard index lists a handful of files; anything larger is no such list.
 const LARGEST_INDEX: u64 = 64 << 20;
 
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
         return Ok(vec![single]);

@@ -53,6 +53,9 @@ pub struct Saved<'a> {
 /// The name of the resolved configuration in an output folder.
 pub const CONFIGURATION: &str = "train.toml";
 
+/// The weights' name in an output folder: a folder that has it is complete.
+pub const WEIGHTS: &str = "model.safetensors";
+
 /// Writes all files of a trained sentence encoder. Each is written whole, the weights last: a folder
 /// with model.safetensors is complete.
 pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
@@ -63,7 +66,7 @@ pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
     write_whole(&folder.join("README.md"), model_card(saved).as_bytes())?;
     write_configuration(saved.options, folder)?;
     let pooler = read_pooler(saved.source)?;
-    write_whole(&folder.join("model.safetensors"), &safetensors_bytes(&encoder.parameters, pooler)?)?;
+    write_whole(&folder.join(WEIGHTS), &safetensors_bytes(&encoder.parameters, pooler)?)?;
     Ok(())
 }
 

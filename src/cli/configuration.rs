@@ -19,15 +19,18 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
         return Err(usage(format!("{shown} is too large for a configuration")));
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|e| usage(format!("{shown} is not TOML: {}", e.message())))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+        let before = &text.as_bytes()[..e.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        usage(format!("{shown}, line {line}: this is not TOML: {}", e.message()))
+    })?;
     let command = Cli::command();
     let known: Vec<String> = command
         .find_subcommand("train")
         .into_iter()
         .flat_map(|train| train.get_arguments())
         .filter_map(|argument| argument.get_long().map(str::to_owned))
-        .filter(|name| !matches!(name.as_str(), "config" | "help" | "version" | "overwrite"))
+        .filter(|name| !matches!(name.as_str(), "config" | "resume" | "help" | "version" | "overwrite"))
         .collect();
     let mut flags = Vec::new();
     for (key, value) in table {
@@ -45,7 +48,9 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
             Value::Float(number) => flags.push(format!("--{key}={number}")),
             other => {
                 let kind = other.type_str();
-                return Err(usage(format!("{shown}: {key} is a {kind}; it takes text, a number or true")));
+                return Err(usage(format!(
+                    "{shown}: {key} has a value of type {kind}; it takes text, a number or true"
+                )));
             }
         }
     }

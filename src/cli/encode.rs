@@ -21,7 +21,7 @@ use crate::trainer::options::PoolingChoice;
 /// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
 /// What the model's folder says of itself is followed (pooling, length, normalisation); flags override it.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Encode {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]

@@ -22,7 +22,7 @@ use crate::trainer::options::PoolingChoice;
 /// Scores are Spearman's rank correlation × 100 between people's scores and cosines; a year's subsets are
 /// scored together. Without STS data and --set, the small built-in pairs are scored.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Eval {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
@@ -65,11 +65,14 @@ impl Eval {
         let forms = self.forms()?;
         let (tasks, missing) = self.tasks()?;
         let device = self.machine.set_up()?;
+        let mut notes = notes(&tasks, &missing);
         let mut reports = Vec::new();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
             let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
             let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            // Said once the model is there: a refusal stands alone on stderr.
+            notes.drain(..).for_each(|note| say(&note));
             let bar = encoding_bar(Some(0));
             let scored = evaluate(&tasks, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
                 bar.set_length(progress.total as u64);
@@ -113,17 +116,25 @@ impl Eval {
             tasks.push(set.read()?);
         }
         if tasks.is_empty() {
-            say(
-                "no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark",
-            );
             tasks.push(builtin::pairs()?);
-        }
-        if !missing.is_empty() {
-            let names: Vec<&str> = missing.iter().map(|b| b.key()).collect();
-            say(&format!("not there, and left out of the average: {}", names.join(", ")));
         }
         Ok((tasks, missing))
     }
+}
+
+/// What a reader of the scores should know of the sets.
+fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if tasks.iter().any(|task| task.name == builtin::PAIRS_NAME) {
+        notes.push(
+            "no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
+        );
+    }
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|b| b.key()).collect();
+        notes.push(format!("not there, and left out of the average: {}", names.join(", ")));
+    }
+    notes
 }
 
 fn write_form(form: &dyn Format, target: &Path, reports: &[Report]) -> Done {

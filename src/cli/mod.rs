@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::interrupt::Signal;
 
 mod configuration;
 mod encode;
@@ -12,6 +16,7 @@ mod eval;
 mod machine;
 mod model;
 mod progress;
+mod resume;
 mod sharpness;
 mod train;
 
@@ -37,6 +42,8 @@ enum Ending {
     Usage(String),
     /// Something went wrong: exit code 1.
     Failure(anyhow::Error),
+    /// A signal stopped it, and what it had is safe.
+    Stopped { message: String, signal: Signal },
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Ending {
@@ -56,6 +63,8 @@ type Done = Result<(), Ending>;
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
+        Err(error) if is_refusal(&error) => return end(usage(one_sentence(&error))),
+        // Help, on standard output or, where a command is missing, on stderr.
         Err(error) => error.exit(),
     };
     let done = match cli.command {
@@ -64,36 +73,68 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Encode(encode) => encode.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Ending::Usage(message)) => {
-            eprintln!("error: {message}");
+    done.map_or_else(end, |()| ExitCode::SUCCESS)
+}
+
+fn end(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Usage(message) => {
+            progress::say(&format!("error: {message}"));
             ExitCode::from(2)
         }
-        Err(Ending::Failure(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(Ending::Failure(error)) => {
-            eprintln!("error: {error:#}");
+        Ending::Stopped { message, signal } => {
+            progress::say(&message);
+            ExitCode::from(signal.exit_code())
+        }
+        Ending::Failure(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ending::Failure(error) => {
+            // The typed errors of the library name their cause themselves: no chain after them.
+            progress::say(&format!("error: {error}"));
             ExitCode::from(1)
         }
     }
 }
 
-/// Parses again with a TOML file's keys as flags before those of the command line, which win.
+/// Whether clap refuses the command line, rather than being asked for help.
+fn is_refusal(error: &clap::Error) -> bool {
+    let help = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::DisplayVersion,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+    ];
+    !help.contains(&error.kind())
+}
+
+/// clap's message, which takes several lines, in one: what is wrong, what is known, what was perhaps meant.
+fn one_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let parts: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    parts.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
+}
+
+/// Parses again with a TOML file's keys as flags before those of the command line, which win. For a run
+/// that is resumed they may not differ.
 fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<train::Train, Ending> {
-    let Some(path) = &train.config else { return Ok(train) };
-    let flags = configuration::flags(path)?;
+    if let Some(folder) = &train.resume {
+        return resume::with_saved_configuration(folder, arguments);
+    }
+    match &train.config {
+        Some(path) => parse_with(path, configuration::flags(path)?, arguments),
+        None => Ok(train),
+    }
+}
+
+/// Parses `mirror train` with the flags that a file gives before those of the command line.
+fn parse_with(path: &Path, flags: Vec<String>, arguments: &[OsString]) -> Result<train::Train, Ending> {
     let place = arguments.iter().position(|a| a == "train").map_or(arguments.len(), |i| i + 1);
     let (before, after) = arguments.split_at(place);
     let merged =
         before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
     match Cli::try_parse_from(merged) {
         Ok(Cli { command: Command::Train(train) }) => Ok(*train),
-        Ok(_) => Ok(train),
-        Err(error) => {
-            let text = error.render().to_string();
-            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            Err(usage(format!("{}: {first}", path.display())))
-        }
+        Ok(_) => Err(usage("--config and --resume are for mirror train")),
+        Err(error) => Err(usage(format!("{}: {}", path.display(), one_sentence(&error)))),
     }
 }
 

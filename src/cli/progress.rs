@@ -20,6 +20,8 @@ pub fn say(message: &str) {
 pub struct TrainingProgress {
     bar: Option<ProgressBar>,
     terminal: bool,
+    /// Steps made before this part of the run began.
+    made: u64,
     steps: u64,
     batch_size: usize,
     began: Instant,
@@ -30,7 +32,7 @@ impl Default for TrainingProgress {
     fn default() -> Self {
         let now = Instant::now();
         let terminal = std::io::stderr().is_terminal();
-        TrainingProgress { bar: None, terminal, steps: 0, batch_size: 0, began: now, last: now }
+        TrainingProgress { bar: None, terminal, made: 0, steps: 0, batch_size: 0, began: now, last: now }
     }
 }
 
@@ -50,14 +52,14 @@ impl TrainingProgress {
 }
 
 impl Observer for TrainingProgress {
-    fn started(&mut self, steps: u64, batch_size: usize) {
-        (self.steps, self.batch_size) = (steps, batch_size);
+    fn started(&mut self, made: u64, steps: u64, batch_size: usize) {
+        (self.made, self.steps, self.batch_size) = (made, steps, batch_size);
         self.began = Instant::now();
         if self.terminal {
             let template = "training [{bar:30}] {pos}/{len} steps  {msg}  {eta} left";
             let style =
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> "));
+            let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> ")).with_position(made);
             bar.enable_steady_tick(Duration::from_millis(250));
             self.bar = Some(bar);
         }
@@ -65,16 +67,17 @@ impl Observer for TrainingProgress {
 
     fn stepped(&mut self, report: &StepReport) {
         let elapsed = self.began.elapsed().as_secs_f64();
-        let rate = (report.step as usize * self.batch_size) as f64 / elapsed.max(1e-9);
+        let made = report.step - self.made;
+        let rate = (made as usize * self.batch_size) as f64 / elapsed.max(1e-9);
         let message = format!("loss {:.4}  {rate:.0} sentences/s", report.loss);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(report.step);
                 bar.set_message(message);
             }
-            None if report.step == 1 || report.step == self.steps || self.last.elapsed() >= PLAIN_EVERY => {
+            None if made == 1 || report.step == self.steps || self.last.elapsed() >= PLAIN_EVERY => {
                 self.last = Instant::now();
-                let left = elapsed / report.step as f64 * self.steps.saturating_sub(report.step) as f64;
+                let left = elapsed / made as f64 * self.steps.saturating_sub(report.step) as f64;
                 say(&format!("step {}/{}  {message}  {left:.0} s left", report.step, self.steps));
             }
             None => {}

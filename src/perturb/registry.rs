@@ -49,7 +49,8 @@ impl Options {
         at_least_zero("--rho", self.rho.unwrap_or(0.05))
     }
 
-    fn checked(&self) -> Result<(), InvalidOption> {
+    /// Refuses values that make no sense, whichever perturbation is asked for.
+    pub fn check(&self) -> Result<(), InvalidOption> {
         self.rho()?;
         at_least_zero("--beta", self.beta.unwrap_or(3.0))?;
         at_least_zero("--asam-eta", self.asam_eta)?;
@@ -60,7 +61,7 @@ impl Options {
     /// The perturbation called `name`; `None` for a name that is none.
     pub fn build(&self, name: &str) -> Option<Result<Box<dyn WeightPerturbation>, InvalidOption>> {
         let build = PERTURBATIONS.iter().find(|p| p.name == name)?.build;
-        Some(self.checked().and_then(|()| build(self)))
+        Some(self.check().and_then(|()| build(self)))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::regularization::Regularization;
 pub mod metrics;
 pub mod options;
 pub mod run;
+mod saving;
 
 pub use options::TrainOptions;
 
@@ -69,6 +70,29 @@ pub enum StepError {
 }
 
 impl Trainer {
+    /// What loss terms remember from step to step, by their names.
+    pub fn memories(&self) -> Vec<(&'static str, &Parameters)> {
+        let terms = self.regularization.objective.terms.iter();
+        terms.filter_map(|term| Some((term.name(), term.memory()?))).collect()
+    }
+
+    /// Goes on from a checkpoint's weights, moments and memories, and the steps made by then.
+    pub fn restore(
+        &mut self,
+        step: u64,
+        weights: Parameters,
+        [m, v]: [Parameters; 2],
+        mut memories: BTreeMap<String, Parameters>,
+    ) {
+        self.weights = weights;
+        self.optimizer = AdamW { config: self.optimizer.config, m, v, step };
+        for term in &mut self.regularization.objective.terms {
+            if let Some(memory) = memories.remove(term.name()) {
+                term.restore(memory);
+            }
+        }
+    }
+
     /// Makes one step on a batch of 2N sequences, first views before second views.
     pub fn step(&mut self, batch: &PackedBatch) -> Result<StepReport, StepError> {
         let number = self.optimizer.step + 1;

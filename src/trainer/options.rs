@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::SaveEvery;
 use crate::encoder::Pooling;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::regularization::{self, InvalidRegularization};
@@ -103,6 +104,14 @@ pub struct TrainOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
 
+    /// Write a checkpoint every N steps (100), or so often (90s, 10m, 2h), or never; a signal that stops
+    /// the run writes one too
+    #[arg(long, default_value = "10m", value_name = "STEPS|TIME", help_heading = "Checkpoints")]
+    pub save_every: SaveEvery,
+    /// Keep this many checkpoints, the newest
+    #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Checkpoints")]
+    pub keep_last: usize,
+
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +180,7 @@ impl TrainOptions {
         }
         probability("--dropout", self.dropout)?;
         probability("--drophead", self.drophead)?;
+        positive("--keep-last", self.keep_last as f64)?;
         if let Some(threads) = self.threads {
             positive("--threads", threads as f64)?;
         }

@@ -11,9 +11,12 @@ use super::metrics::{Metrics, MetricsError};
 use super::options::TrainOptions;
 use super::{Hyperparameters, StepError, StepReport, Trainer};
 use crate::checkpoint::write::{SaveError, Saved, save};
+use crate::checkpoint::{CheckpointError, Origin, RunCheckpoints, Schedule};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
+use crate::interrupt::{Interrupt, Signal};
 use crate::optim::{AdamW, AdamWConfig};
+use crate::output::OutputFolder;
 use crate::regularization::InvalidRegularization;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -30,6 +33,10 @@ pub enum TrainError {
     Options(#[from] InvalidRegularization),
     #[error(transparent)]
     Step(#[from] StepError),
+    #[error("{source}; the batch was lines {lines} of {corpus}{kept}")]
+    NotFinite { source: StepError, lines: String, corpus: String, kept: String },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     #[error(transparent)]
@@ -44,14 +51,15 @@ pub enum TrainError {
 
 /// Who watches a run: a progress bar, plain lines, or nobody.
 pub trait Observer {
-    fn started(&mut self, steps: u64, batch_size: usize);
+    /// Steps made in earlier parts of the run, and steps in all.
+    fn started(&mut self, made: u64, steps: u64, batch_size: usize);
     fn stepped(&mut self, report: &StepReport);
     fn scored(&mut self, score: &Score);
     fn note(&mut self, message: &str);
 }
 
 /// A score in the course of training.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Score {
     /// Steps made when it was taken.
     pub step: u64,
@@ -69,6 +77,18 @@ pub struct Ingredients {
     pub model_folder: PathBuf,
     /// The set to score on, before, during and after.
     pub scored_on: Option<Task>,
+    /// Asked between steps whether to stop.
+    pub interrupt: Interrupt,
+}
+
+/// How a run ended.
+pub enum Ended {
+    Finished(Outcome),
+    /// A signal stopped it. All steps made are in a checkpoint.
+    Stopped {
+        signal: Signal,
+        step: u64,
+    },
 }
 
 /// What a run gives.
@@ -80,121 +100,195 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Trains and writes the sentence encoder to `output`.
+/// Trains and writes the sentence encoder to `output`. A run goes on from the newest checkpoint of its
+/// folder; a new folder has none.
 pub fn train(
     ingredients: Ingredients,
-    output: &Path,
+    output: &mut OutputFolder,
     observer: &mut dyn Observer,
-) -> Result<Outcome, TrainError> {
-    let mut run = Run::new(ingredients, output)?;
-    run.train(observer)?;
-    run.finish(output)
+) -> Result<Ended, TrainError> {
+    let mut run = Run::new(ingredients, output.path(), observer)?;
+    match run.train(output, observer)? {
+        Some(signal) => run.stop(signal, output),
+        None => run.finish(output.path()).map(Ended::Finished),
+    }
 }
 
-struct Run {
-    options: TrainOptions,
+/// Refuses lengths that the model has no positions for and a corpus without a full batch. Nothing is
+/// written yet where this is asked.
+pub fn check_fit(options: &TrainOptions, corpus: &Corpus, model: &SentenceEncoder) -> Result<(), TrainError> {
+    let most = model.encoder.config.max_sequence_length();
+    if options.max_length > most {
+        return Err(TrainError::TooLong { asked: options.max_length, most });
+    }
+    corpus.epoch(&batching(options, model)?, 0)?;
+    Ok(())
+}
+
+fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching, TrainError> {
+    Ok(Batching {
+        batch_size: options.batch_size,
+        seed: options.seed,
+        mask_span: options.mask_span,
+        mask_token: model.tokenizer.mask_token()?.to_owned(),
+    })
+}
+
+pub(super) struct Run {
+    pub options: TrainOptions,
     corpus: Corpus,
     model: SentenceEncoder,
     model_folder: PathBuf,
     scored_on: Option<Task>,
-    trainer: Trainer,
-    metrics: Metrics,
-    scores: Vec<Score>,
+    interrupt: Interrupt,
+    pub trainer: Trainer,
+    pub metrics: Metrics,
+    /// Counted from 0.
+    pub epoch: u64,
+    /// Batches of this epoch that were trained on.
+    pub position: u64,
+    pub scores: Vec<Score>,
     /// Weights that scored best, where those are to be kept.
-    best: Option<(f64, u64, Parameters)>,
+    pub best: Option<Best>,
+    pub origin: Origin,
+    pub checkpoints: RunCheckpoints,
+    pub schedule: Schedule,
+    /// The step of the newest checkpoint.
+    pub saved: Option<u64>,
     began: Instant,
 }
 
+/// The weights that scored best.
+pub(super) struct Best {
+    pub score: f64,
+    pub step: u64,
+    pub weights: Parameters,
+}
+
 impl Run {
-    fn new(ingredients: Ingredients, output: &Path) -> Result<Self, TrainError> {
-        let Ingredients { options, corpus, model, model_folder, scored_on } = ingredients;
-        let most = model.encoder.config.max_sequence_length();
-        if options.max_length > most {
-            return Err(TrainError::TooLong { asked: options.max_length, most });
-        }
-        let optimizer = AdamWConfig {
-            learning_rate: options.learning_rate,
-            weight_decay: options.weight_decay,
-            ..AdamWConfig::default()
+    fn new(ingredients: Ingredients, output: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
+        let Ingredients { options, corpus, model, model_folder, scored_on, interrupt } = ingredients;
+        let trainer = trainer(&options, &model)?;
+        let origin = Origin::of(&corpus, &model_folder, model.parameters.device())?;
+        let checkpoints = RunCheckpoints::open(output, options.keep_last)?;
+        let began = Instant::now();
+        let mut run = Run {
+            metrics: Metrics::open(output, u64::MAX)?,
+            schedule: Schedule::new(options.save_every, began),
+            options,
+            corpus,
+            model,
+            model_folder,
+            scored_on,
+            interrupt,
+            trainer,
+            epoch: 0,
+            position: 0,
+            scores: Vec::new(),
+            best: None,
+            origin,
+            checkpoints,
+            saved: None,
+            began,
         };
-        let weights = model.parameters.copy()?;
-        let trainer = Trainer {
-            encoder: model.encoder.clone(),
-            optimizer: AdamW::new(optimizer, &weights)?,
-            weights,
-            regularization: options.regularization.build()?,
-            hyperparameters: Hyperparameters {
-                seed: options.seed,
-                temperature: options.temperature,
-                dropout: options.dropout,
-                drophead: options.drophead,
-                clip_norm: options.clip_norm,
-            },
-        };
-        let metrics = Metrics::create(output)?;
-        let (scores, best, began) = (Vec::new(), None, Instant::now());
-        Ok(Run { options, corpus, model, model_folder, scored_on, trainer, metrics, scores, best, began })
+        run.go_on(output, observer)?;
+        Ok(run)
     }
 
-    fn train(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let batching = Batching {
-            batch_size: self.options.batch_size,
-            seed: self.options.seed,
-            mask_span: self.options.mask_span,
-            mask_token: self.model.tokenizer.mask_token()?.to_owned(),
-        };
+    /// Makes all steps that are left, or stops where a signal asks for it.
+    fn train(
+        &mut self,
+        output: &mut OutputFolder,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Signal>, TrainError> {
+        let batching = batching(&self.options, &self.model)?;
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
-        let most = self.options.max_steps.unwrap_or(u64::MAX);
-        // Refuses a corpus without a full batch, before anything is scored.
-        drop(self.corpus.epoch(&batching, 0)?);
-        self.score(observer)?;
-        observer.started(most.min(per_epoch * self.options.epochs), self.options.batch_size);
-        for epoch in 0..self.options.epochs {
-            if self.trainer.optimizer.step >= most {
-                break;
-            }
-            self.epoch(epoch, &batching, most, observer)?;
-        }
-        if self.scores.last().is_none_or(|score| score.step != self.trainer.optimizer.step) {
+        let steps = (per_epoch * self.options.epochs).min(self.most());
+        self.tell_of_the_data(observer);
+        if self.scores.is_empty() {
             self.score(observer)?;
         }
-        Ok(())
+        observer.started(self.step(), steps, self.options.batch_size);
+        while self.epoch < self.options.epochs && self.step() < self.most() {
+            if let Some(signal) = self.epoch(&batching, output, observer)? {
+                return Ok(Some(signal));
+            }
+            (self.epoch, self.position) = (self.epoch + 1, 0);
+        }
+        if self.scores.last().is_none_or(|score| score.step != self.step()) {
+            self.score(observer)?;
+        }
+        Ok(None)
     }
 
+    fn tell_of_the_data(&self, observer: &mut dyn Observer) {
+        let (name, blank) = (self.corpus.name(), self.corpus.blank_lines());
+        if blank > 0 {
+            observer.note(&format!("{name}: {blank} blank lines left out"));
+        }
+        if self.scored_on.is_none() && !self.options.no_eval {
+            observer.note(
+                "no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)",
+            );
+        }
+    }
+
+    /// Makes the steps of an epoch that are left of it.
     fn epoch(
         &mut self,
-        epoch: u64,
         batching: &Batching,
-        most: u64,
+        output: &mut OutputFolder,
         observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
-        let batches = self.corpus.epoch(batching, epoch)?;
+    ) -> Result<Option<Signal>, TrainError> {
+        let mut batches = self.corpus.epoch(batching, self.epoch)?;
+        batches.skip_to(self.position)?;
         let preparation = Preparation {
             encoder: self.model.encoder.clone(),
             tokenizer: self.model.tokenizer.clone(),
             max_length: self.options.max_length,
         };
-        let mut prepared = Prefetch::new(batches, move |batch| preparation.pack(&batch))?;
+        let prepare = move |batch: Batch| preparation.pack(&batch).map(|packed| (packed, batch.lines));
+        let mut prepared = Prefetch::new(batches, prepare)?;
         for batch in prepared.by_ref() {
-            let report = self.trainer.step(&batch?)?;
+            let (packed, lines) = batch?;
+            if let Some(signal) = self.interrupt.received() {
+                return Ok(Some(signal));
+            }
+            let report = self.trainer.step(&packed).map_err(|error| self.rescue(error, lines))?;
+            self.position += 1;
+            output.keep();
             self.metrics.write(&report)?;
             observer.stepped(&report);
             let every = self.options.eval_every;
             if every > 0 && report.step.is_multiple_of(every) {
                 self.score(observer)?;
             }
-            if report.step >= most {
-                return Ok(());
+            self.save_if_due(observer);
+            if report.step >= self.most() {
+                return Ok(None);
             }
         }
         if let Some(summary) = prepared.finish()?.summary().filter(|summary| summary.surplus > 0) {
             observer.note(&format!(
                 "epoch {}: {} repeats of sentences were left out, since a batch holds no sentence twice",
-                epoch + 1,
+                self.epoch + 1,
                 summary.surplus
             ));
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Steps made so far.
+    pub fn step(&self) -> u64 {
+        self.trainer.optimizer.step
+    }
+
+    fn most(&self) -> u64 {
+        self.options.max_steps.unwrap_or(u64::MAX)
+    }
+
+    pub fn corpus_name(&self) -> String {
+        self.corpus.name()
     }
 
     /// Scores the weights as they are, if there is anything to score on.
@@ -207,8 +301,9 @@ impl Run {
         observer.scored(&score);
         if self.options.keep_best {
             let value = spearman.unwrap_or(f64::NEG_INFINITY);
-            if self.best.as_ref().is_none_or(|(best, ..)| value > *best) {
-                self.best = Some((value, score.step, self.trainer.weights.copy()?));
+            if self.best.as_ref().is_none_or(|best| value > best.score) {
+                let weights = self.trainer.weights.copy()?;
+                self.best = Some(Best { score: value, step: score.step, weights });
             }
         }
         self.scores.push(score);
@@ -218,8 +313,9 @@ impl Run {
     /// Writes the folder.
     fn finish(mut self, output: &Path) -> Result<Outcome, TrainError> {
         let steps = self.trainer.optimizer.step;
+        self.metrics.sync()?;
         let (saved_step, weights) = match self.best.take() {
-            Some((_, step, weights)) => (step, weights),
+            Some(best) => (best.step, best.weights),
             None => (steps, self.trainer.weights.clone()),
         };
         let seconds = self.began.elapsed().as_secs_f64();
@@ -235,9 +331,31 @@ impl Run {
             },
             output,
         )?;
-        self.metrics.finish()?;
+        self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.scores, saved_step, seconds })
     }
+}
+
+fn trainer(options: &TrainOptions, model: &SentenceEncoder) -> Result<Trainer, TrainError> {
+    let optimizer = AdamWConfig {
+        learning_rate: options.learning_rate,
+        weight_decay: options.weight_decay,
+        ..AdamWConfig::default()
+    };
+    let weights = model.parameters.copy()?;
+    Ok(Trainer {
+        encoder: model.encoder.clone(),
+        optimizer: AdamW::new(optimizer, &weights)?,
+        weights,
+        regularization: options.regularization.build()?,
+        hyperparameters: Hyperparameters {
+            seed: options.seed,
+            temperature: options.temperature,
+            dropout: options.dropout,
+            drophead: options.drophead,
+            clip_norm: options.clip_norm,
+        },
+    })
 }
 
 /// Turns a batch of text into packed tokens, in the thread that prepares batches.

@@ -1,0 +1,130 @@
+//! manifest.json of a checkpoint: the length and SHA-256 of each of its files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub const MANIFEST: &str = "manifest.json";
+
+/// A manifest lists four files; anything larger is none.
+const LARGEST_MANIFEST: u64 = 1 << 16;
+
+const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: u32,
+    pub files: BTreeMap<String, FileSum>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSum {
+    pub bytes: u64,
+    /// In lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Manifest {
+    pub fn new(files: BTreeMap<String, FileSum>) -> Self {
+        Manifest { format: FORMAT, files }
+    }
+
+    /// Reads the manifest of a checkpoint; the error says what is wrong with it.
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(MANIFEST);
+        let bytes = read_at_most(&path, LARGEST_MANIFEST).map_err(|e| format!("{MANIFEST}: {e}"))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|e| format!("{MANIFEST} is damaged: {e}"))?;
+        if manifest.format != FORMAT {
+            return Err(format!("{MANIFEST} has the format {}, and {FORMAT} is known", manifest.format));
+        }
+        Ok(manifest)
+    }
+
+    /// The bytes of a file, which are those that were written or an error says otherwise.
+    pub fn read_file(&self, folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+        let sum = self.files.get(name).ok_or_else(|| format!("{MANIFEST} does not list {name}"))?;
+        let read = || -> io::Result<Result<Vec<u8>, String>> {
+            let file = File::open(folder.join(name))?;
+            let found = file.metadata()?.len();
+            if found != sum.bytes {
+                return Ok(Err(format!("{name} has {found} bytes, and {} were written", sum.bytes)));
+            }
+            let mut bytes = Vec::new();
+            file.take(sum.bytes).read_to_end(&mut bytes)?;
+            Ok(Ok(bytes))
+        };
+        let bytes = read().map_err(|e| format!("{name}: {e}"))??;
+        if hex(Sha256::digest(&bytes).as_slice()) != sum.sha256 {
+            return Err(format!("{name} is not what was written (its SHA-256 differs)"));
+        }
+        Ok(bytes)
+    }
+}
+
+/// A small file's bytes; one that is larger than `most` is an error, and not read.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes the SHA-256 of what passes through to a new file.
+pub struct SummingFile {
+    file: io::BufWriter<File>,
+    sum: Sha256,
+    bytes: u64,
+}
+
+impl SummingFile {
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = io::BufWriter::with_capacity(1 << 20, File::create_new(path)?);
+        Ok(SummingFile { file, sum: Sha256::new(), bytes: 0 })
+    }
+
+    /// Makes the file durable and tells its sum.
+    pub fn finish(self) -> io::Result<FileSum> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(FileSum { bytes: self.bytes, sha256: hex(&self.sum.finalize()) })
+    }
+}
+
+impl Write for SummingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The SHA-256 of a file's bytes, read in a fixed buffer.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&sum.finalize())),
+            read => sum.update(&buffer[..read]),
+        }
+    }
+}

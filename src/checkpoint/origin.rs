@@ -1,0 +1,118 @@
+//! What a run started from and what it runs on, so that it is not gone on with something else.
+
+use std::path::Path;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::manifest::{hex, sha256_of};
+use super::read::weight_files;
+use super::run_checkpoints::CheckpointError;
+use crate::corpus::Corpus;
+
+/// The files beside the weights that decide what a model computes.
+const MODEL_FILES: [&str; 12] = [
+    "config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+];
+
+/// Inputs by their SHA-256, and the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub corpus_sha256: String,
+    pub model_sha256: String,
+    pub machine: Machine,
+}
+
+/// What the last bits of a result depend on besides the inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub version: String,
+    /// SHA-256 of the program's file.
+    pub build: String,
+    pub instruction_set: String,
+    pub device: String,
+}
+
+impl Origin {
+    pub fn of(corpus: &Corpus, model_folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        Ok(Origin {
+            corpus_sha256: corpus.sha256().to_owned(),
+            model_sha256: model_sha256(model_folder)?,
+            machine: Machine::this(device),
+        })
+    }
+
+    /// Refuses inputs that are not those of `earlier`. Says what else is different: then the run's last
+    /// bits may be.
+    pub fn check_against(&self, earlier: &Origin) -> Result<Option<String>, CheckpointError> {
+        for (what, flag, now, then) in [
+            ("corpus", "--corpus", &self.corpus_sha256, &earlier.corpus_sha256),
+            ("model", "--model", &self.model_sha256, &earlier.model_sha256),
+        ] {
+            if now != then {
+                return Err(CheckpointError::Changed { what, flag });
+            }
+        }
+        Ok(self.machine.difference(&earlier.machine))
+    }
+}
+
+impl Machine {
+    fn this(device: &Device) -> Self {
+        let build = std::env::current_exe().and_then(|program| sha256_of(&program));
+        // The enum's name without the list of what it stands for.
+        let simd = format!("{:?}", pulp::Arch::new());
+        let simd = simd.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        Machine {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            build: build.unwrap_or_else(|_| "unknown".to_owned()),
+            instruction_set: format!("{} {simd}", std::env::consts::ARCH),
+            device: if device.is_cpu() { "cpu" } else { "gpu" }.to_owned(),
+        }
+    }
+
+    fn difference(&self, earlier: &Machine) -> Option<String> {
+        let mut parts = Vec::new();
+        for (what, now, then) in [
+            ("version", &self.version, &earlier.version),
+            ("instruction set", &self.instruction_set, &earlier.instruction_set),
+            ("device", &self.device, &earlier.device),
+        ] {
+            if now != then {
+                parts.push(format!("the {what} is {now} and was {then}"));
+            }
+        }
+        if parts.is_empty() && self.build != earlier.build {
+            parts.push("this is another build of the program".to_owned());
+        }
+        (!parts.is_empty()).then(|| {
+            let what = parts.join(", ");
+            format!("warning: {what}; the run goes on, but its last bits may not be those of one that was never stopped")
+        })
+    }
+}
+
+/// One sum over the sums of all files that decide what the model computes.
+fn model_sha256(folder: &Path) -> Result<String, CheckpointError> {
+    let mut files = weight_files(folder)?;
+    files.extend(MODEL_FILES.iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
+    let mut sum = Sha256::new();
+    for path in files {
+        let file = sha256_of(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        sum.update(format!("{name} {file}\n"));
+    }
+    Ok(hex(&sum.finalize()))
+}

@@ -1,0 +1,331 @@
+//! The checkpoints of a run: OUTPUT/checkpoints/step-00000123/ and its neighbours.
+//!
+//! A checkpoint is four files (five where the best weights are others than the latest): all weights,
+//! the optimizer's moments and what loss terms remember, how far the run has come, and a manifest of
+//! their SHA-256 sums. It is written to a temporary folder, each file synced, and then renamed: a folder
+//! of that name is whole, unless something damaged it later, which its manifest tells.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
+use super::origin::Origin;
+use super::read::WeightsError;
+use super::tensors;
+use crate::encoder::{Layout, Parameters};
+use crate::output::{OutputError, TEMPORARY, remove_temporaries, sync_folder, write_whole};
+use crate::trainer::run::Score;
+
+/// The folder of checkpoints in an output folder.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+const MODEL: &str = "model.safetensors";
+const BEST: &str = "best.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+const ORIGIN: &str = "run.json";
+const PREFIX: &str = "step-";
+
+/// run.json is a handful of sums.
+const LARGEST_ORIGIN: u64 = 1 << 16;
+
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    #[error("cannot write the checkpoint {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} is damaged ({reason}); remove it to go on without its check of corpus and model")]
+    Origin { path: PathBuf, reason: String },
+    #[error("{folder} has no whole checkpoint: {reasons}; start again with --config and another --output")]
+    AllBroken { folder: PathBuf, reasons: String },
+    #[error(
+        "the {what} is not the one that this run started with (its SHA-256 differs); bring that one back, \
+         or start a new run with --config, {flag} and another --output"
+    )]
+    Changed { what: &'static str, flag: &'static str },
+    #[error(transparent)]
+    Model(#[from] WeightsError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// How far a run has come: state.json.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Updates made.
+    pub step: u64,
+    /// Counted from 0.
+    pub epoch: u64,
+    /// Batches of this epoch that were trained on.
+    pub position: u64,
+    /// Length of metrics.jsonl.
+    pub metrics_bytes: u64,
+    pub scores: Vec<Score>,
+    pub best: Option<BestState>,
+    /// Loss terms whose memory is in the optimizer's file.
+    pub memories: Vec<String>,
+    pub origin: Origin,
+}
+
+/// The best score so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestState {
+    pub step: u64,
+    /// The score's bits as an integer: what is read from a decimal number may be off by the last bit,
+    /// and then two scores that were equal are not.
+    pub score_bits: u64,
+}
+
+/// What a checkpoint is made of.
+pub struct Snapshot<'a> {
+    pub state: State,
+    pub weights: &'a Parameters,
+    pub m: &'a Parameters,
+    pub v: &'a Parameters,
+    /// What loss terms remember, by their names.
+    pub memories: Vec<(&'static str, &'a Parameters)>,
+    /// The weights that scored best, where they are not the latest.
+    pub best: Option<&'a Parameters>,
+}
+
+/// A checkpoint, read and verified.
+pub struct Checkpoint {
+    pub folder: PathBuf,
+    pub state: State,
+    pub weights: Parameters,
+    pub m: Parameters,
+    pub v: Parameters,
+    pub memories: BTreeMap<String, Parameters>,
+    pub best: Option<Parameters>,
+}
+
+/// The newest whole checkpoint, and a sentence for each newer one that is not whole.
+pub struct Newest {
+    pub checkpoint: Option<Checkpoint>,
+    pub skipped: Vec<String>,
+}
+
+/// The checkpoints of one output folder, whose lock the caller holds.
+pub struct RunCheckpoints {
+    folder: PathBuf,
+    keep_last: usize,
+}
+
+impl RunCheckpoints {
+    /// Looks into an output folder, and clears away what a killed run left half-written.
+    pub fn open(output: &Path, keep_last: usize) -> Result<Self, CheckpointError> {
+        let folder = output.join(CHECKPOINTS);
+        if folder.is_dir() {
+            remove_temporaries(&folder)
+                .map_err(|source| CheckpointError::Write { path: folder.clone(), source })?;
+        }
+        Ok(RunCheckpoints { folder, keep_last })
+    }
+
+    /// Notes what the run starts from, or refuses what is not what it started from. Gives a warning
+    /// where it is the same run on another machine.
+    pub fn settle_origin(&self, origin: &Origin) -> Result<Option<String>, CheckpointError> {
+        let path = self.folder.join(ORIGIN);
+        let bytes = match read_at_most(&path, LARGEST_ORIGIN) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.create()?;
+                let bytes =
+                    json(origin).map_err(|source| CheckpointError::Write { path: path.clone(), source })?;
+                write_whole(&path, &bytes)?;
+                return Ok(None);
+            }
+            Err(source) => return Err(CheckpointError::Read { path, source }),
+        };
+        match serde_json::from_slice::<Origin>(&bytes) {
+            Ok(earlier) => origin.check_against(&earlier),
+            Err(e) => Err(CheckpointError::Origin { path, reason: e.to_string() }),
+        }
+    }
+
+    fn create(&self) -> Result<(), CheckpointError> {
+        let output = self.folder.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| sync_folder(output))
+            .map_err(|source| CheckpointError::Write { path: self.folder.clone(), source })
+    }
+
+    /// Writes a checkpoint whole or not at all. Older ones stay; see [`RunCheckpoints::prune`].
+    pub fn save(&self, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+        self.create()?;
+        let folder = self.folder.join(format!("{PREFIX}{:08}", snapshot.state.step));
+        self.write(snapshot, &folder)
+            .map_err(|source| CheckpointError::Write { path: folder.clone(), source })?;
+        Ok(folder)
+    }
+
+    fn write(&self, snapshot: &Snapshot, folder: &Path) -> io::Result<()> {
+        // Dropped on any error, and with it what was written so far.
+        let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&self.folder)?;
+        let mut sums = BTreeMap::new();
+        let mut write = |name: &str, fill: &dyn Fn(&mut SummingFile) -> io::Result<()>| {
+            let mut file = SummingFile::create(&temporary.path().join(name))?;
+            fill(&mut file)?;
+            io::Result::Ok(sums.insert(name.to_owned(), file.finish()?))
+        };
+        write(MODEL, &|file| tensors::write(&[(String::new(), snapshot.weights)], file))?;
+        let mut optimizer = vec![("m.".to_owned(), snapshot.m), ("v.".to_owned(), snapshot.v)];
+        optimizer.extend(snapshot.memories.iter().map(|&(term, memory)| (format!("{term}."), memory)));
+        write(OPTIMIZER, &|file| tensors::write(&optimizer, file))?;
+        if let Some(best) = snapshot.best {
+            write(BEST, &|file| tensors::write(&[(String::new(), best)], file))?;
+        }
+        write(STATE, &|file| file.write_all(&json(&snapshot.state)?))?;
+        let mut manifest = SummingFile::create(&temporary.path().join(MANIFEST))?;
+        manifest.write_all(&json(&Manifest::new(sums))?)?;
+        let _: FileSum = manifest.finish()?;
+        set_listable(temporary.path())?;
+        sync_folder(temporary.path())?;
+        // One of the same step can only be one that was found damaged.
+        self.set_aside(folder)?;
+        fs::rename(temporary.path(), folder)?;
+        // It is no longer there to be removed.
+        let _ = temporary.keep();
+        sync_folder(&self.folder)
+    }
+
+    /// Removes a checkpoint in two steps, so that none is ever half-removed under its name.
+    fn set_aside(&self, folder: &Path) -> io::Result<()> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        let aside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&self.folder)?;
+        fs::rename(folder, aside.path().join("old"))?;
+        sync_folder(&self.folder)?;
+        aside.close()
+    }
+
+    /// Removes all but the newest `keep_last` of the checkpoints up to `step`.
+    pub fn prune(&self, step: u64) -> Result<(), CheckpointError> {
+        let kept = self.steps()?.into_iter().filter(|&(other, _)| other <= step);
+        for (_, folder) in kept.skip(self.keep_last.max(1)) {
+            self.set_aside(&folder)
+                .map_err(|source| CheckpointError::Write { path: folder.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Steps and folders of all checkpoints, the newest first.
+    fn steps(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+        let failed = |source| CheckpointError::Read { path: self.folder.clone(), source };
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed(source)),
+        };
+        let mut steps = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+            steps.extend(step.map(|step| (step, entry.path())));
+        }
+        steps.sort_by(|a, b| b.cmp(a));
+        Ok(steps)
+    }
+
+    /// The newest checkpoint that is whole. An error if there are some and none is.
+    pub fn newest(
+        &self,
+        layout: &Arc<Layout>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Newest, CheckpointError> {
+        let mut broken = Vec::new();
+        for (step, folder) in self.steps()? {
+            match Checkpoint::read(step, &folder, layout, dtype, device) {
+                Ok(checkpoint) => {
+                    let skipped =
+                        broken.into_iter().map(|b| format!("warning: skipped a broken checkpoint: {b}"));
+                    return Ok(Newest { checkpoint: Some(checkpoint), skipped: skipped.collect() });
+                }
+                Err(reason) => {
+                    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    broken.push(format!("in {name}, {reason}"));
+                }
+            }
+        }
+        if broken.is_empty() {
+            return Ok(Newest { checkpoint: None, skipped: Vec::new() });
+        }
+        Err(CheckpointError::AllBroken { folder: self.folder.clone(), reasons: broken.join("; ") })
+    }
+
+    /// Leaves no folder of checkpoints behind a run that ended without having written one.
+    pub fn finish(&self) -> Result<(), CheckpointError> {
+        if self.steps()?.is_empty() {
+            // Best effort: the run's result is written, and an empty folder harms nobody.
+            let _ = fs::remove_file(self.folder.join(ORIGIN));
+            let _ = fs::remove_dir(&self.folder);
+        }
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    /// Reads all of a checkpoint; the error says what is wrong with it.
+    fn read(
+        step: u64,
+        folder: &Path,
+        layout: &Arc<Layout>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, String> {
+        let manifest = Manifest::read(folder)?;
+        let state = manifest.read_file(folder, STATE)?;
+        let state: State = serde_json::from_slice(&state).map_err(|e| format!("{STATE}: {e}"))?;
+        if state.step != step {
+            return Err(format!("{STATE} is of step {}", state.step));
+        }
+        let weights = |name: &str| -> Result<Parameters, String> {
+            let bytes = manifest.read_file(folder, name)?;
+            tensors::read(&bytes, "", layout, dtype, device).map_err(|e| format!("{name}: {e}"))
+        };
+        let optimizer = manifest.read_file(folder, OPTIMIZER)?;
+        let moments = |prefix: &str| {
+            tensors::read(&optimizer, prefix, layout, dtype, device).map_err(|e| format!("{OPTIMIZER}: {e}"))
+        };
+        let memories = state.memories.iter().map(|term| Ok((term.clone(), moments(&format!("{term}."))?)));
+        let other_best = state.best.as_ref().is_some_and(|best| best.step != step);
+        Ok(Checkpoint {
+            folder: folder.to_owned(),
+            weights: weights(MODEL)?,
+            m: moments("m.")?,
+            v: moments("v.")?,
+            memories: memories.collect::<Result<_, String>>()?,
+            best: other_best.then(|| weights(BEST)).transpose()?,
+            state,
+        })
+    }
+}
+
+/// Temporary folders are private; a checkpoint is read as any other folder.
+fn set_listable(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

@@ -1,0 +1,82 @@
+//! Sets of named tensors as safetensors files, written straight from the flat buffers.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value, json};
+
+use crate::encoder::{Layout, Parameters};
+
+/// Writes parameters as f32 under a prefix each (`m.`, `v.`), without a second copy of them in memory.
+pub fn write(sets: &[(String, &Parameters)], to: &mut impl Write) -> io::Result<()> {
+    let header = header(sets).to_string();
+    // The format wants the data aligned to eight bytes, and allows spaces after the header.
+    let padded = header.len().next_multiple_of(8);
+    to.write_all(&(padded as u64).to_le_bytes())?;
+    write!(to, "{header:padded$}")?;
+    for (_, parameters) in sets {
+        for flat in parameters.flats() {
+            write_values(flat, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names, shapes and places: a flat buffer's tensors lie in it one after another.
+fn header(sets: &[(String, &Parameters)]) -> Value {
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
+    let mut offset = 0;
+    for (prefix, parameters) in sets {
+        for (_, spec) in parameters.layout().tensors() {
+            let end = offset + spec.len() * size_of::<f32>();
+            let place = json!({"dtype": "F32", "shape": spec.shape, "data_offsets": [offset, end]});
+            header.insert(format!("{prefix}{}", spec.name), place);
+            offset = end;
+        }
+    }
+    Value::Object(header)
+}
+
+fn write_values(flat: &Tensor, to: &mut impl Write) -> io::Result<()> {
+    // No copy where the values are f32 on the CPU already.
+    let flat = flat
+        .to_device(&Device::Cpu)
+        .and_then(|flat| flat.to_dtype(DType::F32)?.contiguous())
+        .map_err(io::Error::other)?;
+    let (storage, layout) = flat.storage_and_layout();
+    let values = match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => &values[start..end],
+        _ => return Err(io::Error::other("a tensor's values are not on the CPU")),
+    };
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for chunk in values.chunks(1 << 14) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+        to.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Reads what [`write`] wrote under a prefix, as parameters of a layout; the error says what is wrong.
+pub fn read(
+    bytes: &[u8],
+    prefix: &str,
+    layout: &Arc<Layout>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Parameters, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("it is not safetensors: {e}"))?;
+    Parameters::from_named(layout.clone(), dtype, device, |spec| {
+        let name = format!("{prefix}{}", spec.name);
+        let view = file.tensor(&name).map_err(|e| candle_core::Error::Msg(format!("{name}: {e}")))?;
+        if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
+            let (dtype, found) = (view.dtype(), view.shape());
+            candle_core::bail!("{name} is {dtype:?} {found:?}, expected F32 {:?}", spec.shape);
+        }
+        Tensor::from_raw_buffer(view.data(), DType::F32, view.shape(), &Device::Cpu)
+    })
+    .map_err(|e: candle_core::Error| e.to_string())
+}

@@ -1,0 +1,94 @@
+//! `mirror train --resume DIR`
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::train::Train;
+use super::{Done, Ending, configuration, parse_with, usage};
+use crate::checkpoint::run_checkpoints::CHECKPOINTS;
+use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
+use crate::interrupt::Signal;
+use crate::trainer::TrainOptions;
+
+/// The run's own configuration. Flags on the command line may repeat it and not contradict it.
+pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result<Train, Ending> {
+    let path = folder.join(CONFIGURATION);
+    let shown = folder.display();
+    if !folder.is_dir() {
+        return Err(usage(format!("--resume {shown}: there is no such folder")));
+    }
+    if !path.is_file() {
+        return Err(usage(format!(
+            "--resume {shown}: it has no {CONFIGURATION}, so no run of mirror train began there"
+        )));
+    }
+    let flags = configuration::flags(&path)?;
+    let saved = parse_with(&path, flags.clone(), &["mirror".into(), "train".into()])?;
+    let mut asked = parse_with(&path, flags, arguments)?;
+    if let Some((key, saved, asked)) = contradiction(folder, &saved.options, &asked.options)? {
+        return Err(usage(format!(
+            "--{key} {asked} contradicts the run in {shown}, which has {saved}; leave the flag out, or \
+             start a new run with --config {} and another --output",
+            path.display()
+        )));
+    }
+    asked.options = saved.options;
+    Ok(asked)
+}
+
+/// The first setting that differs, as it was saved and as it is asked for.
+fn contradiction(
+    folder: &Path,
+    saved: &TrainOptions,
+    asked: &TrainOptions,
+) -> Result<Option<(String, String, String)>, Ending> {
+    let mut saved = saved.clone();
+    let mut asked = asked.clone();
+    for path in [&mut asked.corpus, &mut asked.data].into_iter().flatten() {
+        *path = std::path::absolute(&path)?;
+    }
+    // A model folder is saved as an absolute path; an id is no path, and the same is then the same.
+    if asked.model != saved.model && std::path::absolute(&asked.model)?.as_os_str() == saved.model.as_str() {
+        asked.model = saved.model.clone();
+    }
+    // The folder may have been moved since: it is the one that --resume names.
+    let names_folder =
+        |path: &Path| matches!((path.canonicalize(), folder.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if asked.output == saved.output || asked.output.as_deref().is_some_and(names_folder) {
+        (saved.output, asked.output) = (None, None);
+    }
+    let (saved, asked) = (Table::try_from(saved)?, Table::try_from(asked)?);
+    let shown = |value: Option<&Value>| value.map_or("no such setting".to_owned(), Value::to_string);
+    let mut keys = asked.keys().chain(saved.keys().filter(|key| !asked.contains_key(*key)));
+    Ok(keys
+        .find(|key| saved.get(*key) != asked.get(*key))
+        .map(|key| (key.clone(), shown(saved.get(key)), shown(asked.get(key)))))
+}
+
+/// Whether the run in a folder has written its result. The weights are the last file of it.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(WEIGHTS).is_file()
+}
+
+pub fn say_finished(folder: &Path) -> Done {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "the run in {} is finished; there is nothing left to do", folder.display())?;
+    Ok(())
+}
+
+/// How a run ends that a signal stopped.
+pub fn stopped(signal: Signal, step: u64, folder: &Path) -> Ending {
+    let shown = folder.display();
+    let kept = if step == 0 {
+        "no step was made yet".to_owned()
+    } else {
+        format!("its {step} steps are in {}", folder.join(CHECKPOINTS).display())
+    };
+    Ending::Stopped {
+        message: format!("stopped by {signal}; {kept}; go on with: mirror train --resume {shown}"),
+        signal,
+    }
+}

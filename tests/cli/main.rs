@@ -1,0 +1,12 @@
+//! The program as a person runs it: commands, files and folders in, exit codes, files and sentences out.
+
+mod bad_files;
+mod bad_usage;
+mod encode;
+mod eval;
+mod models;
+mod python;
+mod reproducible;
+mod train;
+mod weights;
+mod workspace;

@@ -1,0 +1,66 @@
+//! A trained folder in the hands of Python's sentence-transformers and transformers, which the interpreter
+//! that MIRROR_PYTHON names has (scripts/test sets it).
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::models::Kind;
+use crate::train::TINY;
+use crate::workspace::Workspace;
+
+/// The interpreter; where there is none, says that the test is skipped, or fails under CI.
+fn interpreter() -> Option<PathBuf> {
+    let python = std::env::var_os("MIRROR_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "MIRROR_PYTHON is not set; run scripts/test");
+        // Past the test harness, which hides what a passing test prints.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: MIRROR_PYTHON is not set; scripts/test sets it");
+    }
+    python
+}
+
+/// Encodes with the program and compares with what Python makes of the folder.
+fn loads(w: &Workspace, python: &Path, folder: &str) {
+    let sentences = "A man plays the guitar.\nloudly\n\n[MASK] dogs and Ünïcödé\n\
+                     two dogs run over the green fields and someone sings, and sings, and sings again\n";
+    w.write("in.txt", sentences);
+    w.run(&format!("encode --model {folder} --input in.txt --output {folder}.jsonl"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/loads.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args([folder, "in.txt", &format!("{folder}.jsonl")])
+        .current_dir(w.path(""))
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e}", python.display()));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{folder}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.matches("largest difference").count(), 2, "{said}");
+    println!("{folder}\n{said}");
+}
+
+#[test]
+fn trained_folders_load_in_sentence_transformers_and_transformers() {
+    let Some(python) = interpreter() else { return };
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "bert");
+    w.model(Kind::Roberta, "roberta");
+    w.run(&format!("train --model bert {TINY} --output bert-mean"));
+    w.run(&format!("train --model roberta {TINY} --output roberta-cls"));
+    let normalised = w.model(Kind::Bert, "normalised");
+    let module = |class: &str, path: &str| json!({ "type": format!("sentence_transformers.models.{class}"), "path": path });
+    let modules =
+        [module("Transformer", ""), module("Pooling", "1_Pooling"), module("Normalize", "2_Normalize")];
+    normalised.write("modules.json", json!(modules).to_string());
+    normalised.write("1_Pooling/config.json", "{\"pooling_mode_cls_token\": true}");
+    w.run(&format!("train --model normalised {TINY} --output bert-normalised"));
+    // The built-in one is stored as f16, and has a tokenizer of its own.
+    w.run("train --batch-size 16 --max-steps 1 --no-eval --output built-in");
+    for folder in ["bert-mean", "roberta-cls", "bert-normalised", "built-in"] {
+        loads(&w, &python, folder);
+    }
+}

@@ -1,0 +1,268 @@
+//! `mirror train`: the main job with nothing prepared, its folder, its settings.
+
+use serde_json::Value;
+
+use crate::models::{Kind, sentences};
+use crate::workspace::{Workspace, difference, jsonl};
+
+/// Settings of a run of two steps on a tiny model.
+pub const TINY: &str = "--corpus corpus.txt --batch-size 16 --max-steps 2 --lr 1e-3 --no-eval";
+
+#[test]
+fn trains_in_an_empty_folder_and_the_score_goes_up() {
+    let w = Workspace::new();
+    let said = w.run("train --threads 2");
+    let scores: Vec<f64> =
+        w.metrics("mirror-out").iter().filter_map(|line| line.get("spearman")?.as_f64()).collect();
+    assert_eq!(scores.len(), 2, "{}", said.stderr);
+    assert!(scores[1] > scores[0] + 5.0, "{scores:?}");
+    for score in scores {
+        assert!(said.stdout.contains(&format!("{score:.2}")), "{}", said.stdout);
+    }
+    assert!(said.stdout.contains("written to"), "{}", said.stdout);
+    assert!(said.stderr.contains("step 1/50"), "plain lines where there is no terminal: {}", said.stderr);
+    for file in [
+        "1_Pooling/config.json",
+        "README.md",
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "train.toml",
+        "vocab.txt",
+    ] {
+        assert!(w.path("mirror-out").join(file).is_file(), "{file} is missing");
+    }
+    let config = w.json("mirror-out/config.json");
+    assert_eq!((&config["dtype"], &config["model_type"]), (&"float32".into(), &"bert".into()));
+    let card = String::from_utf8(w.read("mirror-out/README.md")).unwrap();
+    assert!(
+        card.contains("built-in pairs") && card.contains("library_name: sentence-transformers"),
+        "{card}"
+    );
+
+    // The next run takes the next name, and what was trained is what scores.
+    w.run("train --max-steps 1 --no-eval");
+    assert!(w.path("mirror-out-2/model.safetensors").is_file());
+    w.run("eval --model mirror-out --json scores.json");
+    let scored = w.json("scores.json")["tasks"]["built-in pairs"]["spearman"].as_f64().unwrap();
+    let last = w.metrics("mirror-out").last().unwrap()["spearman"].as_f64().unwrap();
+    assert!((scored - last).abs() < 1e-3, "{scored} {last}");
+}
+
+#[test]
+fn every_step_and_score_is_in_the_metrics() {
+    let w = Workspace::new();
+    w.run("train --max-steps 4 --batch-size 16 --eval-every 2 --reg delta-sam,r3f --output out");
+    let metrics = w.metrics("out");
+    let steps: Vec<u64> = metrics.iter().filter(|m| m.get("loss").is_some()).map(step_of).collect();
+    let scored: Vec<u64> = metrics.iter().filter(|m| m.get("spearman").is_some()).map(step_of).collect();
+    assert_eq!((steps, scored), (vec![1, 2, 3, 4], vec![0, 2, 4]));
+    for line in &metrics {
+        if line.get("spearman").is_some() {
+            assert_eq!(line["set"], "built-in pairs");
+        } else {
+            for number in ["loss", "descent_loss", "gradient_norm", "r3f", "a_mean", "effective_instances"] {
+                assert!(line[number].as_f64().unwrap().is_finite(), "{number}: {line}");
+            }
+        }
+    }
+}
+
+fn step_of(line: &Value) -> u64 {
+    line["step"].as_u64().unwrap()
+}
+
+#[test]
+fn help_names_every_flag() {
+    let w = Workspace::new();
+    for command in ["train", "eval", "encode"] {
+        let help = w.run(&format!("{command} --help")).stdout;
+        for flag in ["--model", "--pooling", "--max-length", "--threads", "--device", "Examples:"] {
+            assert!(help.contains(flag), "{command}: {flag}");
+        }
+    }
+    let help = w.run("train --help").stdout;
+    for flag in [
+        "--corpus",
+        "--output",
+        "--overwrite",
+        "--batch-size",
+        "--epochs",
+        "--max-steps",
+        "--learning-rate",
+        "--weight-decay",
+        "--temperature",
+        "--mask-span",
+        "--dropout",
+        "--drophead",
+        "--seed",
+        "--eval-every",
+        "--no-eval",
+        "--data",
+        "--config",
+        "--reg",
+        "--pairs",
+        "--rho",
+        "--beta",
+        "--r3f-eps",
+    ] {
+        assert!(help.contains(flag), "{flag}");
+    }
+    for default in
+        ["[default: 200]", "[default: 0.00002]", "[default: 0.04]", "[default: 50]", "[default: 42]"]
+    {
+        assert!(help.contains(default), "{default}\n{help}");
+    }
+    assert!(w.run("--help").stdout.contains("encode") && w.run("--version").stdout.contains("mirror "));
+}
+
+#[test]
+fn a_configuration_file_is_the_flags() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "m");
+    w.write(
+        "mine.toml",
+        "model = \"m\"\ncorpus = \"corpus.txt\"\nbatch-size = 16\nmax-steps = 2\nlearning-rate = 1e-3\n\
+         no-eval = true\nreg = \"delta-sam,r3f\"\nrho = 0.1\noutput = \"from-file\"\nseed = 7\n",
+    );
+    w.run("train --config mine.toml");
+    w.run(&format!("train --model m {TINY} --reg delta-sam,r3f --rho 0.1 --seed 7 --output from-flags"));
+    let weights = |folder: &str| w.read(&format!("{folder}/model.safetensors"));
+    assert_eq!(weights("from-file"), weights("from-flags"));
+    // Flags win over the file.
+    w.run("train --config mine.toml --seed 8 --output other-seed");
+    assert_ne!(weights("from-file"), weights("other-seed"));
+    // The resolved configuration names what depended on the model, and gives the same bytes.
+    let resolved: toml::Table = String::from_utf8(w.read("from-file/train.toml")).unwrap().parse().unwrap();
+    assert_eq!(resolved["beta"].as_float(), Some(3.0), "{resolved}");
+    assert_eq!(resolved["r3f-eps"].as_float(), Some(0.05), "{resolved}");
+    w.run("train --config from-file/train.toml --output again");
+    assert_eq!(weights("from-file"), weights("again"));
+}
+
+#[test]
+fn wrong_configurations_are_refused_by_key() {
+    let w = Workspace::new();
+    for (text, says) in [
+        ("batchsize = 3", vec!["c.toml", "batchsize is not a setting", "batch-size"]),
+        ("batch-size = \"many\"", vec!["c.toml", "--batch-size", "many"]),
+        ("batch-size = [3]", vec!["c.toml", "batch-size", "array"]),
+        ("rho = -1.0", vec!["--rho", "-1"]),
+        ("pooling = \"max\"", vec!["c.toml", "max", "mean-padded"]),
+        ("epochs = 1\nseed = ", vec!["c.toml, line 2", "not TOML"]),
+    ] {
+        w.write("c.toml", text);
+        w.refuses_usage("train --config c.toml", &says);
+    }
+    w.write("c.toml", [0xFF, 0xFE, 0x00]);
+    w.fails("train --config c.toml", &["c.toml"]);
+    w.fails("train --config absent.toml", &["absent.toml", "No such file"]);
+}
+
+#[test]
+fn an_existing_folder_is_only_overwritten_when_told() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "m");
+    w.run(&format!("train --model m {TINY} --output out"));
+    let first = w.read("out/model.safetensors");
+    w.fails(&format!("train --model m {TINY} --output out"), &["out is not empty", "--overwrite"]);
+    w.run(&format!("train --model m {TINY} --output out --overwrite --seed 9"));
+    assert_ne!(first, w.read("out/model.safetensors"));
+    // A run that cannot start leaves what it was to overwrite.
+    w.fails(
+        "train --model m --corpus corpus.txt --batch-size 41 --no-eval --output out --overwrite",
+        &["--batch-size 41", "40 different"],
+    );
+}
+
+#[test]
+fn pairs_are_trained_as_the_two_views() {
+    let w = Workspace::new();
+    w.model(Kind::Roberta, "m");
+    let sentences = sentences(40);
+    let pairs = |between: &str| {
+        let lines = sentences.chunks(2).map(|pair| format!("{}{between}{}\n", pair[0], pair[1]));
+        lines.collect::<String>()
+    };
+    w.write("tab.txt", pairs("\t"));
+    w.write("bars.txt", pairs("||"));
+    let run = |corpus: &str, output: &str| {
+        w.run(&format!(
+            "train --model m --pairs --corpus {corpus} --batch-size 8 --max-steps 2 --lr 1e-3 --no-eval --output {output}"
+        ));
+        w.read(&format!("{output}/model.safetensors"))
+    };
+    assert_eq!(run("tab.txt", "a"), run("bars.txt", "b"));
+    w.write("one.txt", "one column\n");
+    w.fails("train --model m --pairs --corpus one.txt --no-eval", &["one.txt, line 1", "two columns"]);
+    w.refuses_usage("train --pairs", &["--pairs needs --corpus"]);
+}
+
+#[test]
+fn repeats_and_blank_lines_are_counted() {
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    let mut lines = sentences(20);
+    lines.extend(vec![lines[0].clone(); 20]);
+    lines.insert(3, String::new());
+    lines.insert(9, "  \t ".into());
+    w.write("corpus.txt", lines.join("\n"));
+    let said = w.run("train --model m --corpus corpus.txt --batch-size 8 --no-eval");
+    assert!(said.stderr.contains("corpus.txt: 2 blank lines left out"), "{}", said.stderr);
+    assert!(said.stderr.contains("repeats of sentences were left out"), "{}", said.stderr);
+}
+
+#[test]
+fn a_sentence_of_a_megabyte_trains() {
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    let mut lines = sentences(20);
+    lines[4] = "word ".repeat(210_000);
+    lines[5] = "x".repeat(1 << 20);
+    w.write("corpus.txt", lines.join("\n"));
+    w.run("train --model m --corpus corpus.txt --batch-size 20 --no-eval --output out");
+    assert!(w.path("out/model.safetensors").is_file());
+}
+
+#[test]
+fn training_goes_on_without_sts_data_and_says_so() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "m");
+    let said = w.run(&format!("train --model m {}", TINY.replace(" --no-eval", "")));
+    assert!(said.stderr.contains("no STS data"), "{}", said.stderr);
+    assert!(!w.run(&format!("train --model m {TINY}")).stderr.contains("no STS data"));
+}
+
+#[test]
+fn what_a_folder_is_trained_with_is_what_it_encodes_with() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.write("in.txt", "a man plays\ntwo dogs run over the green fields and someone sings\n");
+    for kind in [Kind::Bert, Kind::Roberta] {
+        let model = format!("{kind:?}");
+        w.model(kind, &model);
+        let mut seen: Vec<Vec<Vec<f32>>> = Vec::new();
+        for pooling in ["mean", "cls", "mean-padded", "first-last-avg"] {
+            let out = format!("{model}-{pooling}");
+            w.run(&format!("train --model {model} {TINY} --pooling {pooling} --output {out}"));
+            let encode =
+                |flags: &str| jsonl(&w.run(&format!("encode --model {out} --input in.txt {flags}")).stdout);
+            let auto = encode("");
+            assert_eq!(auto, encode(&format!("--pooling {pooling}")), "{out}");
+            assert!(seen.iter().all(|other| difference(other, &auto) > 1e-3), "{out}: as another pooling");
+            seen.push(auto);
+            // Trained further without a word, it keeps its pooling.
+            w.run(&format!("train --model {out} {TINY} --output {out}-2"));
+            let again = format!("encode --model {out}-2 --input in.txt");
+            let by_auto = jsonl(&w.run(&again).stdout);
+            assert_eq!(by_auto, jsonl(&w.run(&format!("{again} --pooling {pooling}")).stdout), "{out}-2");
+        }
+    }
+}
