@@ -92,7 +92,7 @@ impl Train {
         let ingredients = Ingredients { options, corpus, model, model_folder, scored_on, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
-        match ended? {
+        match ended.inspect_err(|error| resume::hint(error, output.path()))? {
             Ended::Finished(outcome) => {
                 output.keep();
                 print_summary(&outcome, output.path())
