@@ -2,10 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+
+/// `timeout`, shells and process managers may deliver one stop twice, to a process and to its group:
+/// a signal this soon after the first is the first.
+const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// A signal that asks a run to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,20 +53,30 @@ pub struct Interrupt {
 impl Interrupt {
     /// From now on a first signal is noted here and a second one ends the process at once, with the
     /// signal's exit code.
+    #[cfg(unix)]
     pub fn listen() -> io::Result<Self> {
         let received = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::new(AtomicBool::new(false));
-        for signal in Signal::ALL {
-            // Actions run in the order of their registration: the first signal must find `seen` unset.
-            flag::register_conditional_shutdown(
-                signal.number(),
-                signal.exit_code().into(),
-                Arc::clone(&seen),
-            )?;
-            flag::register_usize(signal.number(), Arc::clone(&received), signal.number() as usize)?;
-            flag::register(signal.number(), Arc::clone(&seen))?;
-        }
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+        let noted = Arc::clone(&received);
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut first = None;
+            for number in signals.forever() {
+                let now = Instant::now();
+                let since = now.saturating_duration_since(*first.get_or_insert(now));
+                if noted.load(Ordering::SeqCst) == 0 {
+                    noted.store(number as usize, Ordering::SeqCst);
+                } else if since > SAME_STOP {
+                    signal_hook::low_level::exit(128 + number);
+                }
+            }
+        })?;
         Ok(Interrupt { received })
+    }
+
+    /// Elsewhere signals end the process as they do by default.
+    #[cfg(not(unix))]
+    pub fn listen() -> io::Result<Self> {
+        Ok(Interrupt::default())
     }
 
     /// The signal that came, if one did.

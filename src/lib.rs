@@ -14,7 +14,7 @@
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
 //! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
 //!
-//! The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
+//! [`sharpness`] measures what 5 is about, at any weights. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
 
 pub mod builtin;
 pub mod checkpoint;
@@ -32,6 +32,7 @@ pub mod random;
 pub mod regularization;
 pub mod sentence_encoder;
 pub mod sentence_folder;
+pub mod sharpness;
 pub mod tokenize;
 pub mod trainer;
 

@@ -30,6 +30,8 @@ pub enum Site {
     SpanMask = 8,
     /// Order of the corpus in an epoch.
     Shuffle = 9,
+    /// Instances to measure, and resamples of what was measured.
+    Measurement = 10,
 }
 
 /// A 64-bit name of a place, from which values are hashed.

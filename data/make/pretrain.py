@@ -22,7 +22,8 @@ LAYERS, HIDDEN, HEAD = 4, 192, 32
 MAX_TOKENS = 128
 BATCH_TOKENS = 4_096
 MASKED = 0.2
-JOINED = 0.15
+# How often a sequence takes up its neighbours until it is full: about one line in seven ends up in such a sequence.
+JOINED = 0.0225
 PEAK_LEARNING_RATE = 2e-3
 WARMUP = 0.06
 
@@ -44,7 +45,7 @@ def tokenize(tokenizer: BertWordPieceTokenizer, lines: list[str], rng: random.Ra
         if joining and len(sequences[-1]) + len(token_ids) <= MAX_TOKENS - 2:
             sequences[-1].extend(token_ids)
         elif token_ids:
-            joining = rng.random() < JOINED * 0.15
+            joining = rng.random() < JOINED
             sequences.append(list(token_ids))
     return sequences
 
@@ -147,7 +148,7 @@ def evaluate(model: BertForMaskedLM, sequences: list[list[int]]) -> float:
 
 
 def write_folder(model: BertForMaskedLM, tokenizer: BertWordPieceTokenizer, folder: Path) -> None:
-    """The encoder and its MLM head's absence: what training a sentence encoder reads, and nothing else."""
+    """The encoder without its head: what training a sentence encoder reads, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.to(torch.float16).contiguous() for name, value in model.bert.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -3,6 +3,7 @@
 use candle_core::Device;
 use clap::Args;
 
+use super::progress::say;
 use super::{Ending, usage};
 
 /// Flags of commands that compute.
@@ -34,20 +35,57 @@ impl Machine {
 fn open(name: &str) -> Result<Device, Ending> {
     let ordinal = match name.split_once(':') {
         None if name == "cpu" => return Ok(Device::Cpu),
-        None if name == "auto" => {
-            let cuda = candle_core::utils::cuda_is_available().then(|| Device::new_cuda(0).ok());
-            return Ok(cuda.flatten().unwrap_or(Device::Cpu));
-        }
+        None if name == "auto" => return Ok(best()),
         None if name == "cuda" => 0,
         Some(("cuda", n)) if n.parse::<usize>().is_ok() => n.parse().unwrap_or(0),
         _ => return Err(usage(format!("--device {name} is not known; auto, cpu, cuda and cuda:N are"))),
     };
     if !candle_core::utils::cuda_is_available() {
         return Err(usage(format!(
-            "--device {name}: this program was built without CUDA; build with --features cuda"
+            "--device {name}: this program was built without CUDA; build with scripts/build-cuda, or use --device cpu"
         )));
     }
-    Device::new_cuda(ordinal).map_err(|e| {
-        Ending::Failure(anyhow::anyhow!("--device {name} cannot be opened: {e}; use --device cpu"))
+    match cuda_devices() {
+        0 => Err(anyhow::anyhow!(
+            "--device {name}: no CUDA driver that finds a GPU is on this machine; use --device cpu or auto"
+        )
+        .into()),
+        count if ordinal >= count => Err(anyhow::anyhow!(
+            "--device {name}: this machine has no such device; its last one is cuda:{}",
+            count - 1
+        )
+        .into()),
+        _ => Device::new_cuda(ordinal)
+            .map_err(|e| anyhow::anyhow!("--device {name} cannot be opened: {}", first_line(&e)).into()),
+    }
+}
+
+/// The first CUDA device, else the CPU. A GPU that is there but does not open is worth a line.
+fn best() -> Device {
+    if cuda_devices() == 0 {
+        return Device::Cpu;
+    }
+    Device::new_cuda(0).unwrap_or_else(|e| {
+        say(&format!("computing on the CPU, since the GPU cannot be opened: {}", first_line(&e)));
+        Device::Cpu
     })
+}
+
+/// GPUs that the CUDA driver finds: none where there is no driver.
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> usize {
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+    CudaContext::device_count().ok().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> usize {
+    0
+}
+
+/// What candle says, without the backtrace that may follow, and what to do about the usual cause.
+fn first_line(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or_default();
+    format!("{text}; libcublas.so.13 and libcurand.so.10 must be where LD_LIBRARY_PATH says (docs/cuda.md)")
 }

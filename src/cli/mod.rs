@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,6 +17,7 @@ mod machine;
 mod model;
 mod progress;
 mod resume;
+mod sharpness;
 mod train;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
@@ -32,6 +33,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Sharpness(sharpness::Sharpness),
 }
 
 /// Why a command ended without success.
@@ -69,6 +71,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Sharpness(sharpness) => sharpness.run(),
     };
     done.map_or_else(end, |()| ExitCode::SUCCESS)
 }

@@ -106,3 +106,13 @@ pub fn encoding_bar(total: Option<u64>) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style.progress_chars("=> "))
 }
+
+/// A bar over the parts of a measurement.
+pub fn measuring_bar(parts: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("measuring [{bar:30}] {pos}/{len}  {eta} left");
+    ProgressBar::new(parts)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+}

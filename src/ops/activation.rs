@@ -117,3 +117,42 @@ pub(crate) fn backward<'a, S>(
     }
 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::reference;
+
+    const ALL: [Activation; 4] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+
+    #[test]
+    fn values_and_slopes_are_those_of_the_f64_functions() {
+        // Off zero, where relu has no slope; 1009 is no multiple of a vector.
+        let pre: Vec<f32> = (0..1009).map(|i| (i as f32 - 504.3) * 0.02).collect();
+        for activation in ALL {
+            let mut output = vec![0f32; pre.len()];
+            forward(activation, &pre, &mut output);
+            let (mut slope, mut sums) = (vec![1f32; pre.len()], vec![0f32; pre.len()]);
+            backward(activation, &pre, &mut slope, &mut sums);
+            assert_eq!(slope, sums, "one row is its own column sum");
+            for (i, &x) in pre.iter().enumerate() {
+                let x = f64::from(x);
+                let f = |x| reference::activate(activation, x);
+                assert!((f64::from(output[i]) - f(x)).abs() < 1e-6 * x.abs().max(1.0), "{activation:?} {x}");
+                let want = (f(x + 1e-6) - f(x - 1e-6)) / 2e-6;
+                assert!(
+                    (f64::from(slope[i]) - want).abs() < 2e-6,
+                    "{activation:?}' {x}: {} {want}",
+                    slope[i]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_configurations() {
+        assert_eq!(Activation::parse("gelu"), Some(Activation::Gelu));
+        assert_eq!(Activation::parse("gelu_new"), Some(Activation::GeluTanh));
+        assert_eq!(Activation::parse("mish"), None);
+    }
+}

@@ -277,3 +277,83 @@ fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
     }
     sum_lanes(lanes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::packed_batch::SequenceId;
+    use crate::ops::reference;
+    use proptest::prelude::*;
+
+    fn values(salt: u64, n: usize) -> Vec<f32> {
+        (0..n).map(|i| Key::new(salt).at(i as u64).normal(0) as f32).collect()
+    }
+
+    /// Context in f64, from `q` `[queries, hidden]` and `kv` `[rows, 2 · hidden]`.
+    fn plain(h: Heads, (queries, keys): (usize, usize), q: &[f64], kv: &[f64], masks: &Masks) -> Vec<f64> {
+        let (d, hidden) = (h.size(), h.hidden);
+        let mut context = vec![0.0; queries * hidden];
+        for head in 0..h.heads {
+            let at = head * d;
+            let k: Vec<&[f64]> = (0..keys).map(|r| &kv[r * 2 * hidden + at..][..d]).collect();
+            for query in 0..queries {
+                let p = reference::probabilities(&q[query * hidden + at..][..d], &k, 1.0 / (d as f64).sqrt());
+                let row = attention_row_key(masks.sequence, masks.layer, head, query);
+                for (key, p) in p.iter().enumerate() {
+                    let keep = masks.dropout.map_or(1.0, |d| f64::from(d.factor(row, key as u32)));
+                    for c in 0..d {
+                        context[query * hidden + at + c] += p
+                            * keep
+                            * f64::from(masks.head_factors[head])
+                            * kv[key * 2 * hidden + hidden + at + c];
+                    }
+                }
+            }
+        }
+        context
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn is_the_plain_function_with_its_gradients(
+            heads in 1usize..4, d in 1usize..40, rows in 1usize..45, pad in 0usize..4, one_query: bool,
+            attention_dropout in prop::sample::select(vec![0.0, 0.3]),
+            drophead in prop::sample::select(vec![0.0, 0.4]),
+        ) {
+            let h = Heads { hidden: heads * d, heads };
+            let (queries, keys) = (if one_query { 1 } else { rows }, rows.saturating_sub(pad).max(1));
+            let (q, kv) = (values(1, queries * h.hidden), values(2, rows * 2 * h.hidden));
+            let upstream = values(3, queries * h.hidden);
+            let pass = Pass { key: Key::new(4), hidden_dropout: 0.0, attention_dropout, drophead };
+            let masks = Masks::new(&pass, pass.sequence(SequenceId { view: 1, sentence: 2 }), 3, heads);
+            let sequence = Sequence { q: &q, kv: &kv, queries, keys };
+            let mut scratch = Scratch::new(rows, rows);
+            let mut context = vec![0f32; q.len()];
+            forward(h, sequence, &masks, &mut scratch, &mut context);
+            let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+            let (q64, kv64) = (wide(&q), wide(&kv));
+            for (got, want) in context.iter().zip(plain(h, (queries, keys), &q64, &kv64, &masks)) {
+                prop_assert!((f64::from(*got) - want).abs() < 1e-5, "{} {}", got, want);
+            }
+
+            let (mut dq, mut dkv) = (vec![9f32; q.len()], vec![9f32; kv.len()]);
+            backward(h, sequence, &masks, &mut scratch, &upstream, (&mut dq, &mut dkv));
+            let loss = |q: &[f64], kv: &[f64]| -> f64 {
+                plain(h, (queries, keys), q, kv, &masks).iter().zip(&upstream)
+                    .map(|(c, &u)| c * f64::from(u)).sum()
+            };
+            // A dozen places of each, spread out.
+            for i in (0..q.len()).step_by(q.len().div_ceil(12)) {
+                let at = |e: f64| { let mut q = q64.clone(); q[i] += e; loss(&q, &kv64) };
+                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                prop_assert!((f64::from(dq[i]) - want).abs() < 2e-5 * want.abs().max(1.0), "q {}: {} {}", i, dq[i], want);
+            }
+            for i in (0..kv.len()).step_by(kv.len().div_ceil(24)) {
+                let at = |e: f64| { let mut kv = kv64.clone(); kv[i] += e; loss(&q64, &kv) };
+                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                prop_assert!((f64::from(dkv[i]) - want).abs() < 2e-5 * want.abs().max(1.0), "kv {}: {} {}", i, dkv[i], want);
+            }
+        }
+    }
+}

@@ -179,3 +179,71 @@ fn dot_weighted<S: Simd>(g: &[f32], w: &[f32], z: Option<&[f32]>) -> f32 {
     }
     sum_lanes(lanes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::reference;
+    use proptest::prelude::*;
+
+    fn values(salt: u64, n: usize) -> Vec<f32> {
+        (0..n).map(|i| Key::new(salt).at(i as u64).normal(0) as f32).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn is_the_plain_function_with_its_gradients(
+            rows in 1usize..6, hidden in 4usize..70, p in prop::sample::select(vec![0.0, 0.3]),
+        ) {
+            let n = rows * hidden;
+            let (branch, residual, upstream) = (values(1, n), values(2, n), values(3, n));
+            let weight: Vec<f32> = values(4, hidden).iter().map(|x| 1.0 + 0.2 * x).collect();
+            let bias = values(5, hidden);
+            let keys: Vec<Key> = (0..rows).map(|r| Key::new(6).at(r as u64)).collect();
+            let dropout = Dropout::new(p).map(|dropout| RowDropout { dropout, keys: &keys });
+            let affine = Affine { weight: &weight, bias: &bias };
+
+            let factor = |i: usize| dropout.map_or(1.0, |d| {
+                f64::from(d.dropout.factor(keys[i / hidden], (i % hidden) as u32))
+            });
+            let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+            let plain = |branch: &[f64], residual: &[f64], weight: &[f64], bias: &[f64]| -> Vec<f64> {
+                let z: Vec<f64> = (0..n).map(|i| branch[i] * factor(i) + residual[i]).collect();
+                z.chunks(hidden).flat_map(|z| reference::layer_norm(z, weight, bias, 1e-5)).collect()
+            };
+            let inputs = [wide(&branch), wide(&residual), wide(&weight), wide(&bias)];
+            let of = |x: &[Vec<f64>; 4]| plain(&x[0], &x[1], &x[2], &x[3]);
+
+            let (mut z, mut rstd, mut y) = (branch.clone(), vec![0f32; rows], vec![0f32; n]);
+            forward(&mut z, Some(&residual), dropout, affine, 1e-5, &mut rstd, &mut y);
+            for (got, want) in y.iter().zip(of(&inputs)) {
+                prop_assert!((f64::from(*got) - want).abs() < 1e-5, "{} {}", got, want);
+            }
+            let mut again = vec![0f32; n];
+            output(&z, affine, &mut again);
+            prop_assert_eq!(&again, &y);
+
+            let (mut g, mut branch_gradient) = (upstream.clone(), vec![0f32; n]);
+            let [mut dw, mut db, mut dbranch] = [(); 3].map(|()| vec![0f32; hidden]);
+            let sums = Sums { weight: &mut dw, bias: &mut db, branch_bias: &mut dbranch };
+            backward(&mut g, &z, &rstd, affine, dropout, Some(&mut branch_gradient), sums);
+            for (which, gradient) in [&branch_gradient, &g, &dw, &db].into_iter().enumerate() {
+                for i in 0..gradient.len() {
+                    let loss = |h: f64| {
+                        let mut x = inputs.clone();
+                        x[which][i] += h;
+                        of(&x).iter().zip(&upstream).map(|(y, &u)| y * f64::from(u)).sum::<f64>()
+                    };
+                    let want = (loss(1e-5) - loss(-1e-5)) / 2e-5;
+                    prop_assert!((f64::from(gradient[i]) - want).abs() < 5e-5 * want.abs().max(1.0),
+                        "input {} at {}: {} {}", which, i, gradient[i], want);
+                }
+            }
+            for (c, got) in dbranch.iter().enumerate() {
+                let want: f32 = (0..rows).map(|r| branch_gradient[r * hidden + c]).sum();
+                prop_assert!((got - want).abs() < 1e-5);
+            }
+        }
+    }
+}

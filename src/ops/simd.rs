@@ -12,7 +12,13 @@ pub(crate) use pulp::{Arch, Simd};
 /// Partial sums of every reduction.
 pub(crate) const LANES: usize = 16;
 
-static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+/// `MIRROR_SIMD=portable` or `avx2` asks for less than this machine has, to try those paths.
+static ARCH: LazyLock<Arch> = LazyLock::new(|| match std::env::var("MIRROR_SIMD").as_deref() {
+    Ok("portable") => Arch::Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Ok("avx2") => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+    _ => Arch::new(),
+});
 
 pub(crate) fn arch() -> Arch {
     *ARCH

@@ -277,3 +277,78 @@ fn what_does_not_fit_is_named() {
         Err(ShapeError::Weights { group: 1, .. })
     ));
 }
+
+/// The instance losses of NT-Xent that a PyTorch implementation recorded for a small BERT.
+#[test]
+fn embeddings_give_the_losses_that_pytorch_recorded() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/golden/bert");
+    let Ok(model) = std::fs::read(folder.join("model.safetensors")) else {
+        eprintln!("skipped: no recorded model at {}", folder.display());
+        return;
+    };
+    let inputs = std::fs::read(folder.join("inputs.safetensors")).unwrap();
+    let expected: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("expected.json")).unwrap()).unwrap();
+    let model = safetensors::SafeTensors::deserialize(&model).unwrap();
+    let inputs = safetensors::SafeTensors::deserialize(&inputs).unwrap();
+    let shape = EncoderShape {
+        hidden: 32,
+        heads: 4,
+        intermediate: 64,
+        layers: 2,
+        activation: Activation::Gelu,
+        layer_norm_eps: 1e-12,
+        vocab_size: 120,
+        max_position_embeddings: 64,
+        type_vocab_size: 2,
+    };
+    let layout = Layout::new(&Dimensions {
+        vocab_size: 120,
+        max_position_embeddings: 64,
+        type_vocab_size: 2,
+        hidden_size: 32,
+        intermediate_size: 64,
+        num_hidden_layers: 2,
+    });
+    let mut weights: Vec<Vec<f32>> = layout.groups.iter().map(|g| vec![0.0; g.len]).collect();
+    for (group, tensor) in layout.tensors() {
+        let bytes = model.tensor(&tensor.name).unwrap().data();
+        let values = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        weights[group][tensor.range()].iter_mut().zip(values).for_each(|(w, x)| *w = x);
+    }
+    let integers = |name: &str| -> Vec<i64> {
+        let view = inputs.tensor(name).unwrap();
+        view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect()
+    };
+    let mask = integers("attention_mask");
+    let (n, width) = (6, 12);
+    let mut batch = PackedBatch::new();
+    for (view, name) in ["input_ids_1", "input_ids_2"].into_iter().enumerate() {
+        let ids = integers(name);
+        for i in 0..n {
+            let row = i * width..(i + 1) * width;
+            let real = ids[row.clone()].iter().zip(&mask[row]).filter(|(_, m)| **m == 1);
+            let tokens: Vec<u32> = real.map(|(&id, _)| id as u32).collect();
+            batch.push(&tokens, 0, SequenceId { view: view as u32, sentence: i as u32 });
+        }
+    }
+    let slices: Vec<&[f32]> = weights.iter().map(|w| &w[..]).collect();
+    for (pooling, name) in [(Pooling::Mean, "mean/none"), (Pooling::Cls, "cls/none")] {
+        let e = wide(&embed(&shape, &slices, &batch, None, &Pass::inference(), pooling));
+        let tau = expected["tau"].as_f64().unwrap();
+        let rows: Vec<&[f64]> = e.chunks(32).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let s = |i: usize, k: usize| {
+            dot(rows[i], rows[k]) / (dot(rows[i], rows[i]) * dot(rows[k], rows[k])).sqrt() / tau
+        };
+        let anchor = |i: usize| {
+            let others = (0..2 * n).filter(|&k| k != i);
+            others.map(|k| s(i, k).exp()).sum::<f64>().ln() - s(i, (i + n) % (2 * n))
+        };
+        for i in 0..n {
+            let want = expected["cases"][name]["instance_losses"][i].as_f64().unwrap();
+            let got = (anchor(i) + anchor(i + n)) / 2.0;
+            assert!((got - want).abs() < 2e-5, "{name}, instance {i}: {got} {want}");
+        }
+    }
+}

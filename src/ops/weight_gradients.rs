@@ -5,9 +5,6 @@ use super::matmul::{Init, Matrix, matmul};
 use super::shape::LayerGradients;
 use rayon::prelude::*;
 
-/// Values of a weight's gradient that one task sums up, about.
-const BLOCK: usize = 384 * 384;
-
 /// A block of rows of one weight's gradient, and which product makes it.
 struct Task<'a> {
     block: &'a mut [f32],
@@ -30,8 +27,9 @@ pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h
     let g = gradients;
     let mut tasks = Vec::new();
     let mut add = |gradient, inputs, factors| split(&mut tasks, gradient, inputs, factors);
-    add(g.intermediate, h, |s, _, (h, i)| (rows_of(&s.pre_gradient, i), rows_of(&s.attention_output, h)));
+    // The largest tasks first.
     add(g.output, i, |s, _, (h, i)| (rows_of(&s.output_gradient, h), rows_of(&s.activated, i)));
+    add(g.intermediate, h, |s, _, (h, i)| (rows_of(&s.pre_gradient, i), rows_of(&s.attention_output, h)));
     add(g.key_value, h, |s, _, (h, _)| (rows_of(&s.kv_gradient, 2 * h), rows_of(&s.input, h)));
     add(g.query, h, |s, _, (h, _)| {
         (rows_of(&s.q_gradient, h), rows_of(s.query_input.as_ref().unwrap_or(&s.input), h))
@@ -62,8 +60,9 @@ pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h
 }
 
 fn split<'a>(tasks: &mut Vec<Task<'a>>, gradient: &'a mut [f32], inputs: usize, factors: Factors) {
-    // Whole tiles of the product, if there are that many rows.
-    let rows = (BLOCK / inputs).next_multiple_of(12).max(12);
+    // Enough rows to repay packing the other factor, few enough to keep all threads busy, and whole
+    // tiles of the product. Each row is summed alike wherever the cuts are.
+    let rows = (768 / rayon::current_num_threads()).clamp(24, 384) / 12 * 12;
     for (n, block) in gradient.chunks_mut(rows * inputs).enumerate() {
         tasks.push(Task { block, inputs, first_row: n * rows, factors });
     }

@@ -359,14 +359,16 @@ fn trainer(options: &TrainOptions, model: &SentenceEncoder) -> Result<Trainer, T
 }
 
 /// Turns a batch of text into packed tokens, in the thread that prepares batches.
-struct Preparation {
-    encoder: Encoder,
-    tokenizer: Arc<Tokenizer>,
-    max_length: usize,
+pub struct Preparation {
+    pub encoder: Encoder,
+    pub tokenizer: Arc<Tokenizer>,
+    /// Tokens of a sentence beyond which it is cut.
+    pub max_length: usize,
 }
 
 impl Preparation {
-    fn pack(&self, batch: &Batch) -> Result<PackedBatch, TrainError> {
+    /// 2N sequences: the N first views, then the N second views.
+    pub fn pack(&self, batch: &Batch) -> Result<PackedBatch, TrainError> {
         let mut packed = PackedBatch::new();
         for (view, sentences) in [&batch.view1, &batch.view2].into_iter().enumerate() {
             let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();

@@ -135,11 +135,12 @@ fn device() -> Device {
 
 /// The largest difference, as a share of the expected tensor's largest value.
 fn relative_error(ours: &Tensor, expected: &Tensor) -> f64 {
-    let flat = |t: &Tensor| -> Result<Vec<f64>> {
-        t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
-    };
-    let (ours, expected) = (flat(ours).unwrap(), flat(expected).unwrap());
-    relative_error_of(&ours, &expected)
+    relative_error_of(&flat(ours), &flat(expected))
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let values = || tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1();
+    values().unwrap()
 }
 
 fn relative_error_of(ours: &[f64], expected: &[f64]) -> f64 {
@@ -377,11 +378,33 @@ impl<'a> Case<'a> {
 
     fn compare_weights(&self, steps: usize, ours: &Parameters) {
         for (name, tensor) in ours.named().filter(|(name, _)| !name.ends_with("key.bias")) {
-            let error =
-                relative_error(&tensor.unwrap(), self.recorded(&format!("weights_after_{steps}"), name));
+            let expected = self.recorded(&format!("weights_after_{steps}"), name);
+            let mut ours = flat(&tensor.unwrap());
+            self.settle_unresolved(steps, name, &mut ours, &flat(expected));
+            let error = relative_error_of(&ours, &flat(expected));
             self.worst_weight.set(self.worst_weight.get().max(error));
             let tolerance = self.precision.weights(steps);
             assert!(error <= tolerance, "{} {:?} {name} after {steps}: {error:e}", self.name, self.precision);
+        }
+    }
+
+    /// AdamW's first step is lr·g/(|g| + 1e-8): where the recorded gradient is not 0 but below what
+    /// f32 resolves, rounding alone decides the step, in PyTorch's f32 as in ours. Such an element
+    /// may be off by what the steps so far can move it, and is then taken as equal.
+    fn settle_unresolved(&self, steps: usize, name: &str, ours: &mut [f64], expected: &[f64]) {
+        if self.precision == Precision::Composed64 {
+            return;
+        }
+        let gradient = flat(self.recorded("grad", name));
+        let largest = gradient.iter().fold(0f64, |m, g| m.max(g.abs()));
+        let unresolved = (1e-6 * largest).max(20.0 * self.folder.number("adam_eps"));
+        let reach = 2.0 * self.folder.number("lr") * steps as f64;
+        for ((ours, expected), gradient) in ours.iter_mut().zip(expected).zip(gradient) {
+            if gradient != 0.0 && gradient.abs() < unresolved {
+                let off = (*ours - expected).abs();
+                assert!(off <= reach, "{} {name} after {steps}: off by {off:e}", self.name);
+                *ours = *expected;
+            }
         }
     }
 }

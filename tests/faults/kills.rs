@@ -1,0 +1,56 @@
+//! kill -9 at random points.
+
+use std::time::Duration;
+
+use mirror::random::Key;
+
+use crate::workshop::{Workshop, kill, succeed};
+
+const REGULARIZERS: [&str; 11] = [
+    "none",
+    "sam",
+    "asam",
+    "delta-sam",
+    "sam-instance",
+    "r3f",
+    "r-drop",
+    "freelb",
+    "smart",
+    "delta-sam,r3f",
+    "sam,smart",
+];
+
+const KILLS_EACH: u64 = 4;
+
+/// Lines of metrics.jsonl: 24 steps and 9 scores.
+const LINES: u64 = 33;
+
+#[test]
+fn runs_that_were_killed_end_in_the_same_bytes() {
+    let workshop = Workshop::new();
+    let mut kills = 0;
+    for (i, reg) in REGULARIZERS.into_iter().enumerate() {
+        let reference = workshop.reference(&format!("reference-{i}"), &["--reg", reg]);
+        let output = format!("killed-{i}");
+        let mut command = workshop.train(&output, &["--reg", reg]);
+        for part in 0..KILLS_EACH {
+            let mut child = command.spawn().unwrap();
+            // Anywhere: while it starts, in a step, in a score, in a checkpoint.
+            let key = Key::new(42).at(i as u64).at(part);
+            workshop.wait_for_lines(&output, key.at(0).below(LINES) as usize, &mut child);
+            std::thread::sleep(Duration::from_micros(key.at(1).below(30_000)));
+            kills += u32::from(kill(child));
+            if !workshop.path(&output).join("train.toml").exists() {
+                // It was killed before it had a configuration: there is nothing to resume.
+                command = workshop.train(&output, &["--reg", reg]);
+            } else {
+                command = workshop.resume(&output);
+            }
+        }
+        let said = succeed(&mut workshop.resume(&output));
+        assert!(!said.contains("broken"), "--reg {reg}: {said}");
+        workshop.ends(&output).assert_same(&reference, &format!("--reg {reg}"));
+    }
+    assert!(kills >= 30, "only {kills} kills met a running process");
+    println!("{kills} kills, {} regularizers, 0 bytes lost", REGULARIZERS.len());
+}
