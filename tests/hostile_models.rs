@@ -81,6 +81,20 @@ fn a_header_may_not_claim_what_is_not_there() {
     }
 }
 
+/// Files that torch.save wrote, of tensors that are views or whose size is a lie.
+#[test]
+fn a_pickle_may_not_claim_what_is_not_there() {
+    for (name, said) in [
+        ("offset.bin", "part of another tensor"),
+        ("claims-8-TB.bin", "more than the file holds"),
+        ("claims-overflow.bin", "more than the file holds"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name);
+        let error = read_weights("pytorch_model.bin", &fs::read(path).unwrap()).unwrap_err();
+        assert!(error.contains(said) && error.lines().count() == 1, "{name}: {error}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_as_config(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
