@@ -37,7 +37,14 @@ const MAX_LENGTH: usize = 50;
 #[serde(tag = "task", rename_all = "snake_case")]
 enum Request {
     /// Writes the inputs of both sides: token ids of the first batches of an epoch, and sentences.
-    Prepare { corpus: PathBuf, senteval: Option<PathBuf>, batches: usize, sentences: usize, folder: PathBuf },
+    Prepare {
+        corpus: PathBuf,
+        senteval: Option<PathBuf>,
+        batch_size: usize,
+        batches: usize,
+        sentences: usize,
+        folder: PathBuf,
+    },
     /// FLOP/s of the matrix product of a feed-forward block, `[rows, 384] · [384, 1536]`.
     GemmRate { rows: usize },
     /// Forward and backward of `sequences` of `length` random tokens, dropout 0.1, mean pooling.
@@ -79,8 +86,8 @@ impl Bench {
 
     fn answer(&mut self, request: Request) -> Result<Value> {
         match request {
-            Request::Prepare { corpus, senteval, batches, sentences, folder } => {
-                let batches = self.tokens_of_epoch(&corpus, batches)?;
+            Request::Prepare { corpus, senteval, batch_size, batches, sentences, folder } => {
+                let batches = self.tokens_of_epoch(&corpus, batch_size, batches)?;
                 let sentences = sample(sentences_of(senteval.as_deref(), &corpus)?, sentences);
                 std::fs::write(folder.join("batches.json"), serde_json::to_vec(&batches)?)?;
                 std::fs::write(folder.join("sentences.json"), serde_json::to_vec(&sentences)?)?;
@@ -118,14 +125,10 @@ impl Bench {
     }
 
     /// Of each batch, the tokens of N first views and then of N second views.
-    fn tokens_of_epoch(&self, corpus: &Path, count: usize) -> Result<Vec<Vec<Vec<u32>>>> {
+    fn tokens_of_epoch(&self, corpus: &Path, batch_size: usize, count: usize) -> Result<Vec<Vec<Vec<u32>>>> {
         let tokenizer = self.model.tokenizer.clone();
-        let batching = Batching {
-            batch_size: 200,
-            seed: SEED,
-            mask_span: 5,
-            mask_token: tokenizer.mask_token()?.to_owned(),
-        };
+        let batching =
+            Batching { batch_size, seed: SEED, mask_span: 5, mask_token: tokenizer.mask_token()?.to_owned() };
         let preparation =
             Preparation { encoder: self.model.encoder.clone(), tokenizer, max_length: MAX_LENGTH };
         let corpus = Corpus::open(corpus, Format::Sentences)?;

@@ -31,6 +31,8 @@ class Worker:
             self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=environment, text=True)
 
     def ask(self, task, **arguments):
+        # The other side's threads wait actively for a while after their last work; let them go to sleep.
+        time.sleep(0.1)
         try:
             print(json.dumps({"task": task, **arguments}), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -71,7 +73,7 @@ class Bench:
         self.versions = theirs.ask("versions")
         ours = self.start_ours()
         paths = {"corpus": str(self.options.corpus), "senteval": self.options.senteval, "folder": str(self.folder)}
-        counts = {"batches": self.options.batches, "sentences": self.options.sentences}
+        counts = {name: getattr(self.options, name) for name in ("batch_size", "batches", "sentences")}
         prepared = ours.ask("prepare", **paths, **counts)
         self.sentences, self.sentence_tokens = prepared["sentences"], prepared["sentence_tokens"]
         self.batches = json.loads((self.folder / "batches.json").read_text())
@@ -118,7 +120,7 @@ class Bench:
                 losses += [f"{a['loss']:.3f} and {b['loss']:.3f}"]
         for form, target in FORMS.items():
             what = "cut into length-sorted chunks of 50" if form == "chunks" else form
-            self.add(f"training step, 200 × 2 views; PyTorch {what}", pairs[form], f"≤ {target:.2f}", "{:.2f} s")
+            self.add(f"training step, {self.options.batch_size} × 2 views; PyTorch {what}", pairs[form], f"≤ {target:.2f}", "{:.2f} s")
         lengths = [[len(sequence) for sequence in batch] for batch in self.batches]
         self.step_flops = statistics.mean(3 * flops(sum(batch), batch) for batch in lengths)
         self.notes.append(
@@ -288,7 +290,8 @@ def parse():
     parser.add_argument("--corpus", type=Path, default=ROOT.parent / "shared/data/corpus/mirror-10k.txt", help="to train on [default: that of ../shared, else the built-in corpus]")  # fmt: skip
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/senteval/downstream", help="STS sets, whose sentences are encoded [default: those of ../shared, else the corpus]")  # fmt: skip
     parser.add_argument("--sentences", type=int, help="how many to encode [default: all, 2,000 with --quick]")
-    parser.add_argument("--batches", type=int, help="of 200 sentences, to train on [default: 4, 2 with --quick]")
+    parser.add_argument("--batch-size", type=int, default=200, help="sentences of a batch, each in two views")
+    parser.add_argument("--batches", type=int, help="to train on [default: 4, 2 with --quick]")
     parser.add_argument("--repeats", type=int, help="of forward + backward [default: 20, 8 with --quick]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "eval/benchmarks/cpu.md")
