@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Source me:  . scripts/cuda-env.sh [FOLDER]
+# Source me:  . scripts/cuda-env.sh
 #
-# Prepares a CUDA 13.0 build tree in FOLDER (default: target/cuda13) and exports what cargo needs for `--features cuda`.
+# Prepares a CUDA 13.0 build tree in target/cuda13 (or where MIRROR_CUDA_TREE says) and exports what cargo needs for
+# `--features cuda`.
 # No GPU, driver or installed CUDA toolkit is needed: the compiler and its headers are Python wheels (about 110 MB,
 # downloaded once), and the libraries to link against are made here. The prepared tree is kept; sourcing again takes a
 # moment. docs/cuda.md tells how to build and run.
@@ -119,19 +120,20 @@ _cuda_export() { # TREE
     # cudarc looks for libraries below each of these.
     export CUDA_HOME=$1 CUDA_PATH=$1 CUDA_ROOT=$1 CUDA_TOOLKIT_ROOT_DIR=$1
     # candle-kernels says -lcudart without saying where.
-    export LIBRARY_PATH=$1/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}
+    [[ :${LIBRARY_PATH:-}: == *:$1/lib64:* ]] || export LIBRARY_PATH=$1/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}
     export NVCC=$1/bin/nvcc NVCC_CCBIN=${NVCC_CCBIN:-$(command -v g++)}
     export CUDARC_CUDA_VERSION=13000
     export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80}
     export CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-$(nproc)}
 }
 
-_cuda_environment() { # [FOLDER]
+_cuda_environment() {
     local repository tree
     repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || return 1
-    tree=${1:-$repository/target/cuda13}
+    # Not an argument: a sourced script without arguments sees those of whoever sources it.
+    tree=${MIRROR_CUDA_TREE:-$repository/target/cuda13}
     mkdir -p "$tree" && tree=$(cd "$tree" && pwd) || return 1
     _cuda_prepare "$repository" "$tree" && _cuda_export "$tree"
 }
 
-_cuda_environment "$@"
+_cuda_environment
