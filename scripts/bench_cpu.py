@@ -197,9 +197,10 @@ class Bench:
             subprocess.run([*command, "--output", output], env=self.environment, check=True)
             seconds.append(time.perf_counter() - began)
         load, total = seconds
+        rate = f"{len(sentences) / (total - load):.0f} sentences a second" if total > load else "no rate; too few"
         self.notes.append(
             f"`mirror encode` of the same sentences to a .npy file: {total:.1f} s, of which {load:.2f} s for one sentence "
-            f"(loading): {len(sentences) / max(total - load, 1e-9):.0f} sentences a second."
+            f"(loading): {rate}."
         )
 
     def measure_curve(self, ours):
