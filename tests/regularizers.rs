@@ -1,52 +1,46 @@
-//! Every regularizer on a tiny encoder with random weights: exact equalities, gradients by finite differences,
-//! what is reported, and what bad input does.
+//! Every regularizer on a tiny encoder with random weights: what a step reports, and what it does where losses
+//! cannot tell instances apart or are not numbers.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use mirror::encoder::{
-    Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Path, Pooling, SequenceId,
+    Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pooling, SequenceId,
 };
 use mirror::objective::registry::BuildContext;
-use mirror::objective::{HashedDraws, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::random::Key;
 use mirror::regularization::Options;
-use mirror::trainer::{Hyperparameters, StepError, StepReport, TrainOptions, Trainer};
-use proptest::prelude::*;
+use mirror::trainer::{Hyperparameters, StepError, Trainer};
 
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
-    options: TrainOptions,
-}
-
-fn train_options(flags: &[&str]) -> TrainOptions {
-    Flags::parse_from([&["train"], flags].concat()).options
+    regularization: Options,
 }
 
 fn regularization(flags: &[&str]) -> Options {
-    let mut options = train_options(flags).regularization;
-    options.resolve(&BuildContext { architecture: mirror::encoder::Architecture::Bert }).unwrap();
+    let mut options = Flags::parse_from([&["mirror"], flags].concat()).regularization;
+    options.resolve(&BuildContext { architecture: Architecture::Bert }).unwrap();
     options
 }
 
 const VOCABULARY: u64 = 50;
 
-fn encoder(path: Path) -> Encoder {
+fn encoder() -> Encoder {
     let config = serde_json::json!({
         "model_type": "bert", "vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 4, "intermediate_size": 32, "hidden_act": "gelu",
         "max_position_embeddings": 12, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0
     });
     let config = EncoderConfig::from_json(&config.to_string(), "config.json".as_ref()).unwrap();
-    Encoder { path, ..Encoder::new(config, Pooling::Mean) }
+    Encoder::new(config, Pooling::Mean)
 }
 
-fn random_weights(layout: Arc<Layout>, dtype: DType, key: Key) -> Parameters {
-    Parameters::from_named(layout, dtype, &Device::Cpu, |spec| {
-        let key = Key::new(spec.offset as u64).at(key.bits64()).at(spec.name.len() as u64);
+fn random_weights(layout: Arc<Layout>) -> Parameters {
+    Parameters::from_named(layout, DType::F32, &Device::Cpu, |spec| {
+        let key = Key::new(spec.offset as u64).at(spec.name.len() as u64);
         let centre = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
         let values: Vec<f64> = (0..spec.len() as u32).map(|c| centre + 0.2 * key.normal(c)).collect();
         Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)
@@ -72,8 +66,8 @@ fn batch(n: u64, key: Key) -> PackedBatch {
 }
 
 fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> Trainer {
-    let encoder = encoder(Path::Fused);
-    let weights = random_weights(encoder.layout(), DType::F32, Key::new(1));
+    let encoder = encoder();
+    let weights = random_weights(encoder.layout());
     let config = AdamWConfig { learning_rate, ..AdamWConfig::default() };
     Trainer {
         optimizer: AdamW::new(config, &weights).unwrap(),
@@ -95,19 +89,6 @@ fn bits(weights: &Parameters) -> Vec<u32> {
     weights.flats().iter().flat_map(values).map(f32::to_bits).collect()
 }
 
-/// The bits of the weights after three steps.
-fn trained(flags: &[&str]) -> Vec<u32> {
-    let mut trainer = trainer(flags, 1e-3, 0.1);
-    for step in 0..3 {
-        trainer.step(&batch(5, Key::new(step))).unwrap();
-    }
-    bits(&trainer.weights)
-}
-
-fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
-}
-
 const COMPOSITIONS: [&str; 12] = [
     "none",
     "sam",
@@ -122,39 +103,6 @@ const COMPOSITIONS: [&str; 12] = [
     "asam,r-drop,smart",
     "delta-sam,r3f,r-drop,freelb,smart",
 ];
-
-#[test]
-fn the_same_bits_on_any_number_of_threads() {
-    for reg in COMPOSITIONS {
-        let flags = ["--reg", reg];
-        assert_eq!(on_threads(1, || trained(&flags)), on_threads(2, || trained(&flags)), "{reg}");
-    }
-}
-
-#[test]
-fn each_composition_trains_otherwise_than_the_others() {
-    let weights: Vec<Vec<u32>> = COMPOSITIONS.iter().map(|reg| trained(&["--reg", reg])).collect();
-    for (i, a) in weights.iter().enumerate() {
-        assert!(weights[..i].iter().all(|b| a != b), "{}", COMPOSITIONS[i]);
-    }
-}
-
-#[test]
-fn what_is_equal_is_equal_bit_for_bit() {
-    for [a, b] in [
-        ["--reg=delta-sam,r3f", "--reg=r3f,delta-sam"],
-        ["--reg=smart,r-drop,sam", "--reg=sam,r-drop,smart"],
-        ["--reg=delta-sam --beta=0", "--reg=sam"],
-        ["--reg=delta-sam,r3f --beta=0", "--reg=sam,r3f"],
-        ["--reg=sam --rho=0", "--reg=none"],
-        ["--reg=asam --rho=0", "--reg=none"],
-        ["--reg=delta-sam --rho=0", "--reg=none"],
-        ["--reg=sam --perturb-every=4", "--reg=none"],
-    ] {
-        let flags = |list: &'static str| trained(&list.split(' ').collect::<Vec<_>>());
-        assert_eq!(flags(a), flags(b), "{a} and {b}");
-    }
-}
 
 /// What metrics.jsonl carries of a step, and docs/metrics.md explains.
 #[test]
@@ -198,7 +146,7 @@ fn a_batch_of_equal_losses_gives_finite_steps() {
         for view in 0..2 {
             (0..8).for_each(|sentence| packed.push(&[2, 7, 9, 3], 0, SequenceId { view, sentence }));
         }
-        let report: StepReport = trainer.step(&packed).unwrap();
+        let report = trainer.step(&packed).unwrap();
         // What the loss terms add is small here, but the noise of each sentence is its own.
         if !reg.contains("r3f") && !reg.contains("freelb") && !reg.contains("smart") {
             assert!((report.loss - 15f64.ln()).abs() < 1e-5, "{reg}: {}", report.loss);
@@ -235,71 +183,4 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
         "{error}"
     );
     assert_eq!(bits(&trainer.weights), before);
-}
-
-#[test]
-fn values_that_make_no_sense_are_refused_by_flag() {
-    for (flag, values) in [
-        ("--rho", &["-1", "NaN", "inf"][..]),
-        ("--beta", &["-0.5", "NaN", "inf"]),
-        ("--asam-eta", &["-1", "NaN", "-inf"]),
-        ("--perturb-every", &["0"]),
-        ("--r3f-lambda", &["-1", "NaN", "inf"]),
-        ("--r3f-eps", &["0", "-1", "NaN", "inf"]),
-        ("--r-drop-alpha", &["-1", "NaN", "inf"]),
-        ("--freelb-lambda", &["-1", "NaN"]),
-        ("--freelb-steps", &["0"]),
-        ("--freelb-step-size", &["0", "-1", "NaN", "inf"]),
-        ("--freelb-init", &["-1", "NaN"]),
-        ("--freelb-max-norm", &["0", "NaN"]),
-        ("--smart-lambda", &["-1", "NaN"]),
-        ("--smart-eps", &["0", "NaN", "inf"]),
-        ("--smart-mu", &["-1", "NaN"]),
-        ("--smart-decay", &["1", "-0.1", "NaN"]),
-        ("--batch-size", &["0", "1"]),
-        ("--temperature", &["0", "-1", "NaN"]),
-        ("--learning-rate", &["0", "-1", "NaN", "inf"]),
-        ("--dropout", &["1", "-0.1", "NaN"]),
-    ] {
-        for value in values {
-            let setting = format!("{flag}={value}");
-            for reg in ["--reg=delta-sam,r3f,r-drop,freelb,smart", "--reg=asam,r3f,r-drop,freelb,smart"] {
-                let error = train_options(&[reg, &setting]).check().err();
-                let message = error.map(|e| e.to_string()).unwrap_or_default();
-                assert!(message.starts_with(flag), "{setting}: {message:?}");
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
-    /// d/dt of Σ c_j l_j(w + t·d) at 0, by central differences in f64, against ⟨gradient, d⟩.
-    #[test]
-    fn gradients_are_those_of_finite_differences(seed: u64, n in 2u64..5, dropout in prop_oneof![Just(0.0), Just(0.1)]) {
-        let encoder = encoder(Path::Composed);
-        let key = Key::new(seed);
-        let weights = random_weights(encoder.layout(), DType::F64, key);
-        let direction = random_weights(encoder.layout(), DType::F64, key.at(1));
-        let (packed, draws) = (batch(n, key), HashedDraws::new(seed, 1));
-        let pass =
-            Pass { key: draws.pass_key(), hidden_dropout: dropout, attention_dropout: dropout, drophead: 0.0 };
-        let step = Step { encoder: &encoder, batch: &packed, pass, draws: &draws, temperature: 0.5 };
-        let shares: Vec<f64> = (0..n as u32).map(|j| 0.5 + key.unit(j)).collect();
-        for reg in ["none", "r3f", "r-drop", "freelb", "smart", "r3f,r-drop,freelb,smart"] {
-            let mut objective: Objective = regularization(&["--reg", reg]).build().unwrap().objective;
-            objective.prepare(&step, &weights).unwrap();
-            let gradient = objective.evaluate(&step, &weights).unwrap().gradient(&shares).unwrap();
-            let products = gradient.flats().iter().zip(direction.flats());
-            let slope: f64 =
-                products.map(|(g, d)| (g * d).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()).sum();
-            let at = |t: f64| -> f64 {
-                let losses = objective.instance_losses(&step, &weights.plus(&direction, t).unwrap()).unwrap();
-                losses.iter().zip(&shares).map(|(l, c)| l * c).sum()
-            };
-            let (h, size) = (1e-5, gradient.norm().unwrap() * direction.norm().unwrap());
-            let difference = (at(h) - at(-h)) / (2.0 * h);
-            prop_assert!((difference - slope).abs() < 1e-6 * size.max(1e-3), "{}: {} {}", reg, difference, slope);
-        }
-    }
 }
