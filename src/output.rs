@@ -19,13 +19,10 @@ pub enum OutputError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// What went wrong, without the temporary file's name, which is no business of a user's.
-fn cause(error: &io::Error) -> &(dyn std::error::Error + 'static) {
-    let wrapped = error.get_ref().and_then(|inner| inner.source());
-    match wrapped.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        Some(inner) => inner,
-        None => error,
-    }
+/// What went wrong, without the temporary file's name that tempfile adds, which is no business of a user's.
+fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" at path \"").next().unwrap_or(&text).to_owned()
 }
 
 /// What temporary files and folders are called, so that what a killed run left of them is known as such.
