@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn values_that_make_no_sense_are_refused_by_flag() {
         let defaults: Options = crate::cli_defaults();
-        let bad: [(&str, fn(&mut Options)); 6] = [
+        type Change = fn(&mut Options);
+        let bad: [(&str, Change); 6] = [
             ("--rho", |o| o.perturbation.rho = Some(-1.0)),
             ("--rho", |o| o.perturbation.rho = Some(f64::NAN)),
             ("--beta", |o| o.perturbation.beta = Some(f64::INFINITY)),
