@@ -8,6 +8,8 @@ pub mod read;
 pub mod run_checkpoints;
 pub mod schedule;
 pub mod tensors;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use origin::Origin;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::pickle::PthTensors;
+use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -174,11 +174,33 @@ impl Source {
                 let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
                 file.tensor(name).ok().map(|view| decode(path, name, &view)).transpose()
             }
-            Source::Pickle { path, tensors } => tensors
-                .get(name)
-                .map_err(|e| WeightsError::Corrupt { path: path.clone(), reason: format!("{name}: {e}") }),
+            Source::Pickle { path, tensors } => {
+                let corrupt = |reason| WeightsError::Corrupt { path: path.clone(), reason };
+                let Some(info) = tensors.tensor_infos().get(name) else { return Ok(None) };
+                let bytes = std::fs::metadata(path)
+                    .map_err(|source| WeightsError::Read { path: path.clone(), source })?
+                    .len();
+                check_pickled(info, bytes).map_err(|reason| corrupt(format!("{name} {reason}")))?;
+                tensors.get(name).map_err(|e| corrupt(format!("{name}: {e}")))
+            }
         }
     }
+}
+
+/// What candle takes on trust: it makes room for as many values as a tensor claims, and counts the place of
+/// one that begins inside its storage in bytes where the file counts values.
+fn check_pickled(info: &TensorInfo, file_bytes: u64) -> Result<(), String> {
+    let claimed = info.layout.dims().iter().try_fold(info.dtype.size_in_bytes() as u64, |bytes, &size| {
+        bytes.checked_mul(u64::try_from(size).ok()?)
+    });
+    // PyTorch stores tensors uncompressed.
+    if claimed.is_none_or(|bytes| bytes > file_bytes) {
+        return Err(format!("claims the shape {:?}, which is more than the file holds", info.layout.dims()));
+    }
+    if info.layout.start_offset() > 0 {
+        return Err("is a part of another tensor; save the model again as safetensors".to_owned());
+    }
+    Ok(())
 }
 
 /// A tensor's names in checkpoints: with and without a prefix, and LayerNorm's old `gamma`/`beta`.

@@ -56,3 +56,45 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
     }
     Ok(flags)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Vec<String>, Ending> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.toml");
+        std::fs::write(&path, bytes).unwrap();
+        flags(&path)
+    }
+
+    fn is_one_sentence(ending: Ending) -> bool {
+        let text = match ending {
+            Ending::Usage(text) => text,
+            Ending::Failure(error) => format!("{error:#}"),
+            Ending::Stopped { message, .. } => message,
+        };
+        !text.is_empty() && text.lines().count() == 1
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        assert!(read(&vec![b'#'; LARGEST_FILE as usize + 1]).is_err());
+    }
+
+    proptest! {
+        /// A damaged or hostile file is an error of one sentence, or flags; never a panic.
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(read(&bytes).map_or_else(is_one_sentence, |_| true));
+        }
+
+        #[test]
+        fn any_toml(key in "[a-z-]{0,12}|seed|reg|no-eval|corpus", value in "[ -~]{0,30}|[0-9]{1,40}|true|\\[+|\\{+") {
+            let done = read(format!("{key} = {value}\nseed = 1\n").as_bytes());
+            prop_assert!(done.map_or_else(is_one_sentence, |flags| flags.iter().all(|f| f.starts_with("--"))));
+        }
+    }
+}

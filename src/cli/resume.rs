@@ -6,12 +6,14 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::progress::say;
 use super::train::Train;
 use super::{Done, Ending, configuration, parse_with, usage};
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::interrupt::Signal;
 use crate::trainer::TrainOptions;
+use crate::trainer::run::TrainError;
 
 /// The run's own configuration. Flags on the command line may repeat it and not contradict it.
 pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result<Train, Ending> {
@@ -77,6 +79,16 @@ pub fn say_finished(folder: &Path) -> Done {
     let mut out = std::io::stdout().lock();
     writeln!(out, "the run in {} is finished; there is nothing left to do", folder.display())?;
     Ok(())
+}
+
+/// Says how a run goes on that stopped because it could not write.
+pub fn hint(error: &TrainError, folder: &Path) {
+    if matches!(error, TrainError::Metrics(_) | TrainError::Save(_)) && folder.join(CONFIGURATION).is_file() {
+        say(&format!(
+            "once it can be written to, the run goes on from its newest checkpoint with: mirror train --resume {}",
+            folder.display()
+        ));
+    }
 }
 
 /// How a run ends that a signal stopped.

@@ -8,7 +8,7 @@ use sts_eval::{SentEval, Task};
 
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::TrainingProgress;
+use super::progress::{TrainingProgress, say};
 use super::{Done, Ending, resume, usage};
 use crate::builtin;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
@@ -21,6 +21,7 @@ use crate::objective::registry::BuildContext;
 use crate::output::OutputFolder;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::TrainOptions;
+use crate::trainer::memory::{self, Estimate};
 use crate::trainer::metrics::METRICS;
 use crate::trainer::run::{Ended, Ingredients, Outcome, check_fit, train};
 
@@ -86,13 +87,14 @@ impl Train {
             output.remove(&[WEIGHTS, CHECKPOINTS, METRICS])?;
             write_configuration(&options, output.path())?;
         }
+        say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free()));
         let mut progress = TrainingProgress::default();
         let model_folder = files.folder().to_owned();
         let interrupt = Interrupt::listen()?;
         let ingredients = Ingredients { options, corpus, model, model_folder, scored_on, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
-        match ended? {
+        match ended.inspect_err(|error| resume::hint(error, output.path()))? {
             Ended::Finished(outcome) => {
                 output.keep();
                 print_summary(&outcome, output.path())

@@ -34,7 +34,7 @@ pub enum TrainError {
     #[error(transparent)]
     Step(#[from] StepError),
     #[error("{source}; the batch was lines {lines} of {corpus}{kept}")]
-    NotFinite { source: StepError, lines: String, corpus: String, kept: String },
+    NotFinite { source: Box<StepError>, lines: String, corpus: String, kept: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]

@@ -79,7 +79,7 @@ impl Run {
             (step, Ok(())) => format!("; the weights of step {step} are in checkpoints/step-{step:08}"),
             (_, Err(failed)) => format!("; {failed}"),
         };
-        TrainError::NotFinite { source: error, lines, corpus: self.corpus_name(), kept }
+        TrainError::NotFinite { source: Box::new(error), lines, corpus: self.corpus_name(), kept }
     }
 
     /// Writes a checkpoint of the steps made, unless the newest one is that already.

@@ -10,7 +10,7 @@ fn values_that_make_no_sense_are_refused_by_flag() {
         ("--batch-size", "0 1 -3 many"),
         ("--epochs", "0 -1 1.5"),
         ("--max-steps", "0 -1"),
-        ("--learning-rate", "0 -1e-5 nan inf fast"),
+        ("--learning-rate", "0 -0.1 nan inf fast"),
         ("--weight-decay", "-0.1 nan inf"),
         ("--clip-norm", "0 -1 nan"),
         ("--temperature", "0 -0.04 nan inf"),

@@ -15,7 +15,7 @@ fn trains_in_an_empty_folder_and_the_score_goes_up() {
     let scores: Vec<f64> =
         w.metrics("mirror-out").iter().filter_map(|line| line.get("spearman")?.as_f64()).collect();
     assert_eq!(scores.len(), 2, "{}", said.stderr);
-    assert!(scores[1] > scores[0] + 5.0, "{scores:?}");
+    assert!(scores[1] > scores[0] + 3.0, "{scores:?}");
     for score in scores {
         assert!(said.stdout.contains(&format!("{score:.2}")), "{}", said.stdout);
     }

@@ -44,7 +44,6 @@ fn a_damaged_checkpoint_is_skipped_for_the_older_one() {
     let files = names_in(&workshop.path("killed/checkpoints").join(newest));
     assert!(files.len() >= 4, "{files:?}");
     for (i, file) in files.iter().enumerate() {
-        // The last damage of each file is seen through to the end; the others as far as the reading.
         for damage in DAMAGES {
             let output = format!("damaged-{i}-{damage:?}");
             copy(&workshop.path("killed"), &workshop.path(&output));
@@ -68,11 +67,11 @@ fn a_run_whose_checkpoints_are_all_damaged_is_refused() {
         Damage::BitFlipped
             .apply(&workshop.path("out/checkpoints").join(checkpoint).join("optimizer.safetensors"));
     }
-    let before = names_in(&workshop.path("out"));
+    let before = workshop.ends_so_far("out");
     let said = fail(&mut workshop.resume("out"), 1);
     assert!(said.contains("error: ") && said.contains("has no whole checkpoint"), "{said}");
     assert!(said.contains("optimizer.safetensors is not what was written"), "{said}");
-    assert_eq!(names_in(&workshop.path("out")), before);
+    assert_eq!(workshop.ends_so_far("out"), before);
     assert_eq!(workshop.checkpoints("out").len(), 2);
 }
 

@@ -55,9 +55,15 @@ fn overwriting_leaves_nothing_of_the_earlier_run() {
     let said = fail(&mut workshop.train("out", &["--seed", "7"]), 1);
     assert!(said.contains("--overwrite"), "{said}");
     assert_eq!(workshop.checkpoints("out").len(), 2);
-    // Bad input destroys nothing.
-    fail(&mut workshop.train("out", &["--overwrite", "--model", "absent"]), 2);
-    assert_eq!(workshop.checkpoints("out").len(), 2);
+    // Bad input destroys nothing, even where it is found only when the model is loaded.
+    let broken = workshop.path("broken");
+    crate::workshop::copy(&workshop.path("model"), &broken);
+    fs::write(broken.join("model.safetensors"), "no weights").unwrap();
+    for more in [["--model", "broken"], ["--corpus", "absent.txt"]] {
+        fail(workshop.train("out", &more).arg("--overwrite"), 1);
+        assert_eq!(workshop.checkpoints("out").len(), 2, "{more:?}");
+        assert!(workshop.path("out/train.toml").exists() && workshop.path("out/metrics.jsonl").exists());
+    }
     succeed(&mut workshop.train("out", &["--seed", "7", "--overwrite"]));
     workshop.ends("out").assert_same(&reference, "--overwrite");
 }

@@ -88,7 +88,8 @@ fn losses_that_are_not_finite_stop_the_run() {
     assert!(error.starts_with("error: step 2: "), "{error}");
     assert!(error.contains("is NaN") || error.contains("is inf"), "{error}");
     let lines = error.split("lines ").nth(1).unwrap().split(" of ").next().unwrap();
-    assert_eq!(lines.split(", ").map(|line| line.parse::<u64>().unwrap()).count(), 8, "{error}");
+    let numbers: Vec<u64> = lines.split(", ").map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers.len(), 8, "{error}");
     assert!(error.contains("corpus.txt"), "{error}");
     assert_eq!(workshop.checkpoints("out"), ["step-00000001"]);
     assert!(error.contains("step-00000001"), "{error}");

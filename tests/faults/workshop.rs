@@ -81,6 +81,11 @@ impl Workshop {
         assert_eq!(self.checkpoints(output).len(), 2, "{output}");
     }
 
+    /// The metrics of a run that has not ended.
+    pub fn ends_so_far(&self, output: &str) -> Vec<u8> {
+        fs::read(self.path(output).join("metrics.jsonl")).unwrap()
+    }
+
     /// Waits until metrics.jsonl has so many lines, or the run has ended.
     pub fn wait_for_lines(&self, output: &str, lines: usize, child: &mut Child) {
         let path = self.path(output).join("metrics.jsonl");

@@ -1,0 +1,116 @@
+//! How much memory a run will need, before it starts, and what to change where that is more than there is.
+
+use super::options::TrainOptions;
+use super::run::TrainError;
+use crate::corpus::Corpus;
+use crate::regularization::Composition;
+use crate::sentence_encoder::SentenceEncoder;
+
+/// Sentences whose lengths stand for the corpus.
+const SAMPLE: u64 = 256;
+
+/// The program, tokenizer, and buffers that depend on neither the model nor the batch.
+const BASE: u64 = 64 << 20;
+
+/// An estimate of a run's peak memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Weights, moments, gradient and what else has their form.
+    pub weights: u64,
+    /// What a step keeps of its tokens for the way back.
+    pub step: u64,
+    /// The corpus's index, and all that is always there.
+    pub rest: u64,
+}
+
+impl Estimate {
+    /// From the sizes of the model, the lengths of a sample of the corpus, and what is composed.
+    pub fn of(options: &TrainOptions, model: &SentenceEncoder, corpus: &Corpus) -> Result<Self, TrainError> {
+        let composition = Composition::parse(&options.regularization.reg)?;
+        let d = model.encoder.config.dimensions;
+        let remembers = composition.terms.contains(&"smart");
+        // The model as it was, its weights, two moments, a gradient; ε or the perturbed weights and the
+        // gradient there; the moving average and its successor; the best weights.
+        let sets = 5
+            + 2 * u64::from(composition.perturbation.is_some())
+            + 2 * u64::from(remembers)
+            + u64::from(options.keep_best);
+        // Each loss term makes one more pass whose way back is kept until the gradient is there.
+        let passes = 1 + composition.terms.len() as u64;
+        let layer = 6 * d.hidden_size + d.intermediate_size;
+        let token = 4 * (d.num_hidden_layers * layer + 3 * d.hidden_size) as u64;
+        let tokens = 2 * options.batch_size as u64 * mean_tokens(options, model, corpus)?;
+        Ok(Estimate {
+            weights: sets * 4 * model.encoder.layout().len() as u64,
+            step: passes * tokens * token,
+            rest: BASE + corpus.memory() as u64,
+        })
+    }
+
+    pub fn total(&self) -> u64 {
+        self.weights + self.step + self.rest
+    }
+
+    /// What to tell of it, where so much memory is free.
+    pub fn sentence(&self, free: Option<u64>) -> String {
+        let needed = format!("about {} of memory will be needed", shown(self.total()));
+        match free {
+            Some(free) if self.total() > free => {
+                let what = if self.step > self.weights {
+                    format!("lower --batch-size or --max-length (a step's tokens take {})", shown(self.step))
+                } else {
+                    format!("choose a smaller --model (its weights and moments take {})", shown(self.weights))
+                };
+                format!("warning: {needed} and {} is free; {what}", shown(free))
+            }
+            _ => needed,
+        }
+    }
+}
+
+/// Tokens of a sentence as it is trained on, the mean of a sample, rounded up.
+fn mean_tokens(options: &TrainOptions, model: &SentenceEncoder, corpus: &Corpus) -> Result<u64, TrainError> {
+    let sample = corpus.len().min(SAMPLE);
+    let mut total = 0;
+    for i in 0..sample {
+        let entry = corpus.entry(i * (corpus.len() / sample))?;
+        let texts = [entry.texts[0].as_str(), entry.texts[1].as_str()];
+        let tokens = model.tokenizer.encode_batch(&texts, options.max_length)?;
+        total += tokens.iter().map(|tokens| tokens.len() as u64).sum::<u64>();
+    }
+    Ok(total.div_ceil(2 * sample.max(1)))
+}
+
+fn shown(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
+}
+
+/// Bytes of memory that a new process can have: what the system has available, or the rest of what this
+/// process's group may use. `None` where the system does not say.
+pub fn free() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let available = 1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+    let number = |name: &str| -> Option<u64> {
+        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
+    };
+    let group = number("memory.max").map(|most| most.saturating_sub(number("memory.current").unwrap_or(0)));
+    Some(group.map_or(available, |group| group.min(available)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_to_change_is_that_of_the_largest_part() {
+        let weights = Estimate { weights: 3_000_000_000, step: 1_000_000_000, rest: 0 };
+        let step = Estimate { weights: 1_000_000_000, step: 3_000_000_000, rest: 0 };
+        assert_eq!(weights.sentence(Some(8_000_000_000)), "about 4.0 GB of memory will be needed");
+        assert_eq!(weights.sentence(None), "about 4.0 GB of memory will be needed");
+        let [weights, step] = [weights, step].map(|estimate| estimate.sentence(Some(500_000_000)));
+        assert!(weights.contains("500 MB is free; choose a smaller --model"), "{weights}");
+        assert!(step.contains("500 MB is free; lower --batch-size"), "{step}");
+    }
+}
