@@ -160,9 +160,9 @@ fn a_batch_of_equal_losses_gives_finite_steps() {
 #[test]
 fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
     for (flags, what) in [
-        (&["--reg=r3f", "--r3f-eps=1e30"][..], "the loss term r3f"),
-        (&["--reg=delta-sam,r3f", "--r3f-eps=1e30"], "the loss term r3f"),
-        (&["--reg=sam", "--rho=1e30"], "the loss at the perturbed weights"),
+        (&["--reg=r3f", "--r3f-eps=1e40"][..], "the loss term r3f"),
+        (&["--reg=delta-sam,r3f", "--r3f-eps=1e40"], "the loss term r3f"),
+        (&["--reg=sam", "--rho=1e39"], "the loss at the perturbed weights"),
     ] {
         let mut trainer = trainer(flags, 1e-3, 0.1);
         let before = bits(&trainer.weights);
@@ -173,8 +173,8 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
         assert_eq!(trainer.optimizer.step, 0);
         assert_eq!(trainer.optimizer.m.norm().unwrap(), 0.0);
     }
-    // A step that is too long: the one after it finds no finite loss.
-    let mut trainer = trainer(&["--reg=none"], 1e30, 0.1);
+    // A step beyond f32: the one after it finds no finite loss.
+    let mut trainer = trainer(&["--reg=none"], 1e39, 0.1);
     trainer.step(&batch(5, Key::new(3))).unwrap();
     let before = bits(&trainer.weights);
     let error = trainer.step(&batch(5, Key::new(4))).unwrap_err().to_string();

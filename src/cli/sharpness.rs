@@ -19,7 +19,7 @@ use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
 use crate::sharpness::{Curve, Interval, Measured, Settings, Sharpness as Found, plot};
 use crate::trainer::options::PoolingChoice;
-use crate::trainer::run::{Preparation, TrainError};
+use crate::trainer::run::Preparation;
 
 /// Measure how sharp the loss is around a model's weights.
 ///
@@ -28,7 +28,7 @@ use crate::trainer::run::{Preparation, TrainError};
 /// along its own gradient (R_inst); and how well |a_j|, by which δ-SAM weighs instances, ranks them by their own
 /// sharpness. Intervals are bootstrapped over instances.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Sharpness {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
@@ -46,13 +46,13 @@ pub struct Sharpness {
     #[arg(long, default_value_t = 200, value_name = "N")]
     batch_size: usize,
     /// Batches to measure on
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N")]
     batches: usize,
     /// Random directions for each batch
     #[arg(long, default_value_t = 4, value_name = "N")]
     directions: usize,
     /// Instances whose own sharpness is measured exactly, a backward and a forward pass each
-    #[arg(long, default_value_t = 32, value_name = "N")]
+    #[arg(long, default_value_t = 24, value_name = "N")]
     instances: usize,
     /// Dropout, the same in all passes over a batch; training has 0.1
     #[arg(long, default_value_t = 0.0, value_name = "P")]
@@ -196,7 +196,7 @@ impl Sharpness {
     }
 
     /// The first batches that training would see, of as many epochs as it takes.
-    fn deal(&self, corpus: &Corpus, model: &SentenceEncoder) -> Result<Vec<PackedBatch>, TrainError> {
+    fn deal(&self, corpus: &Corpus, model: &SentenceEncoder) -> Result<Vec<PackedBatch>, Ending> {
         let batching = Batching {
             batch_size: self.batch_size,
             seed: self.seed,

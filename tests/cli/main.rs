@@ -7,6 +7,7 @@ mod eval;
 mod models;
 mod python;
 mod reproducible;
+mod sharpness;
 mod train;
 mod weights;
 mod workspace;
