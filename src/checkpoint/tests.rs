@@ -198,7 +198,7 @@ fn claims_beyond_the_file_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// Whatever a file of a checkpoint holds, reading gives the older one and a sentence.
     #[test]
