@@ -33,7 +33,8 @@ proptest! {
         let (batches, summary) = deal(&corpus, batch_size, seed);
         check_epoch(&corpus, batch_size, &batches, summary);
         prop_assert_eq!(summary.steps, corpus.steps_per_epoch(batch_size));
-        prop_assert_eq!(summary.surplus, 0);
+        // Less than a batch is left; two of one sentence may be among it, and count as surplus.
+        prop_assert!(summary.partial + summary.surplus < batch_size as u64);
     }
 
     #[test]
