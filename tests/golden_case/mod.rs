@@ -4,20 +4,23 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
 use mirror::encoder::{
     Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Path as Route, SequenceId,
 };
-use mirror::objective::draws::NoiseDistribution;
 use mirror::objective::registry::{self, BuildContext};
-use mirror::objective::{Draws, Evaluation, Objective, Step};
+use mirror::objective::{Evaluation, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use mirror::perturb::plain::Plain;
 use mirror::perturb::sam::{Sam, normalised};
 use mirror::perturb::{Problem, Restriction, WeightPerturbation};
 use serde_json::Value;
+
+mod recorded;
+
+use recorded::Recorded;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Precision {
@@ -151,36 +154,6 @@ fn relative_error_of(ours: &[f64], expected: &[f64]) -> f64 {
         m.max((a - b).abs())
     });
     difference / largest
-}
-
-/// The folder's direction and noise instead of hashed ones.
-struct Recorded<'a> {
-    folder: &'a Folder,
-}
-
-impl Draws for Recorded<'_> {
-    fn noise(
-        &self,
-        _: u64,
-        batch: &PackedBatch,
-        hidden: usize,
-        _: NoiseDistribution,
-        _: f64,
-    ) -> Result<Tensor> {
-        let mut rows = Vec::new();
-        for i in 0..batch.len() {
-            let id = batch.ids[i];
-            let noise = &self.folder.inputs[&format!("noise_{}", id.view + 1)];
-            rows.push(noise.get(id.sentence as usize)?.narrow(0, 0, batch.seqlen(i))?);
-        }
-        Tensor::cat(&rows, 0)?.reshape((batch.total_tokens(), hidden))
-    }
-
-    fn direction(&self, like: &Parameters) -> Result<Parameters> {
-        Parameters::from_named(like.layout().clone(), like.dtype(), like.device(), |spec| {
-            Ok::<_, candle_core::Error>(self.folder.inputs[&format!("direction.{}", spec.name)].clone())
-        })
-    }
 }
 
 pub struct Case<'a> {
