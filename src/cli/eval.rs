@@ -7,6 +7,7 @@ use clap::Args;
 use sts_eval::format::{Format, Json, Latex, Markdown, Table};
 use sts_eval::{Benchmark, Convention, DEFAULT_BLOCK_SIZE, Report, SentEval, Task, UserSet, evaluate};
 
+use super::backend::{Backend, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
@@ -14,7 +15,7 @@ use super::train::DEFAULT_DATA;
 use super::{Done, Ending, usage};
 use crate::builtin;
 use crate::output::write_whole;
-use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
 /// Score sentence encoders on STS12-16, STS-B and SICK-R, or on pairs of your own.
@@ -52,25 +53,36 @@ pub struct Eval {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]
+    backend: Backend,
+    #[command(flatten)]
     machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror eval --model mirror-out --data data/sts
   mirror eval --model before --model after --data data/sts --markdown scores.md
-  mirror eval --model mirror-out --set mine=pairs.tsv --json -";
+  mirror eval --model mirror-out --set mine=pairs.tsv --json -
+  mirror eval --model mirror-onnx --backend onnx --precision int8 --data data/sts";
 
 impl Eval {
     pub fn run(self) -> Done {
         let forms = self.forms()?;
         let (tasks, missing) = self.tasks()?;
         let device = self.machine.set_up()?;
+        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        let runtime = self.backend.set_up(overrides)?;
         let mut notes = notes(&tasks, &missing);
         let mut reports = Vec::new();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
-            let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-            let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            let model = Loaded::load(
+                files.folder(),
+                overrides,
+                &self.backend,
+                runtime.as_ref(),
+                &self.machine,
+                &device,
+            )?;
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
             let bar = encoding_bar(Some(0));
