@@ -11,11 +11,12 @@ use super::model::ModelFiles;
 use super::progress::say;
 use super::train::DEFAULT_DATA;
 use super::{Done, Ending, usage};
+use crate::export::card::card;
 use crate::export::folder::{Export as Folder, pooling_warning, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::onnx::{OnnxError, Runtime};
-use crate::output::StagedFolder;
+use crate::output::{StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sentence_folder::SentenceFolder;
 use crate::trainer::options::PoolingChoice;
@@ -115,6 +116,10 @@ impl Export {
             largest_file: LARGEST_FILE,
         };
         let graphs = write_folder(&export, staged.path())?;
+        // A model card that is there says more than ours.
+        if !self.output.join("README.md").exists() {
+            write_whole(&staged.path().join("README.md"), card(&model, &precisions).as_bytes())?;
+        }
         let verified = match verifier {
             Some(verifier) => verifier.verify(&model, &precisions, staged.path())?,
             None => Vec::new(),

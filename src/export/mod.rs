@@ -18,6 +18,7 @@ use candle_core::Result;
 use crate::encoder::{Encoder, Parameters, Pooling};
 use crate::sentence_encoder::SentenceEncoder;
 
+pub mod card;
 pub mod encoder;
 pub mod file;
 pub mod folder;
