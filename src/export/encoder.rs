@@ -95,25 +95,31 @@ impl<'a> EncoderGraph<'a> {
         self.layer_norm("embeddings.LayerNorm", &sum)
     }
 
-    /// Position embeddings: BERT's of 0, 1, …, `[sequence, hidden]`; RoBERTa's of its tokens, counted from
-    /// the padding token's id and without padding tokens, `[batch, sequence, hidden]`.
+    /// Position embeddings `[batch, sequence, hidden]`: BERT's of 0, 1, …; RoBERTa's of its tokens, counted
+    /// from the padding token's id and without padding tokens.
+    ///
+    /// Counted, not sliced: a slice's length is only known at run time, and ONNX Runtime fuses what has
+    /// the same shape for sure.
     fn positions(&mut self, tokens: &Tokens) -> Result<Value> {
         let table = self.weight("embeddings.position_embeddings.weight")?;
         let graph = &mut self.graph;
-        if self.config.architecture == Architecture::Bert {
-            let shape = graph.node("Shape", &[&tokens.ids], vec![]);
-            let (zero, one, two) = (graph.integers(&[0]), graph.integers(&[1]), graph.integers(&[2]));
-            let length = graph.node("Slice", &[&shape, &one, &two, &zero], vec![]);
-            return Ok(graph.node("Slice", &[&table, &zero, &length, &zero], vec![]));
-        }
-        let pad = graph.integer(i64::from(self.config.pad_token_id));
-        let is_pad = graph.node("Equal", &[&tokens.ids, &pad], vec![]);
-        let is_token = graph.node("Not", &[&is_pad], vec![]);
-        let is_token = graph.cast(&is_token, DataType::Int64);
         let axis = graph.integer(1);
-        let count = graph.node("CumSum", &[&is_token, &axis], vec![]);
-        let count = graph.node("Mul", &[&count, &is_token], vec![]);
-        let ids = graph.node("Add", &[&count, &pad], vec![]);
+        let ids = match self.config.architecture {
+            Architecture::Bert => {
+                let ones = graph.node("Equal", &[&tokens.ids, &tokens.ids], vec![]);
+                let ones = graph.cast(&ones, DataType::Int64);
+                graph.node("CumSum", &[&ones, &axis], vec![int("exclusive", 1)])
+            }
+            Architecture::Roberta => {
+                let pad = graph.integer(i64::from(self.config.pad_token_id));
+                let is_pad = graph.node("Equal", &[&tokens.ids, &pad], vec![]);
+                let is_token = graph.node("Not", &[&is_pad], vec![]);
+                let is_token = graph.cast(&is_token, DataType::Int64);
+                let count = graph.node("CumSum", &[&is_token, &axis], vec![]);
+                let count = graph.node("Mul", &[&count, &is_token], vec![]);
+                graph.node("Add", &[&count, &pad], vec![])
+            }
+        };
         Ok(graph.node("Gather", &[&table, &ids], vec![]))
     }
 
@@ -160,6 +166,7 @@ impl<'a> EncoderGraph<'a> {
         let query = by_heads("query", [0, 2, 1, 3])?;
         let key = by_heads("key", [0, 2, 3, 1])?;
         let value = by_heads("value", [0, 2, 1, 3])?;
+        self.graph.scope(format!("encoder.layer.{layer}.attention.self"));
         let scores = self.scaled_product(&query, &key, (head_size as f32).sqrt());
         let graph = &mut self.graph;
         let scores = graph.node("Add", &[&scores, key_bias], vec![]);
