@@ -19,7 +19,9 @@ pub enum WeightsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed")]
     Absent { folder: PathBuf },
-    #[error("{folder} has no weights, only graphs in {folder}/onnx; give --backend onnx to encode or score with these")]
+    #[error(
+        "{folder} has no weights, only graphs in {folder}/onnx; give --backend onnx to encode or score with these"
+    )]
     Exported { folder: PathBuf },
     #[error("{path} is not a readable weights file: {reason}; download it again")]
     Corrupt { path: PathBuf, reason: String },

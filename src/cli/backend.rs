@@ -39,7 +39,35 @@ pub enum Loaded {
     Onnx(Box<OnnxEncoder>),
 }
 
+/// From 1.29 on, ONNX Runtime keeps files of telemetry unless this is set before it is loaded.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Starts the program again with telemetry switched off, before it has done anything: setting a variable of
+/// the environment is only safe for a process that is still to come. Where that fails it goes on, and what
+/// ONNX Runtime can be told later is told by [`Runtime`].
+pub fn without_telemetry() {
+    #[cfg(unix)]
+    if std::env::var_os(NO_TELEMETRY).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut arguments = std::env::args_os();
+        let mut again = std::process::Command::new(program);
+        if let Some(name) = arguments.next() {
+            again.arg0(name);
+        }
+        let _ = again.args(arguments).env(NO_TELEMETRY, "1").exec();
+    }
+}
+
 impl Backend {
+    /// To be called first of all.
+    pub fn prepare(&self) {
+        if self.backend == BackendName::Onnx {
+            without_telemetry();
+        }
+    }
+
     /// Checks flags that contradict each other, and loads ONNX Runtime where it is asked for.
     pub fn set_up(&self, overrides: Overrides) -> Result<Option<Runtime>, Ending> {
         match self.backend {

@@ -64,6 +64,7 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 
 impl Encode {
     pub fn run(self) -> Done {
+        self.backend.prepare();
         let mut sink = Sink::open(self.output.as_deref())?;
         let reader: Box<dyn BufRead> = match self.input.as_deref() {
             Some(path) if path != Path::new("-") => {

@@ -66,6 +66,7 @@ const EXAMPLES: &str = "Examples:
 
 impl Eval {
     pub fn run(self) -> Done {
+        self.backend.prepare();
         let forms = self.forms()?;
         let (tasks, missing) = self.tasks()?;
         let device = self.machine.set_up()?;

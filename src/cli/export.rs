@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sts_eval::{Encode, SentEval, Task, evaluate_task};
 
+use super::backend::without_telemetry;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::say;
@@ -91,6 +92,9 @@ struct Verifier {
 
 impl Export {
     pub fn run(self) -> Done {
+        if !self.no_verify {
+            without_telemetry();
+        }
         if !OPSETS.contains(&self.opset) {
             let (least, most) = (OPSETS.start(), OPSETS.end());
             return Err(usage(format!("--opset is {}; it must be {least} to {most}", self.opset)));

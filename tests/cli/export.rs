@@ -20,7 +20,9 @@ fn the_folder_has_what_clients_look_for() {
     let w = Workspace::new();
     let model = w.model(Kind::Roberta, "m");
     model.write("sentence_bert_config.json", "{\"max_seq_length\": 20}");
-    let said = w.run("export --model m --output out/deep --precision int8,f32 --precision f16 --no-verify --normalize");
+    let said = w.run(
+        "export --model m --output out/deep --precision int8,f32 --precision f16 --no-verify --normalize",
+    );
     assert!(said.stdout.contains("written to out/deep"), "{}", said.stdout);
     let found: Vec<String> = contents(&w.path("out/deep"))
         .into_iter()
@@ -73,7 +75,10 @@ fn a_graph_is_tried_beside_the_model_and_then_encodes_and_scores_like_it() {
     }
     let w = Workspace::new();
     w.model(Kind::Bert, "m");
-    w.write("pairs.tsv", "5\ta man plays\ta man plays\n2\ta man plays\ttwo dogs\n0\tthe guitar\tgreen fields\n");
+    w.write(
+        "pairs.tsv",
+        "5\ta man plays\ta man plays\n2\ta man plays\ttwo dogs\n0\tthe guitar\tgreen fields\n",
+    );
     let said = w.run("export --model m --output out --precision f32,f16,int8");
     for part in ["largest difference", "mean cosine", "f32 ", "f16 ", "int8 ", "written to out"] {
         assert!(said.stdout.contains(part), "no {part:?} in {}", said.stdout);
@@ -104,7 +109,8 @@ fn sts_b_dev_is_scored_where_it_is() {
     let w = Workspace::new();
     w.model(Kind::Bert, "m");
     let line = |score: f64, a: &str, b: &str| format!("main\tcaptions\t2012\t1\t{score}\t{a}\t{b}\n");
-    let pairs = [(5.0, "a man plays", "a man sings"), (1.0, "two dogs", "the guitar"), (3.0, "a dog", "two dogs")];
+    let pairs =
+        [(5.0, "a man plays", "a man sings"), (1.0, "two dogs", "the guitar"), (3.0, "a dog", "two dogs")];
     let lines: String = pairs.iter().map(|&(score, a, b)| line(score, a, b)).collect();
     w.write("sts/STS/STSBenchmark/sts-dev.csv", lines);
     let said = w.run("export --model m --output out --precision f32,f16 --data sts");
@@ -131,7 +137,9 @@ fn every_operator_set_loads() {
     let w = Workspace::new();
     w.model(Kind::Roberta, "m");
     for opset in [13, 16, 18, 20, 21, 23] {
-        w.run(&format!("export --model m --output o{opset} --opset {opset} --precision f32,f16 --pooling mean-padded"));
+        w.run(&format!(
+            "export --model m --output o{opset} --opset {opset} --precision f32,f16 --pooling mean-padded"
+        ));
     }
 }
 
@@ -234,7 +242,10 @@ fn a_graph_that_is_none_or_another_one_is_refused() {
     ] {
         w.refuses_usage(&format!("encode --model out {flags}"), &[says]);
     }
-    w.fails("encode --model out --backend onnx --precision int8", &["onnx/model_int8.onnx", "onnx/model.onnx"]);
+    w.fails(
+        "encode --model out --backend onnx --precision int8",
+        &["onnx/model_int8.onnx", "onnx/model.onnx"],
+    );
     w.fails("encode --model out --backend onnx --max-length 65", &["--max-length is 65", "64"]);
     w.fails("encode --model out", &["no weights", "--backend onnx"]);
     let mut config = w.json("out/config.json");
@@ -272,5 +283,6 @@ fn other_graph(input: &str, output: &str) -> Vec<u8> {
         ..Graph::default()
     };
     let opset = OperatorSet { domain: None, version: Some(17) };
-    Model { ir_version: Some(8), opset_import: vec![opset], graph: Some(graph), ..Model::default() }.encode_to_vec()
+    Model { ir_version: Some(8), opset_import: vec![opset], graph: Some(graph), ..Model::default() }
+        .encode_to_vec()
 }
