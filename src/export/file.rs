@@ -36,7 +36,7 @@ pub fn data_file(path: &Path) -> PathBuf {
 /// # Errors
 /// A file cannot be written.
 pub fn write(graph: GraphBuilder, path: &Path, largest: usize) -> io::Result<bool> {
-    let bytes: usize = graph.initializers.iter().map(Initializer::len).sum();
+    let bytes: usize = graph.initializers.iter().map(Initializer::bytes).sum();
     let external = bytes > largest;
     let tensors = match external {
         true => write_external(&graph.initializers, &data_file(path))?,
@@ -65,7 +65,7 @@ fn write_external(initializers: &[Initializer], path: &Path) -> io::Result<Vec<p
     let mut tensors = Vec::with_capacity(initializers.len());
     for initializer in initializers {
         let mut tensor = header(initializer);
-        if initializer.len() >= LEAST_EXTERNAL {
+        if initializer.bytes() >= LEAST_EXTERNAL {
             let offset = to.stream_position()?.next_multiple_of(ALIGNMENT);
             let gap = offset - to.stream_position()?;
             to.write_all(&vec![0; gap as usize])?;
@@ -74,7 +74,7 @@ fn write_external(initializers: &[Initializer], path: &Path) -> io::Result<Vec<p
             tensor.external_data = vec![
                 entry("location", location.clone()),
                 entry("offset", offset.to_string()),
-                entry("length", initializer.len().to_string()),
+                entry("length", initializer.bytes().to_string()),
             ];
             tensor.data_location = Some(EXTERNAL);
         }
@@ -99,7 +99,7 @@ fn write_field_start(tag: u32, len: usize, to: &mut impl Write) -> io::Result<()
 /// Bytes of a tensor, its values included where they are not elsewhere.
 fn tensor_len(tensor: &proto::Tensor, initializer: &Initializer) -> usize {
     let values = match tensor.data_location {
-        None => field_len(TENSOR_RAW_DATA, initializer.len()),
+        None => field_len(TENSOR_RAW_DATA, initializer.bytes()),
         Some(_) => 0,
     };
     tensor.encoded_len() + values
@@ -138,7 +138,7 @@ fn write_model(graph: GraphBuilder, tensors: &[proto::Tensor], to: &mut impl Wri
         write_field_start(GRAPH_INITIALIZER, tensor_len(tensor, initializer), to)?;
         to.write_all(&tensor.encode_to_vec())?;
         if tensor.data_location.is_none() {
-            write_field_start(TENSOR_RAW_DATA, initializer.len(), to)?;
+            write_field_start(TENSOR_RAW_DATA, initializer.bytes(), to)?;
             initializer.write(to)?;
         }
     }

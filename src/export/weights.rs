@@ -56,7 +56,7 @@ impl Initializer {
     }
 
     /// Bytes that [`Initializer::write`] writes.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.dims.iter().product::<usize>() * self.data_type.size()
     }
 
@@ -137,7 +137,7 @@ mod tests {
             let (initializer, scales) = Initializer::quantized("w".into(), &tensor).unwrap();
             let mut bytes = Vec::new();
             initializer.write(&mut bytes).unwrap();
-            prop_assert_eq!(bytes.len(), initializer.len());
+            prop_assert_eq!(bytes.len(), initializer.bytes());
             for output in 0..outputs {
                 for input in 0..inputs {
                     let quantised = f32::from(bytes[input * outputs + output] as i8);
