@@ -12,6 +12,13 @@ use std::ops::Range;
 /// should stay in the cache.
 const CHUNK_TOKENS: usize = 256;
 
+/// Rows below which another chunk does not repay reading the weights once more.
+const LEAST_CHUNK_TOKENS: usize = 64;
+
+/// Chunks come in multiples of this where there are tokens enough, so that one, two or four threads
+/// end together.
+const CHUNKS_TOGETHER: usize = 4;
+
 /// Some sequences of a batch, with their rows one after another.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Chunk {
@@ -30,23 +37,28 @@ impl Chunk {
 /// Cuts a batch into chunks of about equal size, similar lengths together. A function of the
 /// lengths alone, so that sums over chunks have the same order on any number of threads.
 pub(crate) fn chunks_of(batch: &PackedBatch) -> Vec<Chunk> {
+    let total = batch.total_tokens();
+    let count = number_of_chunks(total);
     let mut by_length: Vec<usize> = (0..batch.len()).collect();
     by_length.sort_by_key(|&i| (std::cmp::Reverse(batch.seqlen(i)), i));
-    let count = batch.total_tokens().div_ceil(CHUNK_TOKENS).max(1);
-    let size = batch.total_tokens().div_ceil(count);
-    let mut chunks: Vec<Chunk> = Vec::with_capacity(count + 1);
+    let mut chunks = vec![Chunk { sequences: Vec::new(), cu_seqlens: vec![0] }; count];
+    let mut before = 0;
     for i in by_length {
         let len = batch.seqlen(i);
-        let fits = chunks.last().is_some_and(|c| c.total_tokens() + len <= size.max(CHUNK_TOKENS));
-        if !fits {
-            chunks.push(Chunk { sequences: Vec::new(), cu_seqlens: vec![0] });
-        }
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.cu_seqlens.push(chunk.total_tokens() + len);
-            chunk.sequences.push(i);
-        }
+        // Where the sequence's middle lies, were the batch cut into equal parts.
+        let chunk = &mut chunks[((2 * before + len) * count / (2 * total).max(1)).min(count - 1)];
+        chunk.cu_seqlens.push(chunk.total_tokens() + len);
+        chunk.sequences.push(i);
+        before += len;
     }
+    // Sequences longer than a part leave some without any.
+    chunks.retain(|chunk| !chunk.sequences.is_empty());
     chunks
+}
+
+fn number_of_chunks(total_tokens: usize) -> usize {
+    let wanted = total_tokens.div_ceil(CHUNK_TOKENS).next_multiple_of(CHUNKS_TOGETHER);
+    wanted.min(total_tokens / LEAST_CHUNK_TOKENS).max(1)
 }
 
 /// Which rows a layer computes after attention: every row, or where only the first of each
@@ -137,20 +149,50 @@ impl<'a> ChunkContext<'a> {
 mod tests {
     use super::*;
     use crate::encoder::packed_batch::SequenceId;
+    use proptest::prelude::*;
+
+    fn batch_of(lengths: &[usize]) -> PackedBatch {
+        let mut batch = PackedBatch::new();
+        for (i, &len) in lengths.iter().enumerate() {
+            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i as u32 });
+        }
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_hold_every_sequence_once_and_differ_by_less_than_a_sequence(
+            lengths in prop::collection::vec(1usize..600, 1..400)
+        ) {
+            let batch = batch_of(&lengths);
+            let chunks = chunks_of(&batch);
+            let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+            let part = batch.total_tokens().div_ceil(number_of_chunks(batch.total_tokens()));
+            prop_assert!(part <= CHUNK_TOKENS);
+            for chunk in &chunks {
+                // The first of a chunk is its longest, and half of it at most sticks out at either end.
+                let longest = lengths[chunk.sequences[0]];
+                prop_assert!(chunk.total_tokens() <= part + longest);
+                let lengths: Vec<usize> = chunk.cu_seqlens.windows(2).map(|w| w[1] - w[0]).collect();
+                prop_assert!(lengths.is_sorted_by(|a, b| a >= b));
+            }
+        }
+
+        #[test]
+        fn short_sequences_make_chunks_in_multiples_of_four(count in 300usize..3000) {
+            let chunks = chunks_of(&batch_of(&vec![9; count]));
+            prop_assert!(chunks.len().is_multiple_of(CHUNKS_TOGETHER));
+            let sizes = chunks.iter().map(Chunk::total_tokens);
+            prop_assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 9);
+        }
+    }
 
     #[test]
-    fn chunks_hold_every_sequence_once_and_are_about_equal() {
-        let mut batch = PackedBatch::new();
-        for i in 0..400u32 {
-            let len = (i * 37 % 29 + 2) as usize;
-            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i });
-        }
-        let chunks = chunks_of(&batch);
-        let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
-        seen.sort_unstable();
-        assert_eq!(seen, (0..400).collect::<Vec<_>>());
-        for chunk in &chunks[..chunks.len() - 1] {
-            assert!(chunk.total_tokens() <= CHUNK_TOKENS && chunk.total_tokens() > CHUNK_TOKENS - 32);
-        }
+    fn few_tokens_are_shared_between_threads_and_very_few_are_not() {
+        assert_eq!(chunks_of(&batch_of(&[8; 32])).len(), 4);
+        assert_eq!(chunks_of(&batch_of(&[8; 20])).len(), 2);
+        assert_eq!(chunks_of(&batch_of(&[8; 4])).len(), 1);
     }
 }
