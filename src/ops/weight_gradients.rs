@@ -47,13 +47,8 @@ pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h
             for (step, saved) in steps {
                 let (dy, x) = (task.factors)(step, saved, (h, i));
                 let dy = dy.t().row_range(task.first_row..task.first_row + rows);
-                matmul(
-                    &mut task.block[first..],
-                    task.inputs,
-                    Init::Keep,
-                    dy,
-                    x.column_range(columns.clone()),
-                );
+                let x = x.column_range(columns.clone());
+                matmul(&mut task.block[first..], task.inputs, Init::Keep, dy, x);
             }
         }
     });
