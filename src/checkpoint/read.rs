@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use thiserror::Error;
 
 use crate::encoder::layout::TensorSpec;
-use crate::encoder::{Layout, Parameters};
+use crate::encoder::{Layout, Parameters, flat};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -161,8 +161,7 @@ impl Source {
                     expected: spec.shape.clone(),
                 });
             }
-            let sum: f64 = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar()?;
-            if !sum.is_finite() {
+            if !is_finite(&tensor)? {
                 return Err(WeightsError::NotFinite { path: self.path().to_owned(), name });
             }
             return Ok(Some(tensor));
@@ -192,6 +191,12 @@ impl Source {
             }
         }
     }
+}
+
+/// In f32, which is what the weights become.
+fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
+    let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
+    flat::with_f32_all(&[flat], |values| values[0].iter().all(|value| value.is_finite()))
 }
 
 /// What candle takes on trust: it makes room for as many values as a tensor claims, and counts the place of

@@ -114,7 +114,7 @@ impl Export {
         model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
         let export = Folder {
             model: &model,
-            source: &files.folder().join(SentenceFolder::read(files.folder())?.transformer),
+            source: &SentenceFolder::read(files.folder())?.transformer_in(files.folder()),
             precisions: &precisions,
             opset: self.opset,
             largest_file: LARGEST_FILE,
