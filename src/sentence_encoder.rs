@@ -138,15 +138,17 @@ fn norm(values: &[f32]) -> f32 {
 pub const POOLING_KEY: &str = "mirror_pooling";
 
 fn default_pooling(said: &SentenceFolder, transformer: &Path, config: &EncoderConfig) -> Pooling {
-    let noted = || -> Option<Pooling> {
-        let text = std::fs::read_to_string(transformer.join("config.json")).ok()?;
-        let json: serde_json::Value = serde_json::from_str(&text).ok()?;
-        json.get(POOLING_KEY)?.as_str()?.parse().ok()
-    };
-    noted().unwrap_or(match (said.pooling, config.architecture) {
+    noted_pooling(transformer).unwrap_or(match (said.pooling, config.architecture) {
         (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
         (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
     })
+}
+
+/// The pooling that a folder's config.json notes, where it is one that 1_Pooling cannot express.
+pub fn noted_pooling(transformer: &Path) -> Option<Pooling> {
+    let text = std::fs::read_to_string(transformer.join("config.json")).ok()?;
+    let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+    json.get(POOLING_KEY)?.as_str()?.parse().ok()
 }
 
 impl sts_eval::Encode for SentenceEncoder {

@@ -16,6 +16,7 @@ use crate::export::card::card;
 use crate::export::folder::{Export as Folder, pooling_warning, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
+use crate::interrupt::Interrupt;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -83,6 +84,17 @@ const EXAMPLES: &str = "Examples:
   mirror export --model mirror-out --output mirror-onnx --precision f32,f16,int8 --data data/sts
   mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
+/// Ends the export where a signal asked for it, so that what was begun is removed.
+fn go_on(interrupt: &Interrupt) -> Done {
+    match interrupt.received() {
+        Some(signal) => {
+            let message = format!("stopped by {signal}; nothing is written");
+            Err(Ending::Stopped { message, signal })
+        }
+        None => Ok(()),
+    }
+}
+
 /// What verification needs, found before any work is done.
 struct Verifier {
     runtime: Runtime,
@@ -105,6 +117,7 @@ impl Export {
         if precisions.is_empty() {
             precisions.push(Precision::F32);
         }
+        let interrupt = Interrupt::listen()?;
         let device = self.machine.set_up()?;
         let verifier = if self.no_verify { None } else { Some(self.verifier()?) };
         let staged = StagedFolder::beside(&self.output, self.overwrite)?;
@@ -124,8 +137,9 @@ impl Export {
         if !self.output.join("README.md").exists() {
             write_whole(&staged.path().join("README.md"), card(&model, &precisions).as_bytes())?;
         }
+        go_on(&interrupt)?;
         let verified = match verifier {
-            Some(verifier) => verifier.verify(&model, &precisions, staged.path())?,
+            Some(verifier) => verifier.verify(&model, &precisions, staged.path(), &interrupt)?,
             None => Vec::new(),
         };
         let sizes =
@@ -181,6 +195,7 @@ impl Verifier {
         model: &SentenceEncoder,
         precisions: &[Precision],
         folder: &Path,
+        interrupt: &Interrupt,
     ) -> Result<Vec<Row>, Ending> {
         if self.task.is_none() {
             say("no STS data (give --data DIR): the graphs are compared with the model, but not scored");
@@ -192,6 +207,7 @@ impl Verifier {
             let distance = verification.measure(&graph)?;
             distance.check(precision)?;
             let score = self.score(&graph)?;
+            go_on(interrupt)?;
             rows.push(Row { name: precision.to_string(), distance: Some(distance), score });
         }
         Ok(rows)

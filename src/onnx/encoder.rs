@@ -6,20 +6,23 @@ use ndarray::{Array2, Axis, s};
 
 use super::session::Padded;
 use super::{Graph, OnnxError, Runtime};
-use crate::encoder::EncoderConfig;
+use crate::encoder::{EncoderConfig, Pooling};
 use crate::export::Precision;
+use crate::sentence_encoder::noted_pooling;
 use crate::sentence_folder::SentenceFolder;
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
-/// few of them are padding; more would only take memory.
-const TOKENS_AT_ONCE: usize = 4096;
+/// few of them are padding; with more, hidden states leave the cache.
+const TOKENS_AT_ONCE: usize = 2048;
 
 /// A folder that `mirror export` wrote, loaded.
 pub struct OnnxEncoder {
     graph: Graph,
     tokenizer: Tokenizer,
     max_length: usize,
+    /// Tokens to which the graph itself pads, where its pooling is mean-padded.
+    padded: Option<usize>,
     pad_token_id: u32,
     hidden_size: usize,
     /// Whether the graph gives embeddings of length 1.
@@ -56,7 +59,12 @@ impl OnnxEncoder {
         if let Some(asked) = asked.max_length.filter(|&asked| asked > most) {
             return Err(OnnxError::TooLong { asked, most });
         }
+        let padded = (noted_pooling(folder) == Some(Pooling::MeanPadded)).then_some(most);
+        if let (Some(asked), Some(padded)) = (asked.max_length.filter(|&asked| asked < most), padded) {
+            return Err(OnnxError::Padded { asked, padded });
+        }
         Ok(OnnxEncoder {
+            padded,
             graph: Graph::load(runtime, &graph, threads)?,
             tokenizer,
             max_length: asked.max_length.unwrap_or(most),
@@ -85,7 +93,8 @@ impl OnnxEncoder {
         let mut embeddings = Array2::zeros((sentences.len(), self.hidden_size));
         let mut rest = order.as_slice();
         while let Some(&longest) = rest.first() {
-            let rows = (TOKENS_AT_ONCE / tokens[longest].len().max(1)).clamp(1, rest.len());
+            let width = self.padded.unwrap_or(tokens[longest].len()).max(1);
+            let rows = (TOKENS_AT_ONCE / width).clamp(1, rest.len());
             let (batch, after) = rest.split_at(rows);
             rest = after;
             self.encode_batch(&tokens, batch, &mut embeddings)?;

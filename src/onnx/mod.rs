@@ -45,6 +45,11 @@ pub enum OnnxError {
     Run { path: PathBuf, reason: String },
     #[error("--max-length is {asked}, but this graph was exported for {most} tokens at most")]
     TooLong { asked: usize, most: usize },
+    #[error(
+        "--max-length is {asked}, but this graph averages over {padded} tokens, padding included (its pooling is \
+         mean-padded); export again with --max-length"
+    )]
+    Padded { asked: usize, padded: usize },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]

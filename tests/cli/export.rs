@@ -119,14 +119,24 @@ fn sts_b_dev_is_scored_where_it_is() {
 }
 
 #[test]
-fn weights_in_a_folder_of_the_oldest_kind_and_in_f16_are_exported_too() {
+fn folders_of_other_forms_are_exported_too() {
     let w = Workspace::new();
-    let model = w.model(Kind::Bert, "m");
-    model.set_tensors(&Kind::Bert.tensors(), Dtype::F16);
-    w.run("export --model m --output out --no-verify");
-    w.model(Kind::Bert, "full");
-    w.run("export --model full --output out-full --no-verify");
-    assert_eq!(w.read("out/onnx/model.onnx"), w.read("out-full/onnx/model.onnx"));
+    let export = |model: &str| {
+        w.run(&format!("export --model {model} --output {model}-out --no-verify"));
+        w.read(&format!("{model}-out/onnx/model.onnx"))
+    };
+    w.model(Kind::Bert, "plain");
+    let plain = export("plain");
+    w.model(Kind::Bert, "half").set_tensors(&Kind::Bert.tensors(), Dtype::F16);
+    assert!(export("half") == plain);
+    // Old folders of sentence-transformers keep the transformer in a folder of its own.
+    w.model(Kind::Bert, "old/0_Transformer");
+    let module = |path: &str, class: &str| json!({ "type": format!("sentence_transformers.models.{class}"), "path": path });
+    let modules = json!([module("0_Transformer", "Transformer"), module("1_Pooling", "Pooling")]);
+    w.write("old/modules.json", modules.to_string());
+    w.write("old/1_Pooling/config.json", "{\"pooling_mode_mean_tokens\": true}");
+    assert!(export("old") == plain);
+    assert_eq!(w.json("old-out/config.json"), w.json("plain-out/config.json"));
 }
 
 #[test]

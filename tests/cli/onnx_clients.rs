@@ -5,6 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use candle_core::Device;
+use mirror::encoder::Pooling;
+use mirror::export::folder::{Export as Folder, write_folder};
+use mirror::export::{DEFAULT_OPSET, Precision};
+use mirror::sentence_encoder::{Overrides, SentenceEncoder};
 use serde_json::{Value, json};
 
 use crate::models::Kind;
@@ -80,6 +85,28 @@ fn exports(w: &Workspace) -> Vec<Export> {
     exports
 }
 
+/// An export whose weights lie beside the graph, as those beyond 2 GB do.
+fn write_apart(w: &Workspace, source: &str, name: &str) -> Export {
+    let overrides = Overrides { pooling: Some(Pooling::Mean), max_length: None };
+    let source_folder = w.path(source);
+    let model = SentenceEncoder::load(&source_folder, overrides, &Device::Cpu).unwrap();
+    let export = Folder {
+        model: &model,
+        source: &source_folder,
+        precisions: &[Precision::F32, Precision::F16],
+        opset: DEFAULT_OPSET,
+        largest_file: 10_000,
+    };
+    let folder = w.path(&format!("exported/{name}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = write_folder(&export, &folder).unwrap();
+    let names: Vec<&str> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["model.onnx", "model.onnx_data", "model_fp16.onnx", "model_fp16.onnx_data"]);
+    assert!(files[0].metadata().unwrap().len() < files[1].metadata().unwrap().len());
+    let (pooling, normalized) = ("mean", false);
+    Export { name: "bert-apart", model: source.to_owned(), pooling, normalized, precisions: &["f32", "f16"] }
+}
+
 /// Exports everything, encodes everything, and writes what the clients are told: cases.json.
 fn write_cases(w: &Workspace) {
     let sentences: Vec<String> = SENTENCES
@@ -87,22 +114,25 @@ fn write_cases(w: &Workspace) {
         .map(|line| if *line == "LONG" { "word after word ".repeat(300) } else { (*line).to_owned() })
         .collect();
     w.write("sentences.txt", sentences.join("\n") + "\n");
-    let mut cases = Vec::new();
-    for export in exports(w) {
-        let Export { name, model, pooling, .. } = &export;
-        let normalize = if export.normalized { "--normalize" } else { "--no-normalize" };
-        let precisions = export.precisions.join(",");
+    let mut exports = exports(w);
+    for Export { name, model, pooling, normalized, precisions } in &exports {
+        let normalize = if *normalized { "--normalize" } else { "--no-normalize" };
+        let precisions = precisions.join(",");
         let said = w.run(&format!(
             "export --model {model} --pooling {pooling} {normalize} --precision {precisions} --output exported/{name}"
         ));
         let warned = said.stderr.contains("warning:") && said.stderr.contains("sentence_embedding");
         assert_eq!(warned, !matches!(*pooling, "mean" | "cls"), "{}", said.stderr);
+    }
+    exports.push(write_apart(w, "bert", "bert-apart"));
+    let mut cases = Vec::new();
+    for Export { name, model, pooling, normalized, precisions } in exports {
         w.run(&format!(
             "encode --model {model} --pooling {pooling} --normalize --input sentences.txt --output {name}.jsonl"
         ));
         cases.push(json!({
             "name": name, "folder": w.path(&format!("exported/{name}")), "pooling": pooling,
-            "normalized": export.normalized, "precisions": export.precisions, "sentences": sentences,
+            "normalized": normalized, "precisions": precisions, "sentences": sentences,
             "expected": w.path(&format!("{name}.jsonl")), "batch": 8,
         }));
     }

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{PathBuf};
+use std::path::PathBuf;
 
 use fastembed::{
     InitOptionsUserDefined, OutputKey, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles,
@@ -30,8 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(path)?)?;
     for case in &cases {
         let expected = fs::read_to_string(&case.expected)?;
-        let expected: Vec<Vec<f32>> =
-            expected.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let expected: Vec<Vec<f32>> = expected.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         for precision in &case.precisions {
             let embedded = embed(case, precision, None)?;
             compare("fastembed, sentence_embedding", case, precision, &embedded, &expected)?;
@@ -63,6 +62,10 @@ fn embed(case: &Case, precision: &str, pooling: Option<Pooling>) -> Result<Vec<V
     };
     let mut model =
         UserDefinedEmbeddingModel::new(read(file)?, tokenizer_files).with_quantization(quantization.clone());
+    let weights = format!("{file}_data");
+    if let Ok(bytes) = fs::read(case.folder.join(&weights)) {
+        model = model.with_external_initializer(weights.replace("onnx/", ""), bytes);
+    }
     match pooling {
         Some(pooling) => model = model.with_pooling(pooling),
         None => model.output_key = Some(OutputKey::ByName("sentence_embedding")),
@@ -91,8 +94,10 @@ fn compare(
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, |most, d| if d <= most { most } else { d })
     });
     let differences: Vec<f32> = differences.collect();
-    let (worst, largest) =
-        differences.iter().enumerate().fold((0, 0f32), |most, (i, &d)| if d <= most.1 { most } else { (i, d) });
+    let (worst, largest) = differences
+        .iter()
+        .enumerate()
+        .fold((0, 0f32), |most, (i, &d)| if d <= most.1 { most } else { (i, d) });
     let dot = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let cosine = rows.iter().zip(expected).map(dot).sum::<f32>() / rows.len() as f32;
     let name = &case.name;
