@@ -257,6 +257,19 @@ fn a_graph_that_is_none_or_another_one_is_refused() {
         &["onnx/model_int8.onnx", "onnx/model.onnx"],
     );
     w.fails("encode --model out --backend onnx --max-length 65", &["--max-length is 65", "64"]);
+    w.run("export --model m --output fixed --no-verify --pooling mean-padded --normalize --max-length 12");
+    w.fails(
+        "encode --model fixed --backend onnx --max-length 8",
+        &["--max-length is 8", "12 tokens", "mean-padded"],
+    );
+    w.refuses_usage(
+        "encode --model fixed --backend onnx --no-normalize",
+        &["--no-normalize", "export again"],
+    );
+    let expected =
+        w.run_with("encode --model m --pooling mean-padded --normalize --max-length 12", "a man\n\nplays\n");
+    let found = w.run_with("encode --model fixed --backend onnx", "a man\n\nplays\n");
+    assert!(difference(&jsonl(&expected.stdout), &jsonl(&found.stdout)) < 1e-5);
     w.fails("encode --model out", &["no weights", "--backend onnx"]);
     let mut config = w.json("out/config.json");
     config["vocab_size"] = json!(50);

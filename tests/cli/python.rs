@@ -31,6 +31,7 @@ pub fn installed(variable: &str) -> Option<PathBuf> {
 /// Encodes with the program and compares with what Python makes of the folder.
 fn loads(w: &Workspace, python: &Path, folder: &str) {
     let sentences = "A man plays the guitar.\nloudly\n\n[MASK] dogs and Ünïcödé\n\
+                     <s> a <pad> b <pad> <mask> </s> and [PAD] [CLS]\n\
                      two dogs run over the green fields and someone sings, and sings, and sings again\n";
     w.write("in.txt", sentences);
     w.run(&format!("encode --model {folder} --input in.txt --output {folder}.jsonl"));
