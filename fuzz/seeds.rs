@@ -1,15 +1,15 @@
-//! Writes the inputs that the targets start from: fuzz/corpus/TARGET/0, 1, …
+//! The inputs that a target starts from, written before its corpus is read.
 
-#[path = "../tests/untrusted/surfaces.rs"]
-mod surfaces;
+use std::fs;
+use std::path::Path;
 
-fn main() -> std::io::Result<()> {
-    for surface in &surfaces::SURFACES {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(surface.name);
-        std::fs::create_dir_all(&folder)?;
-        for (i, seed) in (surface.seeds)().iter().enumerate() {
-            std::fs::write(folder.join(i.to_string()), seed)?;
-        }
+use crate::surfaces::Surface;
+
+/// Writes fuzz/corpus/TARGET/seed-0, seed-1, …
+pub fn write(surface: &Surface) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(surface.name);
+    fs::create_dir_all(&folder).expect("fuzz/corpus can be written");
+    for (i, seed) in (surface.seeds)().iter().enumerate() {
+        fs::write(folder.join(format!("seed-{i}")), seed).expect("fuzz/corpus can be written");
     }
-    Ok(())
 }
