@@ -69,12 +69,15 @@ impl Backend {
     }
 
     /// Checks flags that contradict each other, and loads ONNX Runtime where it is asked for.
-    pub fn set_up(&self, overrides: Overrides) -> Result<Option<Runtime>, Ending> {
+    pub fn set_up(&self, overrides: Overrides, models: &[String]) -> Result<Option<Runtime>, Ending> {
         match self.backend {
             BackendName::Candle if self.precision.is_some() => {
                 Err(usage("--precision is for --backend onnx; candle computes in f32"))
             }
             BackendName::Candle => Ok(None),
+            BackendName::Onnx if models.iter().any(|model| model == crate::hub::BUILTIN) => {
+                Err(usage("--backend onnx needs a folder that mirror export wrote, named by --model"))
+            }
             BackendName::Onnx if overrides.pooling.is_some() => Err(usage(
                 "--pooling cannot be changed with --backend onnx: it is in the graph; export again",
             )),

@@ -82,7 +82,7 @@ impl Encode {
         let name = self.input.as_ref().map_or("standard input".into(), |p| p.display().to_string());
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-        let runtime = self.backend.set_up(overrides)?;
+        let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
         let files = ModelFiles::locate(&self.model)?;
         let folder = files.folder();
         let mut model =

@@ -71,7 +71,7 @@ impl Eval {
         let (tasks, missing) = self.tasks()?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-        let runtime = self.backend.set_up(overrides)?;
+        let runtime = self.backend.set_up(overrides, &self.models)?;
         let mut notes = notes(&tasks, &missing);
         let mut reports = Vec::new();
         for name in &self.models {

@@ -37,7 +37,7 @@ pub enum OnnxError {
     Graph { path: PathBuf, reason: String },
     #[error("{path} has the {what} {found}, but a sentence encoder has {expected}; mirror export writes one")]
     Interface { path: PathBuf, what: &'static str, found: String, expected: &'static str },
-    #[error("{folder} has no {file}, but {}; mirror export writes one", others(found))]
+    #[error("{folder} has no {file}{}; mirror export writes one", others(found))]
     NoGraph { folder: PathBuf, file: &'static str, found: Vec<&'static str> },
     #[error("{folder} is not a folder; --backend onnx takes a folder that mirror export wrote")]
     NotAFolder { folder: PathBuf },
@@ -60,8 +60,8 @@ pub enum OnnxError {
 
 fn others(found: &[&str]) -> String {
     match found {
-        [] => "no other graph either".to_owned(),
-        found => found.join(" and "),
+        [] => String::new(),
+        found => format!(", but {}", found.join(" and ")),
     }
 }
 
@@ -74,5 +74,12 @@ fn one_line(error: &impl std::fmt::Display) -> String {
 }
 
 fn graph_error(path: &Path, error: &impl std::fmt::Display) -> OnnxError {
-    OnnxError::Graph { path: path.to_owned(), reason: one_line(error) }
+    let text = one_line(error);
+    // Before it stands the path again, and where in its own source ONNX Runtime found out.
+    let reason = text.split_once("failed:").map_or(text.as_str(), |(_, reason)| reason);
+    let reason = match reason.contains("onnxruntime_src") {
+        true => reason.rsplit_once(") ").map_or(reason, |(_, reason)| reason),
+        false => reason,
+    };
+    OnnxError::Graph { path: path.to_owned(), reason: reason.trim().to_owned() }
 }

@@ -252,6 +252,8 @@ fn a_graph_that_is_none_or_another_one_is_refused() {
     ] {
         w.refuses_usage(&format!("encode --model out {flags}"), &[says]);
     }
+    w.refuses_usage("encode --backend onnx", &["--model", "mirror export"]);
+    w.refuses_usage("eval --model out --model builtin --backend onnx", &["--model", "mirror export"]);
     w.fails(
         "encode --model out --backend onnx --precision int8",
         &["onnx/model_int8.onnx", "onnx/model.onnx"],
