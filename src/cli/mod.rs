@@ -13,6 +13,7 @@ use crate::interrupt::Signal;
 mod configuration;
 mod encode;
 mod eval;
+mod forms;
 mod machine;
 mod model;
 mod progress;

@@ -6,6 +6,7 @@ mod encode;
 mod eval;
 mod models;
 mod python;
+mod report;
 mod reproducible;
 mod sharpness;
 mod train;
