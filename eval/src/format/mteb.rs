@@ -32,8 +32,9 @@ const NAMES: [(&str, &str); 7] = [
 
 /// The files of a report, by their path below the folder of results.
 pub fn files(report: &Report, meta: &ModelMeta) -> Vec<(PathBuf, Value)> {
-    let folder = PathBuf::from("results").join(file_name(&report.model)).join(NO_REVISION);
-    let mut files = vec![(folder.join("model_meta.json"), model_meta(report, meta))];
+    let model = model_name(&report.model);
+    let folder = PathBuf::from("results").join(file_name(&model)).join(NO_REVISION);
+    let mut files = vec![(folder.join("model_meta.json"), model_meta(&model, meta))];
     for (key, task) in report.tasks.iter() {
         let name = NAMES.iter().find(|(own, _)| *own == key).map_or(key, |(_, theirs)| theirs);
         files.push((folder.join(format!("{}.json", file_name(name))), task_result(name, key, task)));
@@ -41,11 +42,17 @@ pub fn files(report: &Report, meta: &ModelMeta) -> Vec<(PathBuf, Value)> {
     files
 }
 
+/// MTEB wants names of the form organization/model; a folder's name gets `local/` before it.
+fn model_name(model: &str) -> String {
+    let name = model.trim_end_matches('/');
+    if name.contains('/') { name.to_owned() } else { format!("local/{name}") }
+}
+
 /// A name as MTEB makes it one of a file, `/` as `__` and a blank as `_`; besides, nothing that another system takes
 /// for a separator, and no name of dots, which would leave the folder.
 fn file_name(name: &str) -> String {
     let mut file = String::with_capacity(name.len());
-    for character in name.trim_end_matches('/').chars() {
+    for character in name.chars() {
         match character {
             '/' | '\\' => file.push_str("__"),
             ' ' | ':' => file.push('_'),
@@ -100,9 +107,9 @@ fn scores(task: &TaskScore, languages: &[&str]) -> Value {
 }
 
 /// All fields that MTEB's `ModelMeta` demands; what is not known is null.
-fn model_meta(report: &Report, meta: &ModelMeta) -> Value {
+fn model_meta(name: &str, meta: &ModelMeta) -> Value {
     json!({
-        "name": report.model,
+        "name": name,
         "revision": NO_REVISION,
         "release_date": null,
         "languages": ["eng-Latn"],
@@ -129,8 +136,9 @@ mod tests {
 
     #[test]
     fn no_name_leaves_the_folder() {
-        let names = ["a/b c", "..", ".", "/", "", "../../x", "C:\\x", "a\nb", "out/"];
-        let expected = ["a__b_c", "_..", "_.", "_", "_", "_..__..__x", "C___x", "a_b", "out"];
+        let names = ["a/b c", "..", ".", "", "../../x", "C:\\x", "a\nb", "../.."];
+        let expected = ["a__b_c", "_..", "_.", "_", "_..__..__x", "C___x", "a_b", "_..__.."];
         assert_eq!(names.map(file_name), expected);
+        assert_eq!(["out/", "..", "a/b/"].map(model_name), ["local/out", "local/..", "a/b"]);
     }
 }

@@ -14,9 +14,7 @@ pub(super) struct Axis {
 impl Axis {
     /// Over all the values, out to the next tick on both sides, with about `about` ticks. `None` without a value.
     pub fn over(values: impl Iterator<Item = f64>, about: f64) -> Option<Self> {
-        let (low, high) = values
-            .filter(|value| value.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) = ends(values);
         if low > high {
             return None;
         }
@@ -29,6 +27,16 @@ impl Axis {
         let ticks =
             (0..=(last - first).min(100.0) as usize).map(|index| (first + index as f64) * step).collect();
         Some(Self { low: first * step, high: last * step, ticks, step })
+    }
+
+    /// The same axis without the room beyond the first and the last value.
+    pub fn tight(mut self, values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = ends(values);
+        if low < high {
+            (self.low, self.high) = (low, high);
+            self.ticks.retain(|tick| (low..=high).contains(tick));
+        }
+        self
     }
 
     /// Where a value stands, 0 to 1.
@@ -48,6 +56,14 @@ impl Axis {
         }
         number(tick, (-self.step.log10().floor()).clamp(0.0, 9.0) as usize)
     }
+}
+
+/// The least and the greatest of the finite values.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let ends = (f64::INFINITY, f64::NEG_INFINITY);
+    values
+        .filter(|value| value.is_finite())
+        .fold(ends, |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// 1, 2 or 5 times a power of ten, at least `least`.

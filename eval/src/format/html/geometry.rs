@@ -89,25 +89,25 @@ fn plane(models: &Models, sets: &[&str]) -> Markup {
     let y = |value: f64| AREA.3 - upward.share(value) * (AREA.3 - AREA.2);
     let mark = |model: &Model, (uniformity, alignment): (f64, f64), scale: f64| {
         let (x, y) = (x(uniformity), y(alignment));
-        html! { path d=(model.shape()) transform={ "translate(" (format!("{x:.1} {y:.1}")) ") scale(" (scale) ")" }; }
+        html! { path d=(model.shape()) transform={ "translate(" (format!("{x:.1} {y:.1}")) ") scale(" (scale) ")" } {} }
     };
     html! {
         svg.plane viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="Uniformity against alignment" {
             @for &tick in &across.ticks {
-                line.grid x1=(x(tick)) x2=(x(tick)) y1=(AREA.2) y2=(AREA.3);
+                line.grid x1=(x(tick)) x2=(x(tick)) y1=(AREA.2) y2=(AREA.3) {}
                 text x=(x(tick)) y=(AREA.3 + 16.0) text-anchor="middle" { (across.label(tick)) }
             }
             @for &tick in &upward.ticks {
-                line.grid x1=(AREA.0) x2=(AREA.1) y1=(y(tick)) y2=(y(tick));
+                line.grid x1=(AREA.0) x2=(AREA.1) y1=(y(tick)) y2=(y(tick)) {}
                 text x=(AREA.0 - 8.0) y=(y(tick) + 4.0) text-anchor="end" { (upward.label(tick)) }
             }
             @for (model, set, point) in &points {
-                g.faint class=(model.class()) { title { (model.name()) ", " (set_label(set)) } (mark(model, *point, 0.7)) }
+                g.faint.(model.class()) { title { (model.name()) ", " (set_label(set)) } (mark(model, *point, 0.7)) }
             }
             @for model in models.iter() {
                 @let mean = model.report.mean_of(|d| d.uniformity).zip(model.report.mean_of(|d| d.alignment));
                 @if let Some(mean) = mean.filter(|_| sets.len() > 1) {
-                    g.mean class=(model.class()) { title { (model.name()) ", mean" } (mark(&model, mean, 1.5)) }
+                    g.mean.(model.class()) { title { (model.name()) ", mean" } (mark(&model, mean, 1.5)) }
                 }
             }
             text.axis-name x=((AREA.0 + AREA.1) / 2.0) y=(HEIGHT - 6.0) text-anchor="middle" { "uniformity (lower is more spread)" }

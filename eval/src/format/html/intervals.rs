@@ -57,7 +57,7 @@ fn row(label: &str, intervals: &[(Model, Option<Interval>)], axis: &Axis, averag
         div.interval-line.average[average] {
             svg.wide height=(height) role="img" aria-label=(said) {
                 @for &tick in &axis.ticks {
-                    line.grid x1=(axis.percent(tick)) x2=(axis.percent(tick)) y1="0" y2=(height);
+                    line.grid x1=(axis.percent(tick)) x2=(axis.percent(tick)) y1="0" y2=(height) {}
                 }
                 @for (place, (model, interval)) in intervals.iter().enumerate() {
                     @if let Some(interval) = interval { (whisker(model, interval, axis, LINE * (place as f64 + 0.5) + 4.0)) }
@@ -70,10 +70,10 @@ fn row(label: &str, intervals: &[(Model, Option<Interval>)], axis: &Axis, averag
 fn whisker(model: &Model, interval: &Interval, axis: &Axis, y: f64) -> Markup {
     let (low, high) = (axis.percent(interval.low), axis.percent(interval.high));
     html! {
-        g class=(model.class()) {
+        g.(model.class()) {
             title { (model.name()) ": " (number(interval.estimate, 2)) ", " (range(interval)) }
-            line.whisker x1=(low) x2=(high) y1=(y) y2=(y);
-            @for end in [&low, &high] { line.whisker x1=(end) x2=(end) y1=(y - 3.5) y2=(y + 3.5); }
+            line.whisker x1=(low) x2=(high) y1=(y) y2=(y) {}
+            @for end in [&low, &high] { line.whisker x1=(end) x2=(end) y1=(y - 3.5) y2=(y + 3.5) {} }
             (model.mark_at(&axis.percent(interval.estimate), y))
         }
     }

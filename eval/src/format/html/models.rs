@@ -90,7 +90,7 @@ impl Model<'_> {
     /// Its mark in running text.
     pub fn mark(&self) -> Markup {
         html! {
-            svg.mark class=(self.class()) viewBox="-7 -7 14 14" aria-hidden="true" { path d=(self.shape()); }
+            svg.mark.(self.class()) viewBox="-7 -7 14 14" aria-hidden="true" { path d=(self.shape()) {} }
         }
     }
 
@@ -100,7 +100,7 @@ impl Model<'_> {
 
     /// Its mark in a drawing whose width is 100 %.
     pub fn mark_at(&self, x: &str, y: f64) -> Markup {
-        html! { svg.point x=(x) y=(y) { path d=(self.shape()); } }
+        html! { svg.point x=(x) y=(y) { path d=(self.shape()) {} } }
     }
 
     /// What a reader looks for first: the average, how sure it is, and what it gained.

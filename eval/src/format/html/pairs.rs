@@ -77,11 +77,11 @@ fn strip(model: &Model, pair: &WrongPair) -> Markup {
     let place = |percentile: f64| format!("{percentile:.1}%");
     let (gold, cosine) = (place(pair.gold_percentile), place(pair.cosine_percentile));
     html! {
-        svg.wide class=(model.class()) height="18" role="img"
+        svg.wide.(model.class()) height="18" role="img"
             aria-label={ "people: " (number(pair.gold_percentile, 0)) ", model: " (number(pair.cosine_percentile, 0)) } {
-            line.grid x1="0" x2="100%" y1="9" y2="9";
-            line.between x1=(gold) x2=(cosine) y1="9" y2="9";
-            circle.ring cx=(gold) cy="9" r="4.5";
+            line.grid x1="0" x2="100%" y1="9" y2="9" {}
+            line.between x1=(gold) x2=(cosine) y1="9" y2="9" {}
+            circle.ring cx=(gold) cy="9" r="4.5" {}
             (model.mark_at(&cosine, 9.0))
         }
     }

@@ -26,10 +26,10 @@ pub(super) fn section(models: &Models) -> Option<Section> {
         id: "scatter",
         title: "Gold score against cosine",
         explanation: html! {
-            "Where a set’s pairs lie: people’s score to the right, the model’s cosine upward, darker where there are \
-             more pairs (each shade about as many times more than the one before). The line is the median cosine; \
-             the straighter it rises and the narrower the cloud around it, the better. A cloud high up at all scores \
-             is a model that finds everything similar."
+            "Where a set’s pairs lie: people’s score to the right, the model’s cosine upward. The fuller the colour, \
+             the more pairs; shades are even steps of the count’s logarithm. The line is the median cosine: the \
+             straighter it rises and the narrower the cloud around it, the better. A cloud high up at all scores is a \
+             model that finds everything similar."
         },
         content: html! { div.sets style={ "--panels:" (models.len().min(3)) } { @for set in &sets { (set) } } },
     })
@@ -48,14 +48,14 @@ fn set(models: &Models, name: &str) -> Option<Markup> {
         models.iter().filter_map(|model| density_of(&model).map(|density| (model, density))).collect();
     // The same axis for all models of a set, or their clouds would not compare.
     let rows = densities.iter().flat_map(|(_, density)| density.cells().map(|(_, row, _)| row));
-    let ends = rows.flat_map(|row| [Density::cosine(row), Density::cosine(row + 1)]);
-    let cosine = Axis::over(ends, 4.0)?;
+    let ends: Vec<f64> = rows.flat_map(|row| [Density::cosine(row), Density::cosine(row + 1)]).collect();
+    let cosine = Axis::over(ends.iter().copied(), 4.0)?.tight(ends.iter().copied());
     Some(html! {
         figure.set {
             figcaption { (set_label(name)) }
             div.panels {
                 @for (model, density) in &densities {
-                    div.panel class=(model.class()) {
+                    div.panel.(model.class()) {
                         p.panel-name { (model.named()) span.score { (score(model, name)) } }
                         (panel(model, name, density, &cosine))
                     }
@@ -81,18 +81,18 @@ fn panel(model: &Model, name: &str, density: &Density, cosine: &Axis) -> Markup 
     html! {
         svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (set_label(name)) ", " (model.name()) ": gold score against cosine" } {
             @for &tick in &cosine.ticks {
-                line.grid x1=(left) x2=(right) y1=(short(place.y(tick))) y2=(short(place.y(tick)));
+                line.grid x1=(left) x2=(right) y1=(short(place.y(tick))) y2=(short(place.y(tick))) {}
                 text x=(left - 6.0) y=(short(place.y(tick) + 4.0)) text-anchor="end" { (cosine.label(tick)) }
             }
             @for &tick in gold.ticks.iter().filter(|tick| (low..=high).contains(tick)) {
-                line.grid x1=(short(place.x(tick))) x2=(short(place.x(tick))) y1=(top) y2=(bottom);
+                line.grid x1=(short(place.x(tick))) x2=(short(place.x(tick))) y1=(top) y2=(bottom) {}
                 text x=(short(place.x(tick))) y=(bottom + 15.0) text-anchor="middle" { (gold.label(tick)) }
             }
             @for (shade, path) in shades(density, &place).iter().enumerate() {
-                @if !path.is_empty() { path.cell class={ "s" (shade) } d=(path); }
+                @if !path.is_empty() { path.cell.{ "s" (shade) } d=(path) {} }
             }
             @let line = median_line(density, &place);
-            @if !line.is_empty() { path.median-edge d=(line); path.median d=(line); }
+            @if !line.is_empty() { path.median-edge d=(line) {} path.median d=(line) {} }
             text.axis-name x=((left + right) / 2.0) y=(HEIGHT - 3.0) text-anchor="middle" { "gold score" }
             text.axis-name transform={ "translate(9 " ((top + bottom) / 2.0) ") rotate(-90)" } text-anchor="middle" { "cosine" }
         }

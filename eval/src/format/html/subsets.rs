@@ -91,10 +91,10 @@ fn strip(models: &Models, row: &Row, axis: &Axis) -> Markup {
     let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
     html! {
         svg.wide height="18" aria-hidden="true" {
-            line.grid x1="0" x2="100%" y1="9" y2="9";
-            @if low < high { line.between x1=(axis.percent(low)) x2=(axis.percent(high)) y1="9" y2="9"; }
+            line.grid x1="0" x2="100%" y1="9" y2="9" {}
+            @if low < high { line.between x1=(axis.percent(low)) x2=(axis.percent(high)) y1="9" y2="9" {} }
             @for (model, score) in models.iter().zip(&row.scores) {
-                @if let Some(score) = score { g class=(model.class()) { (model.mark_at(&axis.percent(*score), 9.0)) } }
+                @if let Some(score) = score { g.(model.class()) { (model.mark_at(&axis.percent(*score), 9.0)) } }
             }
         }
     }

@@ -50,17 +50,17 @@ fn figure(models: &Models, name: &str) -> Option<Markup> {
                     @for &tick in &upward.ticks { span style={ "top:" (percent_up(tick)) } { (upward.label(tick)) } }
                 }
                 svg.wide height=(HEIGHT) role="img" aria-label={ (printable(name)) " by step" } {
-                    @for &tick in &upward.ticks { line.grid x1="0" x2="100%" y1=(percent_up(tick)) y2=(percent_up(tick)); }
+                    @for &tick in &upward.ticks { line.grid x1="0" x2="100%" y1=(percent_up(tick)) y2=(percent_up(tick)) {} }
                     // Lines stretch with the page; their width does not.
                     svg viewBox="0 0 1000 1000" preserveAspectRatio="none" width="100%" height="100%" {
                         @for (model, curve) in &curves {
-                            g class=(model.class()) { path.curve-line d=(path(curve, &across, &upward)); }
+                            g.(model.class()) { path.curve-line d=(path(curve, &across, &upward)) {} }
                         }
                     }
                     @for (model, curve) in curves.iter().filter(|(_, curve)| curve.points.len() <= FEW) {
-                        g class=(model.class()) {
+                        g.(model.class()) {
                             @for point in &curve.points {
-                                svg.point x=(across.percent(point.0)) y=(percent_up(point.1)) { path d=(model.shape()); }
+                                svg.point x=(across.percent(point.0)) y=(percent_up(point.1)) { path d=(model.shape()) {} }
                             }
                         }
                     }
