@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use thiserror::Error;
 
 use crate::encoder::layout::TensorSpec;
-use crate::encoder::{Layout, Parameters};
+use crate::encoder::{Layout, Parameters, flat};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -19,6 +19,10 @@ pub enum WeightsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed")]
     Absent { folder: PathBuf },
+    #[error(
+        "{folder} has no weights, only graphs in {folder}/onnx; give --backend onnx to encode or score with these"
+    )]
+    Exported { folder: PathBuf },
     #[error("{path} is not a readable weights file: {reason}; download it again")]
     Corrupt { path: PathBuf, reason: String },
     #[error("{path} lacks the tensor {name}; config.json and the weights do not belong together")]
@@ -90,6 +94,9 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> 
     if pickled.is_file() {
         return Ok(vec![pickled]);
     }
+    if folder.join("onnx").is_dir() {
+        return Err(WeightsError::Exported { folder: folder.to_owned() });
+    }
     Err(WeightsError::Absent { folder: folder.to_owned() })
 }
 
@@ -154,8 +161,7 @@ impl Source {
                     expected: spec.shape.clone(),
                 });
             }
-            let sum: f64 = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar()?;
-            if !sum.is_finite() {
+            if !is_finite(&tensor)? {
                 return Err(WeightsError::NotFinite { path: self.path().to_owned(), name });
             }
             return Ok(Some(tensor));
@@ -185,6 +191,12 @@ impl Source {
             }
         }
     }
+}
+
+/// In f32, which is what the weights become.
+fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
+    let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
+    flat::with_f32_all(&[flat], |values| values[0].iter().all(|value| value.is_finite()))
 }
 
 /// What candle takes on trust: it makes room for as many values as a tensor claims, and counts the place of

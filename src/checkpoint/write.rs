@@ -1,18 +1,16 @@
 //! Writing a sentence encoder as a folder that sentence-transformers and transformers load as it is.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::model_card::model_card;
 use super::read::{WeightsError, read_pooler};
+use super::tensors;
 use crate::corpus::Corpus;
-use crate::encoder::{Architecture, Parameters, Pooling};
-use crate::output::{OutputError, write_whole};
+use crate::encoder::{Architecture, Pooling};
+use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::tokenize::TokenizeError;
 use crate::trainer::TrainOptions;
@@ -30,12 +28,8 @@ pub enum SaveError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
-    #[error("cannot write weights: {0}")]
-    Safetensors(#[from] safetensors::SafeTensorError),
     #[error("cannot write the configuration: {0}")]
     Toml(#[from] toml::ser::Error),
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
 }
 
 /// What is saved, and what the model card tells of it.
@@ -66,8 +60,8 @@ pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
     write_whole(&folder.join("README.md"), model_card(saved).as_bytes())?;
     write_configuration(saved.options, folder)?;
     let pooler = read_pooler(saved.source)?;
-    write_whole(&folder.join(WEIGHTS), &safetensors_bytes(&encoder.parameters, pooler)?)?;
-    Ok(())
+    let weights = [(String::new(), &encoder.parameters)];
+    Ok(write_whole_with(&folder.join(WEIGHTS), |file| tensors::write(&weights, &pooler, file))?)
 }
 
 /// Saves the resolved configuration, which `--config` takes back.
@@ -76,30 +70,35 @@ pub fn write_configuration(options: &TrainOptions, folder: &Path) -> Result<(), 
     Ok(write_whole(&folder.join(CONFIGURATION), text.as_bytes())?)
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|source| SaveError::Json { path: path.to_owned(), source })?;
     Ok(write_whole(path, format!("{text}\n").as_bytes())?)
 }
 
-/// The source's config.json with what is no longer true of it changed: the weights are f32, and
-/// there is no head.
+/// The source's config.json with what is no longer true of it changed: the weights are f32.
 fn config(saved: &Saved) -> Result<Value, SaveError> {
-    let path = saved.source.join("config.json");
+    let mut config = base_config(saved.encoder, saved.source)?;
+    config["dtype"] = json!("float32");
+    config["torch_dtype"] = json!("float32");
+    Ok(config)
+}
+
+/// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
+pub(crate) fn base_config(encoder: &SentenceEncoder, source: &Path) -> Result<Value, SaveError> {
+    let path = source.join("config.json");
     let text =
         std::fs::read_to_string(&path).map_err(|source| SaveError::Source { path: path.clone(), source })?;
     let mut config: Value =
         serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
-    let class = match (config["model_type"].as_str(), saved.encoder.encoder.config.architecture) {
+    let class = match (config["model_type"].as_str(), encoder.encoder.config.architecture) {
         (Some("xlm-roberta"), _) => "XLMRobertaModel",
         (Some("camembert"), _) => "CamembertModel",
         (_, Architecture::Bert) => "BertModel",
         (_, Architecture::Roberta) => "RobertaModel",
     };
     config["architectures"] = json!([class]);
-    config["dtype"] = json!("float32");
-    config["torch_dtype"] = json!("float32");
-    let pooling = saved.encoder.encoder.pooling;
+    let pooling = encoder.encoder.pooling;
     match config.as_object_mut() {
         Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {
             fields.shift_remove(POOLING_KEY);
@@ -110,7 +109,7 @@ fn config(saved: &Saved) -> Result<Value, SaveError> {
 }
 
 /// The files by which sentence-transformers knows how to pool.
-fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
+pub(crate) fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
     let mut modules = vec![
         json!({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}),
         json!({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}),
@@ -137,23 +136,4 @@ fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveErr
     let transformer = json!({"max_seq_length": encoder.max_length, "do_lower_case": false});
     write_json(&folder.join("sentence_bert_config.json"), &transformer)?;
     write_json(&folder.join("config_sentence_transformers.json"), &json!({"similarity_fn_name": "cosine"}))
-}
-
-/// The bytes of model.safetensors: f32, names without a prefix, in an order that never varies.
-fn safetensors_bytes(parameters: &Parameters, pooler: Vec<(String, Tensor)>) -> Result<Vec<u8>, SaveError> {
-    let mut buffers: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    let named = parameters.named().map(|(name, view)| (name.to_owned(), view));
-    for (name, tensor) in named.chain(pooler.into_iter().map(|(name, tensor)| (name, Ok(tensor)))) {
-        let tensor = tensor?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        buffers.push((name, tensor.dims().to_vec(), bytes));
-    }
-    let views = buffers
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    // transformers refuses a file that does not say that it is PyTorch's.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
 }

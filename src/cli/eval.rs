@@ -9,6 +9,7 @@ use sts_eval::{
     compare, evaluate, examine,
 };
 
+use super::backend::{Backend, Loaded};
 use super::forms::Forms;
 use super::machine::Machine;
 use super::model::ModelFiles;
@@ -16,7 +17,7 @@ use super::progress::{encoding_bar, say};
 use super::train::DEFAULT_DATA;
 use super::{Done, Ending};
 use crate::builtin;
-use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
 
@@ -51,25 +52,37 @@ pub struct Eval {
     #[command(flatten)]
     forms: Forms,
     #[command(flatten)]
+    backend: Backend,
+    #[command(flatten)]
     machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror eval --model mirror-out --data data/sts
   mirror eval --model before --model after --data data/sts --html report.html
-  mirror eval --model mirror-out --set mine=pairs.tsv --json -";
+  mirror eval --model mirror-out --set mine=pairs.tsv --json -
+  mirror eval --model mirror-onnx --backend onnx --precision int8 --data data/sts";
 
 impl Eval {
     pub fn run(self) -> Done {
+        self.backend.prepare();
         self.forms.check()?;
         let (tasks, missing) = self.tasks()?;
         let device = self.machine.set_up()?;
+        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        let runtime = self.backend.set_up(overrides)?;
         let mut notes = notes(&tasks, &missing);
         let mut findings = Findings::default();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
-            let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-            let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            let model = Loaded::load(
+                files.folder(),
+                overrides,
+                &self.backend,
+                runtime.as_ref(),
+                &self.machine,
+                &device,
+            )?;
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
             let bar = encoding_bar(Some(0));
@@ -85,7 +98,7 @@ impl Eval {
                     say(&error.to_string());
                     Vec::new()
                 });
-                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.max_length));
+                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.max_length()));
                 findings.metas.push(ModelMeta { embed_dim, max_tokens });
                 findings.push(report, examined.scored);
             } else {

@@ -20,6 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::objective::registry::BuildContext;
 use crate::output::OutputFolder;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
 use crate::trainer::memory::{self, Estimate};
 use crate::trainer::metrics::METRICS;
@@ -68,7 +69,9 @@ impl Train {
         let corpus = open_corpus(&options)?;
         let scored_on = scoring_task(&options)?;
         let files = ModelFiles::locate(&options.model)?;
-        let architecture = EncoderConfig::from_folder(files.folder())?.architecture;
+        // Old folders of sentence-transformers keep the transformer in a folder of its own.
+        let transformer = SentenceFolder::read(files.folder())?.transformer_in(files.folder());
+        let architecture = EncoderConfig::from_folder(&transformer)?.architecture;
         options.regularization.resolve(&BuildContext { architecture }).map_err(usage)?;
         let mut output = match &self.resume {
             Some(folder) => OutputFolder::reopen(folder)?,
@@ -89,9 +92,9 @@ impl Train {
         }
         say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free()));
         let mut progress = TrainingProgress::default();
-        let model_folder = files.folder().to_owned();
         let interrupt = Interrupt::listen()?;
-        let ingredients = Ingredients { options, corpus, model, model_folder, scored_on, interrupt };
+        let ingredients =
+            Ingredients { options, corpus, model, model_folder: transformer, scored_on, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
         match ended.inspect_err(|error| resume::hint(error, output.path()))? {
