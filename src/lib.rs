@@ -14,6 +14,8 @@
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
 //! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
 //!
+//! 8. [`export`] writes it as an ONNX graph for other people's tools, and [`onnx`] is that graph in use.
+//!
 //! [`sharpness`] measures what 5 is about, at any weights. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
 
 pub mod builtin;
@@ -21,9 +23,11 @@ pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
 pub mod encoder;
+pub mod export;
 pub mod hub;
 pub mod interrupt;
 pub mod objective;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod output;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+mod staged;
+
+pub use staged::StagedFolder;
+
 #[derive(Debug, Error)]
 pub enum OutputError {
     #[error("{0} is not empty; choose another --output, or write into it with --overwrite")]

@@ -89,10 +89,12 @@ impl<'t> Embeddings<'t> {
 
     /// The cosine of two sentences' embeddings.
     pub(crate) fn cosine(&self, first: &str, second: &str) -> Result<f64, Error> {
-        let row = |sentence: &str| {
-            self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
-        };
-        Ok(cosine(row(first)?, row(second)?))
+        Ok(cosine(self.row(first)?, self.row(second)?))
+    }
+
+    /// The embedding of a sentence that must be there.
+    pub(crate) fn row(&self, sentence: &str) -> Result<ArrayView1<'_, f32>, Error> {
+        self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
     }
 }
 

@@ -19,6 +19,10 @@ pub enum WeightsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed")]
     Absent { folder: PathBuf },
+    #[error(
+        "{folder} has no weights, only graphs in {folder}/onnx; give --backend onnx to encode or score with these"
+    )]
+    Exported { folder: PathBuf },
     #[error("{path} is not a readable weights file: {reason}; download it again")]
     Corrupt { path: PathBuf, reason: String },
     #[error("{path} lacks the tensor {name}; config.json and the weights do not belong together")]
@@ -89,6 +93,9 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> 
     let pickled = folder.join("pytorch_model.bin");
     if pickled.is_file() {
         return Ok(vec![pickled]);
+    }
+    if folder.join("onnx").is_dir() {
+        return Err(WeightsError::Exported { folder: folder.to_owned() });
     }
     Err(WeightsError::Absent { folder: folder.to_owned() })
 }

@@ -70,30 +70,35 @@ pub fn write_configuration(options: &TrainOptions, folder: &Path) -> Result<(), 
     Ok(write_whole(&folder.join(CONFIGURATION), text.as_bytes())?)
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|source| SaveError::Json { path: path.to_owned(), source })?;
     Ok(write_whole(path, format!("{text}\n").as_bytes())?)
 }
 
-/// The source's config.json with what is no longer true of it changed: the weights are f32, and
-/// there is no head.
+/// The source's config.json with what is no longer true of it changed: the weights are f32.
 fn config(saved: &Saved) -> Result<Value, SaveError> {
-    let path = saved.source.join("config.json");
+    let mut config = base_config(saved.encoder, saved.source)?;
+    config["dtype"] = json!("float32");
+    config["torch_dtype"] = json!("float32");
+    Ok(config)
+}
+
+/// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
+pub(crate) fn base_config(encoder: &SentenceEncoder, source: &Path) -> Result<Value, SaveError> {
+    let path = source.join("config.json");
     let text =
         std::fs::read_to_string(&path).map_err(|source| SaveError::Source { path: path.clone(), source })?;
     let mut config: Value =
         serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
-    let class = match (config["model_type"].as_str(), saved.encoder.encoder.config.architecture) {
+    let class = match (config["model_type"].as_str(), encoder.encoder.config.architecture) {
         (Some("xlm-roberta"), _) => "XLMRobertaModel",
         (Some("camembert"), _) => "CamembertModel",
         (_, Architecture::Bert) => "BertModel",
         (_, Architecture::Roberta) => "RobertaModel",
     };
     config["architectures"] = json!([class]);
-    config["dtype"] = json!("float32");
-    config["torch_dtype"] = json!("float32");
-    let pooling = saved.encoder.encoder.pooling;
+    let pooling = encoder.encoder.pooling;
     match config.as_object_mut() {
         Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {
             fields.shift_remove(POOLING_KEY);
@@ -104,7 +109,7 @@ fn config(saved: &Saved) -> Result<Value, SaveError> {
 }
 
 /// The files by which sentence-transformers knows how to pool.
-fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
+pub(crate) fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
     let mut modules = vec![
         json!({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}),
         json!({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}),

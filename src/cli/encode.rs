@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ndarray::Array2;
+use sts_eval::Encode as _;
 
+use super::backend::{Backend, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::encoding_bar;
 use super::{Done, Ending, usage};
 use crate::corpus::Lines;
 use crate::output::OutputError;
-use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
 /// Encode sentences: one embedding for each line.
@@ -46,12 +48,15 @@ pub struct Encode {
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]
+    backend: Backend,
+    #[command(flatten)]
     machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror encode --model mirror-out --input sentences.txt --output embeddings.npy
-  echo 'a sentence' | mirror encode --model mirror-out";
+  echo 'a sentence' | mirror encode --model mirror-out
+  mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
 /// Lines that are encoded together, and the bytes at which fewer are.
 const LINES_AT_ONCE: usize = 2048;
@@ -59,6 +64,7 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 
 impl Encode {
     pub fn run(self) -> Done {
+        self.backend.prepare();
         let mut sink = Sink::open(self.output.as_deref())?;
         let reader: Box<dyn BufRead> = match self.input.as_deref() {
             Some(path) if path != Path::new("-") => {
@@ -75,16 +81,19 @@ impl Encode {
         };
         let name = self.input.as_ref().map_or("standard input".into(), |p| p.display().to_string());
         let device = self.machine.set_up()?;
-        let files = ModelFiles::locate(&self.model)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-        model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
+        let runtime = self.backend.set_up(overrides)?;
+        let files = ModelFiles::locate(&self.model)?;
+        let folder = files.folder();
+        let mut model =
+            Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
+        model.set_normalize(self.normalize, self.no_normalize)?;
         encode_lines(&model, Lines::new(reader, name), &mut sink)?;
-        sink.finish(model.encoder.config.dimensions.hidden_size)
+        sink.finish(model.hidden_size())
     }
 }
 
-fn encode_lines(model: &SentenceEncoder, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
     let mut block = Vec::new();
     let mut bytes = 0;

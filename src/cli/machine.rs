@@ -28,6 +28,11 @@ impl Machine {
         }
         open(&self.device)
     }
+
+    /// Threads that compute.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(rayon::current_num_threads)
+    }
 }
 
 /// Opens the device called auto, cpu, cuda or cuda:N. `auto` is the first CUDA device where this

@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror sharpness`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror export`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,9 +10,12 @@ use clap::{Parser, Subcommand};
 
 use crate::interrupt::Signal;
 
+mod backend;
 pub mod configuration;
 mod encode;
 mod eval;
+mod export;
+mod forms;
 mod machine;
 mod model;
 mod progress;
@@ -33,6 +36,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Export(export::Export),
     Sharpness(sharpness::Sharpness),
 }
 
@@ -71,6 +75,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Export(export) => export.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
     };
     done.map_or_else(end, |()| ExitCode::SUCCESS)

@@ -99,6 +99,9 @@ impl Encoder {
     /// Appends a tokenised sentence to a batch, padded where the pooling wants padding.
     pub fn push(&self, batch: &mut PackedBatch, tokens: &[u32], id: SequenceId, max_length: usize) {
         batch.push(tokens, self.config.position_offset(), id);
+        if self.config.architecture == Architecture::Roberta {
+            batch.renumber_last(self.config.pad_token_id);
+        }
         if self.pooling == Pooling::MeanPadded && tokens.len() < max_length {
             let padding = max_length - tokens.len();
             batch.pad_last(padding, self.config.pad_token_id, |row| self.config.padding_position(row));

@@ -41,6 +41,18 @@ impl PackedBatch {
         self.ids.push(id);
     }
 
+    /// Numbers the last sequence as RoBERTa does: a padding token in the text itself has the position
+    /// `pad_token_id`, and is not counted.
+    pub fn renumber_last(&mut self, pad_token_id: u32) {
+        let Some(last) = self.len().checked_sub(1) else { return };
+        let mut next = pad_token_id;
+        for row in self.rows(last) {
+            let is_pad = self.token_ids[row] == pad_token_id;
+            next += u32::from(!is_pad);
+            self.position_ids[row] = if is_pad { pad_token_id } else { next };
+        }
+    }
+
     /// Appends `count` padding rows to the last sequence: rows that are computed and pooled but
     /// not attended to. RoBERTa gives them all the position `pad_token_id`; BERT counts on.
     pub fn pad_last(&mut self, count: usize, pad_token_id: u32, position_of: impl Fn(usize) -> u32) {

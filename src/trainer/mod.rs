@@ -12,6 +12,7 @@ use crate::perturb::plain::Plain;
 use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
 
+pub mod curves;
 pub mod memory;
 pub mod metrics;
 pub mod options;

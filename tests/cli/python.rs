@@ -13,13 +13,19 @@ use crate::workspace::Workspace;
 
 /// The interpreter; where there is none, says that the test is skipped, or fails under CI.
 fn interpreter() -> Option<PathBuf> {
-    let python = std::env::var_os("MIRROR_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "MIRROR_PYTHON is not set; run scripts/test");
+    installed("MIRROR_PYTHON")
+}
+
+/// What an environment variable of scripts/test names; where it is not set, says that a test is skipped,
+/// or fails under CI.
+pub fn installed(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{variable} is not set; run scripts/test");
         // Past the test harness, which hides what a passing test prints.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: MIRROR_PYTHON is not set; scripts/test sets it");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {variable} is not set; scripts/test sets it");
     }
-    python
+    path
 }
 
 /// Encodes with the program and compares with what Python makes of the folder.

@@ -1,0 +1,222 @@
+//! `mirror export`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sts_eval::{Encode, SentEval, Task, evaluate_task};
+
+use super::backend::without_telemetry;
+use super::machine::Machine;
+use super::model::ModelFiles;
+use super::progress::say;
+use super::train::DEFAULT_DATA;
+use super::{Done, Ending, usage};
+use crate::export::card::card;
+use crate::export::folder::{Export as Folder, pooling_warning, write_folder};
+use crate::export::verify::{self, Distance, Verification};
+use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
+use crate::onnx::{OnnxError, Runtime};
+use crate::output::{StagedFolder, write_whole};
+use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_folder::SentenceFolder;
+use crate::trainer::options::PoolingChoice;
+
+/// Export a sentence encoder as ONNX, for other people's tools.
+///
+/// Writes a folder that sentence-transformers (backend="onnx"), fastembed, transformers.js,
+/// text-embeddings-inference and ONNX Runtime load: onnx/model.onnx (f32), onnx/model_fp16.onnx,
+/// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and
+/// token_type_ids, and gives last_hidden_state and sentence_embedding, pooled and normalised as the model
+/// says.
+///
+/// Each graph is run by ONNX Runtime beside the model on sentences of all kinds: embeddings of length 1 may
+/// differ by 1e-4 (f32) or 2e-3 (f16), and the mean cosine may not be below 0.98 (int8). Where they do, the
+/// export fails and leaves nothing. scripts/fetch-onnxruntime fetches ONNX Runtime.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+pub struct Export {
+    /// Model: a folder, builtin, or a Hugging Face id
+    #[arg(long, default_value = "builtin", value_name = "MODEL")]
+    model: String,
+    /// The folder to write; it appears whole or not at all
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Write into a folder that is not empty, replacing what has the same name
+    #[arg(long)]
+    overwrite: bool,
+    /// f32, f16 or int8; several with commas, or given again, beside each other [default: f32]
+    #[arg(long = "precision", value_name = "PRECISION", value_delimiter = ',')]
+    precisions: Vec<Precision>,
+    /// ONNX operator set of the graph, 13 to 23
+    #[arg(long, default_value_t = DEFAULT_OPSET, value_name = "N")]
+    opset: u32,
+    /// auto, mean, cls, mean-padded or first-last-avg
+    #[arg(long, default_value = "auto", value_name = "HOW")]
+    pooling: PoolingChoice,
+    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Scale sentence_embedding to length 1, whatever the folder says
+    #[arg(long, overrides_with = "no_normalize")]
+    normalize: bool,
+    /// Leave sentence_embedding as it is, whatever the folder says
+    #[arg(long)]
+    no_normalize: bool,
+    /// Do not run the graphs beside the model; needs no ONNX Runtime
+    #[arg(long, help_heading = "Verification")]
+    no_verify: bool,
+    /// ONNX Runtime's library [default: ORT_DYLIB_PATH, beside the program, or where
+    /// scripts/fetch-onnxruntime put it]
+    #[arg(long, value_name = "FILE", help_heading = "Verification")]
+    onnxruntime: Option<PathBuf>,
+    /// STS data in SentEval's layout, of whose STS-B dev each graph's score is told [default: data/sts,
+    /// where it exists]
+    #[arg(long, value_name = "DIR", help_heading = "Verification")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+const EXAMPLES: &str = "Examples:
+  mirror export --model mirror-out --output mirror-onnx
+  mirror export --model mirror-out --output mirror-onnx --precision f32,f16,int8 --data data/sts
+  mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
+
+/// What verification needs, found before any work is done.
+struct Verifier {
+    runtime: Runtime,
+    task: Option<Task>,
+    threads: usize,
+}
+
+impl Export {
+    pub fn run(self) -> Done {
+        if !self.no_verify {
+            without_telemetry();
+        }
+        if !OPSETS.contains(&self.opset) {
+            let (least, most) = (OPSETS.start(), OPSETS.end());
+            return Err(usage(format!("--opset is {}; it must be {least} to {most}", self.opset)));
+        }
+        let mut precisions = self.precisions.clone();
+        precisions.sort();
+        precisions.dedup();
+        if precisions.is_empty() {
+            precisions.push(Precision::F32);
+        }
+        let device = self.machine.set_up()?;
+        let verifier = if self.no_verify { None } else { Some(self.verifier()?) };
+        let staged = StagedFolder::beside(&self.output, self.overwrite)?;
+        let files = ModelFiles::locate(&self.model)?;
+        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
+        let export = Folder {
+            model: &model,
+            source: &SentenceFolder::read(files.folder())?.transformer_in(files.folder()),
+            precisions: &precisions,
+            opset: self.opset,
+            largest_file: LARGEST_FILE,
+        };
+        let graphs = write_folder(&export, staged.path())?;
+        // A model card that is there says more than ours.
+        if !self.output.join("README.md").exists() {
+            write_whole(&staged.path().join("README.md"), card(&model, &precisions).as_bytes())?;
+        }
+        let verified = match verifier {
+            Some(verifier) => verifier.verify(&model, &precisions, staged.path())?,
+            None => Vec::new(),
+        };
+        let sizes =
+            graphs.iter().map(|path| Ok(path.metadata()?.len())).collect::<std::io::Result<Vec<_>>>()?;
+        let names = graphs.iter().map(|path| path.strip_prefix(staged.path()).unwrap_or(path));
+        let written: Vec<(PathBuf, u64)> = names.map(Path::to_owned).zip(sizes).collect();
+        staged.publish()?;
+        if let Some(warning) = pooling_warning(model.encoder.pooling) {
+            say(&format!("warning: {warning}"));
+        }
+        self.print(&verified, &written)
+    }
+
+    fn verifier(&self) -> Result<Verifier, Ending> {
+        let runtime = Runtime::load(self.onnxruntime.as_deref()).map_err(|error| match error {
+            OnnxError::NoLibrary => {
+                anyhow::anyhow!("{error}; to export without trying the graphs, give --no-verify")
+            }
+            error => error.into(),
+        })?;
+        let found = Path::new(DEFAULT_DATA).is_dir().then(|| PathBuf::from(DEFAULT_DATA));
+        let task = match self.data.clone().or(found) {
+            Some(folder) => Some(SentEval::open(&folder)?.sts_b_dev()?),
+            None => None,
+        };
+        Ok(Verifier { runtime, task, threads: self.machine.threads() })
+    }
+
+    fn print(&self, verified: &[Row], written: &[(PathBuf, u64)]) -> Done {
+        let mut out = std::io::stdout().lock();
+        if !verified.is_empty() {
+            print_table(verified, &mut out)?;
+        }
+        for (name, bytes) in written {
+            writeln!(out, "{}: {:.1} MB", name.display(), *bytes as f64 / 1e6)?;
+        }
+        writeln!(out, "written to {}", self.output.display())?;
+        Ok(out.flush()?)
+    }
+}
+
+/// What verification found of the model itself, or of one of its graphs.
+struct Row {
+    name: String,
+    distance: Option<Distance>,
+    /// Spearman × 100 on STS-B dev; None without data, or where it is undefined.
+    score: Option<f64>,
+}
+
+impl Verifier {
+    fn verify(
+        &self,
+        model: &SentenceEncoder,
+        precisions: &[Precision],
+        folder: &Path,
+    ) -> Result<Vec<Row>, Ending> {
+        if self.task.is_none() {
+            say("no STS data (give --data DIR): the graphs are compared with the model, but not scored");
+        }
+        let verification = Verification::of(model)?;
+        let mut rows = vec![Row { name: "model".into(), distance: None, score: self.score(model)? }];
+        for &precision in precisions {
+            let graph = verify::load(&self.runtime, folder, precision, self.threads)?;
+            let distance = verification.measure(&graph)?;
+            distance.check(precision)?;
+            let score = self.score(&graph)?;
+            rows.push(Row { name: precision.to_string(), distance: Some(distance), score });
+        }
+        Ok(rows)
+    }
+
+    fn score<E: Encode>(&self, encoder: &E) -> Result<Option<f64>, Ending> {
+        let Some(task) = &self.task else { return Ok(None) };
+        Ok(evaluate_task(task, encoder)?.score().spearman)
+    }
+}
+
+fn print_table(rows: &[Row], out: &mut impl Write) -> std::io::Result<()> {
+    let scored = rows.iter().any(|row| row.score.is_some());
+    write!(out, "{:<6}  {:>18}  {:>11}", "", "largest difference", "mean cosine")?;
+    writeln!(out, "{}", if scored { "  STS-B dev" } else { "" })?;
+    for row in rows {
+        let (largest, cosine) = row.distance.map_or(Default::default(), |distance| {
+            (format!("{:.1e}", distance.largest), format!("{:.6}", distance.mean_cosine))
+        });
+        write!(out, "{:<6}  {largest:>18}  {cosine:>11}", row.name)?;
+        match row.score {
+            Some(score) => writeln!(out, "  {score:>9.2}")?,
+            None if scored => writeln!(out, "  undefined")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}

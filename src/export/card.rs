@@ -1,0 +1,50 @@
+//! The README.md of an exported folder: what is in it and how to use it.
+
+use std::fmt::Write;
+
+use super::Precision;
+use crate::encoder::Pooling;
+use crate::sentence_encoder::SentenceEncoder;
+
+/// A model card with the front matter that model hubs read.
+pub fn card(model: &SentenceEncoder, precisions: &[Precision]) -> String {
+    let mut card = String::from(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n\
+         - sentence-similarity\n- feature-extraction\n- onnx\n- transformers.js\n---\n\n# A sentence encoder as ONNX\n\n",
+    );
+    let (hidden, pooling) = (model.encoder.config.dimensions.hidden_size, model.encoder.pooling);
+    let scaled = if model.normalize { ", scaled to length 1" } else { "" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        card,
+        "Maps a sentence of at most {} tokens to {hidden} numbers whose cosine tells how alike two sentences are. \
+         Exported by `mirror {}`.\n\n\
+         Each graph takes `input_ids`, `attention_mask` and `token_type_ids` (int64, `[batch, sequence]`) and gives \
+         `sentence_embedding` (f32, `[batch, {hidden}]`: pooling `{pooling}`{scaled}) and `last_hidden_state`.\n\n\
+         | graph | numbers |\n|---|---|",
+        model.max_length,
+        env!("CARGO_PKG_VERSION"),
+    );
+    for precision in precisions {
+        let numbers = match precision {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16 within, f32 outside",
+            Precision::Int8 => "linear layers in int8 (dynamic, per channel), the rest in f32",
+        };
+        let _ = writeln!(card, "| `{}` | {numbers} |", precision.file());
+    }
+    if matches!(pooling, Pooling::Mean | Pooling::Cls) {
+        card.push_str(
+            "\n```python\nfrom sentence_transformers import SentenceTransformer\n\n\
+             model = SentenceTransformer(\"path/to/this/folder\", backend=\"onnx\")\n\
+             embeddings = model.encode([\"A man is playing a guitar.\"])\n```\n",
+        );
+    } else {
+        let _ = writeln!(
+            card,
+            "\nTake `sentence_embedding`: the pooling `{pooling}` is not one that sentence-transformers knows, which \
+             would take the plain mean."
+        );
+    }
+    card
+}

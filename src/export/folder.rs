@@ -1,0 +1,91 @@
+//! What lies beside the graphs: all that a client needs to get from text to the graph's inputs, and from
+//! its outputs to an embedding.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::{Precision, write_graph};
+use crate::checkpoint::write::{SaveError, base_config, write_json, write_modules};
+use crate::encoder::Pooling;
+use crate::output::OutputError;
+use crate::sentence_encoder::SentenceEncoder;
+use crate::tokenize::TokenizeError;
+
+#[derive(Debug, Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// What to export, and how.
+pub struct Export<'a> {
+    pub model: &'a SentenceEncoder,
+    /// The folder that the model was loaded from, whose config.json is taken over.
+    pub source: &'a Path,
+    pub precisions: &'a [Precision],
+    pub opset: u32,
+    /// Bytes of weights beyond which they go to a file of their own.
+    pub largest_file: usize,
+}
+
+/// Writes the graphs and all files beside them into an empty folder. Returns the graphs' files.
+pub fn write_folder(export: &Export, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
+    let graphs = folder.join("onnx");
+    fs::create_dir(&graphs).map_err(|source| OutputError::Write { path: graphs.clone(), source })?;
+    let mut files = Vec::new();
+    for &precision in export.precisions {
+        let path = folder.join(precision.file());
+        files.extend(write_graph(export.model.into(), precision, export.opset, &path, export.largest_file)?);
+    }
+    write_tokenizer(export.model, folder)?;
+    write_json(&folder.join("config.json"), &config(export, &files)?)?;
+    write_modules(export.model, folder)?;
+    Ok(files)
+}
+
+/// The tokenizer, cutting at the model's own length whichever file a client asks for it: some read
+/// tokenizer.json's truncation, some tokenizer_config.json's model_max_length.
+fn write_tokenizer(model: &SentenceEncoder, folder: &Path) -> Result<(), ExportError> {
+    model.tokenizer.write_to(folder, model.max_length)?;
+    let path = folder.join("tokenizer_config.json");
+    let read = |source| SaveError::Source { path: path.clone(), source };
+    let text = fs::read_to_string(&path).map_err(read)?;
+    let mut config: Value =
+        serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
+    config["model_max_length"] = json!(model.max_length);
+    Ok(write_json(&path, &config)?)
+}
+
+fn config(export: &Export, files: &[PathBuf]) -> Result<Value, SaveError> {
+    let mut config = base_config(export.model, export.source)?;
+    config["pad_token_id"] = json!(export.model.encoder.config.pad_token_id);
+    // transformers.js fetches the file of weights only where it is told that there is one.
+    let external: Vec<&str> =
+        files.iter().filter_map(|path| path.file_name()?.to_str()?.strip_suffix("_data")).collect();
+    if !external.is_empty() {
+        let chunks: serde_json::Map<String, Value> =
+            external.into_iter().map(|name| (name.to_owned(), json!(1))).collect();
+        config["transformers.js_config"] = json!({ "use_external_data_format": chunks });
+    }
+    Ok(config)
+}
+
+/// What to tell whoever exports a pooling that clients do not know.
+pub fn pooling_warning(pooling: Pooling) -> Option<String> {
+    match pooling {
+        Pooling::Mean | Pooling::Cls => None,
+        Pooling::MeanPadded | Pooling::FirstLastAvg => Some(format!(
+            "the pooling {pooling} is in the graph's sentence_embedding; a client that pools last_hidden_state \
+             itself (sentence-transformers) takes the plain mean instead"
+        )),
+    }
+}

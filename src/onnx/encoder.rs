@@ -1,0 +1,161 @@
+//! An exported folder: tokenizer, graph and the length at which sentences are cut.
+
+use std::path::Path;
+
+use ndarray::{Array2, Axis, s};
+
+use super::session::Padded;
+use super::{Graph, OnnxError, Runtime};
+use crate::encoder::EncoderConfig;
+use crate::export::Precision;
+use crate::sentence_folder::SentenceFolder;
+use crate::tokenize::Tokenizer;
+
+/// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
+/// few of them are padding; more would only take memory.
+const TOKENS_AT_ONCE: usize = 4096;
+
+/// A folder that `mirror export` wrote, loaded.
+pub struct OnnxEncoder {
+    graph: Graph,
+    tokenizer: Tokenizer,
+    max_length: usize,
+    pad_token_id: u32,
+    hidden_size: usize,
+    /// Whether the graph gives embeddings of length 1.
+    normalized: bool,
+    /// Whether they are scaled to length 1 here.
+    pub normalize: bool,
+}
+
+/// What is asked of a folder beside what it says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// f32 where the folder has it, else the only one it has.
+    pub precision: Option<Precision>,
+    pub max_length: Option<usize>,
+}
+
+impl OnnxEncoder {
+    /// Loads a folder, to be computed on `threads` threads.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or the tokenizer, the graph and the configuration do not belong
+    /// together.
+    pub fn load(runtime: &Runtime, folder: &Path, asked: Asked, threads: usize) -> Result<Self, OnnxError> {
+        if !folder.is_dir() {
+            return Err(OnnxError::NotAFolder { folder: folder.to_owned() });
+        }
+        let graph = folder.join(precision(folder, asked.precision)?.file());
+        let said = SentenceFolder::read(folder)?;
+        let config = EncoderConfig::from_folder(folder)?;
+        let tokenizer = Tokenizer::from_folder(folder)?;
+        tokenizer.fits(config.dimensions.vocab_size)?;
+        let most = config.max_sequence_length();
+        let most = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most).min(most);
+        if let Some(asked) = asked.max_length.filter(|&asked| asked > most) {
+            return Err(OnnxError::TooLong { asked, most });
+        }
+        Ok(OnnxEncoder {
+            graph: Graph::load(runtime, &graph, threads)?,
+            tokenizer,
+            max_length: asked.max_length.unwrap_or(most),
+            pad_token_id: config.pad_token_id,
+            hidden_size: config.dimensions.hidden_size,
+            normalized: said.normalize,
+            normalize: said.normalize,
+        })
+    }
+
+    pub fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    /// Tokens of a sentence beyond which it is cut.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Whether the graph itself gives embeddings of length 1, which cannot be undone.
+    pub fn is_normalized(&self) -> bool {
+        self.normalized
+    }
+
+    /// Embeddings `[sentences, hidden]`, in the order given. Sentences of similar length go through
+    /// together.
+    pub fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
+        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
+        let mut order: Vec<usize> = (0..tokens.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
+        let mut embeddings = Array2::zeros((sentences.len(), self.hidden_size));
+        let mut rest = order.as_slice();
+        while let Some(&longest) = rest.first() {
+            let rows = (TOKENS_AT_ONCE / tokens[longest].len().max(1)).clamp(1, rest.len());
+            let (batch, after) = rest.split_at(rows);
+            rest = after;
+            self.encode_batch(&tokens, batch, &mut embeddings)?;
+        }
+        Ok(embeddings)
+    }
+
+    /// Embeddings of all sentences as one batch, padded to the longest.
+    pub fn encode_together(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
+        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
+        let mut embeddings = Array2::zeros((sentences.len(), self.hidden_size));
+        let all: Vec<usize> = (0..tokens.len()).collect();
+        self.encode_batch(&tokens, &all, &mut embeddings)?;
+        Ok(embeddings)
+    }
+
+    fn encode_batch(
+        &self,
+        tokens: &[Vec<u32>],
+        batch: &[usize],
+        into: &mut Array2<f32>,
+    ) -> Result<(), OnnxError> {
+        let found = self.graph.embed(&self.pad(tokens, batch))?;
+        if found.dim() != (batch.len(), self.hidden_size) {
+            return Err(self.graph.shape_error(found.dim(), (batch.len(), self.hidden_size)));
+        }
+        for (&row, values) in batch.iter().zip(found.rows()) {
+            let square: f64 = values.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+            let norm = if self.normalize { (square.sqrt() as f32).max(1e-12) } else { 1.0 };
+            into.index_axis_mut(Axis(0), row).assign(&values.mapv(|value| value / norm));
+        }
+        Ok(())
+    }
+
+    /// `[batch, sequence]`, as long as the longest.
+    fn pad(&self, tokens: &[Vec<u32>], batch: &[usize]) -> Padded {
+        let width = batch.iter().map(|&i| tokens[i].len()).max().unwrap_or(0);
+        let mut input_ids = Array2::from_elem((batch.len(), width), i64::from(self.pad_token_id));
+        let mut attention_mask = Array2::zeros((batch.len(), width));
+        for (row, &i) in batch.iter().enumerate() {
+            for (column, &token) in tokens[i].iter().enumerate() {
+                input_ids[[row, column]] = i64::from(token);
+            }
+            attention_mask.slice_mut(s![row, ..tokens[i].len()]).fill(1);
+        }
+        Padded { input_ids, attention_mask }
+    }
+}
+
+/// Which of a folder's graphs is taken.
+fn precision(folder: &Path, asked: Option<Precision>) -> Result<Precision, OnnxError> {
+    let found: Vec<Precision> =
+        Precision::ALL.into_iter().filter(|precision| folder.join(precision.file()).is_file()).collect();
+    let taken = asked.or(found.first().copied()).unwrap_or(Precision::F32);
+    if found.contains(&taken) {
+        return Ok(taken);
+    }
+    let found = found.into_iter().map(Precision::file).collect();
+    Err(OnnxError::NoGraph { folder: folder.to_owned(), file: taken.file(), found })
+}
+
+impl sts_eval::Encode for OnnxEncoder {
+    type Error = OnnxError;
+
+    fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
+        OnnxEncoder::encode(self, sentences)
+    }
+}

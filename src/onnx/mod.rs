@@ -1,0 +1,73 @@
+//! An exported folder in use: text in, embeddings out, computed by ONNX Runtime.
+//!
+//! [`library`] finds and loads ONNX Runtime, which this program does not carry; [`session`] is a graph that
+//! runs; [`OnnxEncoder`] is a folder: tokenizer, graph, length.
+
+pub mod encoder;
+pub mod library;
+pub mod session;
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::encoder::config::ConfigError;
+use crate::sentence_folder::SentenceFolderError;
+use crate::tokenize::TokenizeError;
+
+pub use encoder::OnnxEncoder;
+pub use library::Runtime;
+pub use session::Graph;
+
+/// The oldest ONNX Runtime whose interface this program speaks.
+pub const OLDEST: &str = "1.24";
+
+#[derive(Debug, Error)]
+pub enum OnnxError {
+    #[error(
+        "ONNX Runtime is not on this machine: run scripts/fetch-onnxruntime, or name its library with --onnxruntime \
+         or ORT_DYLIB_PATH"
+    )]
+    NoLibrary,
+    #[error(
+        "{path} cannot be used as ONNX Runtime: {reason}; a library of version {OLDEST} or later is needed"
+    )]
+    Library { path: PathBuf, reason: String },
+    #[error("{path} is not a graph that ONNX Runtime loads: {reason}")]
+    Graph { path: PathBuf, reason: String },
+    #[error("{path} has the {what} {found}, but a sentence encoder has {expected}; mirror export writes one")]
+    Interface { path: PathBuf, what: &'static str, found: String, expected: &'static str },
+    #[error("{folder} has no {file}, but {}; mirror export writes one", others(found))]
+    NoGraph { folder: PathBuf, file: &'static str, found: Vec<&'static str> },
+    #[error("{folder} is not a folder; --backend onnx takes a folder that mirror export wrote")]
+    NotAFolder { folder: PathBuf },
+    #[error("{path} fails on these sentences: {reason}")]
+    Run { path: PathBuf, reason: String },
+    #[error("--max-length is {asked}, but this graph was exported for {most} tokens at most")]
+    TooLong { asked: usize, most: usize },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error(transparent)]
+    Folder(#[from] SentenceFolderError),
+}
+
+fn others(found: &[&str]) -> String {
+    match found {
+        [] => "no other graph either".to_owned(),
+        found => found.join(" and "),
+    }
+}
+
+/// What ONNX Runtime or the dynamic loader says, which may take several lines, in one.
+fn one_line(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    line.trim_end_matches('.').chars().take(400).collect()
+}
+
+fn graph_error(path: &Path, error: &impl std::fmt::Display) -> OnnxError {
+    OnnxError::Graph { path: path.to_owned(), reason: one_line(error) }
+}

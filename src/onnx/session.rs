@@ -1,0 +1,113 @@
+//! A graph that ONNX Runtime has loaded: padded tokens in, embeddings out.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ndarray::{Array2, Ix2};
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Outlet, TensorElementType, TensorRef};
+
+use super::{OnnxError, Runtime, graph_error, one_line};
+use crate::export::encoder::INPUTS;
+use crate::export::pooling::SENTENCE_EMBEDDING;
+
+/// A sentence encoder's graph.
+pub struct Graph {
+    path: PathBuf,
+    /// ONNX Runtime's sessions are not for several threads at once.
+    session: Mutex<Session>,
+    /// How many of [`INPUTS`] it takes.
+    inputs: usize,
+}
+
+/// Padded tokens, `[batch, sequence]` each.
+pub struct Padded {
+    pub input_ids: Array2<i64>,
+    pub attention_mask: Array2<i64>,
+}
+
+impl Graph {
+    /// Loads a graph, to be computed on `threads` threads.
+    ///
+    /// # Errors
+    /// The file is not a graph, or not that of a sentence encoder.
+    pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, OnnxError> {
+        let wrong = |error: ort::Error| graph_error(path, &error);
+        std::fs::File::open(path).map_err(|error| graph_error(path, &error))?;
+        let session = Session::builder(&runtime.environment)
+            .and_then(|builder| Ok(builder.with_intra_threads(threads)?))
+            // Lengths differ from batch to batch, so a plan of memory for one of them helps no other.
+            .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
+            .and_then(|mut builder| builder.commit_from_file(path))
+            .map_err(wrong)?;
+        let inputs = inputs(path, session.inputs())?;
+        check_outputs(path, session.outputs())?;
+        Ok(Graph { path: path.to_owned(), session: Mutex::new(session), inputs })
+    }
+
+    /// Sentence embeddings `[batch, hidden]`.
+    pub fn embed(&self, tokens: &Padded) -> Result<Array2<f32>, OnnxError> {
+        let failed = |error: ort::Error| OnnxError::Run { path: self.path.clone(), reason: one_line(&error) };
+        let token_type_ids = Array2::<i64>::zeros(tokens.input_ids.dim());
+        let all = [&tokens.input_ids, &tokens.attention_mask, &token_type_ids];
+        let mut inputs = Vec::with_capacity(all.len());
+        for (name, values) in INPUTS.into_iter().zip(all).take(self.inputs) {
+            let tensor = TensorRef::from_array_view(values.view()).map_err(failed)?;
+            inputs.push((name, SessionInputValue::from(tensor)));
+        }
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = session.run(inputs).map_err(failed)?;
+        let embeddings = outputs[SENTENCE_EMBEDDING].try_extract_array::<f32>().map_err(failed)?;
+        let embeddings = embeddings.into_dimensionality::<Ix2>();
+        embeddings.map(|array| array.to_owned()).map_err(|error| graph_error(&self.path, &error))
+    }
+
+    /// A graph whose embeddings have another shape than its folder says.
+    pub(super) fn shape_error(&self, found: (usize, usize), expected: (usize, usize)) -> OnnxError {
+        let reason =
+            format!("its embeddings have the shape {found:?}, but config.json makes it {expected:?}");
+        OnnxError::Run { path: self.path.clone(), reason }
+    }
+}
+
+/// How many of the three inputs a graph takes: the types of tokens may be missing, nothing else may be
+/// there.
+fn inputs(path: &Path, found: &[Outlet]) -> Result<usize, OnnxError> {
+    let has = |name: &&str| found.iter().any(|input| input.name() == *name);
+    let integers = found.iter().all(|input| is_tensor(input, TensorElementType::Int64, 2));
+    if matches!(found.len(), 2 | 3) && integers && INPUTS[..found.len()].iter().all(has) {
+        return Ok(found.len());
+    }
+    Err(OnnxError::Interface {
+        path: path.to_owned(),
+        what: "inputs",
+        found: list(found),
+        expected: "input_ids, attention_mask and token_type_ids, int64 [batch, sequence]",
+    })
+}
+
+fn check_outputs(path: &Path, found: &[Outlet]) -> Result<(), OnnxError> {
+    let embedding = found.iter().find(|output| output.name() == SENTENCE_EMBEDDING);
+    if embedding.is_some_and(|output| is_tensor(output, TensorElementType::Float32, 2)) {
+        return Ok(());
+    }
+    Err(OnnxError::Interface {
+        path: path.to_owned(),
+        what: "outputs",
+        found: list(found),
+        expected: "sentence_embedding, f32 [batch, hidden]",
+    })
+}
+
+fn is_tensor(outlet: &Outlet, of: TensorElementType, rank: usize) -> bool {
+    let dtype = outlet.dtype();
+    dtype.tensor_type() == Some(of) && dtype.tensor_shape().is_some_and(|shape| shape.len() == rank)
+}
+
+fn list(outlets: &[Outlet]) -> String {
+    let names: Vec<&str> = outlets.iter().map(Outlet::name).collect();
+    match names[..] {
+        [] => "none".to_owned(),
+        _ => names.join(", "),
+    }
+}
