@@ -14,7 +14,8 @@
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
 //! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
 //!
-//! [`sharpness`] measures what 5 is about, at any weights. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
+//! [`sharpness`] measures what 5 is about, at any weights, and [`unlabeled`] how an encoder does on sentences without
+//! labels. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
 
 pub mod builtin;
 pub mod checkpoint;
@@ -35,6 +36,7 @@ pub mod sentence_folder;
 pub mod sharpness;
 pub mod tokenize;
 pub mod trainer;
+pub mod unlabeled;
 
 /// What clap gives a group of flags when none of them is on the command line, so that a default
 /// is written once.

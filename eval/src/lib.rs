@@ -16,6 +16,9 @@
 //!    it as a table, markdown, LaTeX or JSON. [`Bootstrap`] says how far a score, or the difference of two models,
 //!    can be trusted.
 //!
+//! Without labels, [`unlabeled`] measures what can be: whether a view of a sentence finds it among others, and how
+//! embeddings lie on the sphere.
+//!
 //! ```
 //! use ndarray::Array2;
 //! use sts_eval::format::{Format, Table};
@@ -55,6 +58,7 @@ mod score;
 mod senteval;
 mod task;
 mod text;
+pub mod unlabeled;
 mod user_set;
 
 pub use benchmark::{Benchmark, Convention, SEVEN};

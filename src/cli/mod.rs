@@ -19,6 +19,7 @@ mod progress;
 mod resume;
 mod sharpness;
 mod train;
+mod unlabeled;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
 #[derive(Parser)]
