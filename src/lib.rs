@@ -12,7 +12,8 @@
 //! 5. [`perturb`] chooses where the gradient is taken: at the weights, or sharpness-aware.
 //!    [`regularization`] composes 4 and 5 from `--reg`.
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
-//! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
+//! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use; [`search`] finds sentences
+//!    with it.
 //!
 //! [`sharpness`] measures what 5 is about, at any weights, and [`unlabeled`] how an encoder does on sentences without
 //! labels. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
@@ -31,6 +32,7 @@ pub mod output;
 pub mod perturb;
 pub mod random;
 pub mod regularization;
+pub mod search;
 pub mod sentence_encoder;
 pub mod sentence_folder;
 pub mod sharpness;

@@ -1,7 +1,7 @@
 //! `mirror encode`
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +10,7 @@ use ndarray::Array2;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::encoding_bar;
-use super::{Done, Ending, usage};
+use super::{Done, Ending, text, usage};
 use crate::corpus::Lines;
 use crate::output::OutputError;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -60,26 +60,13 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 impl Encode {
     pub fn run(self) -> Done {
         let mut sink = Sink::open(self.output.as_deref())?;
-        let reader: Box<dyn BufRead> = match self.input.as_deref() {
-            Some(path) if path != Path::new("-") => {
-                let file =
-                    File::open(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
-                if file.metadata().is_ok_and(|m| m.is_dir()) {
-                    return Err(
-                        anyhow::anyhow!("{} is a folder; --input takes a text file", path.display()).into()
-                    );
-                }
-                Box::new(BufReader::new(file))
-            }
-            _ => Box::new(BufReader::new(io::stdin())),
-        };
-        let name = self.input.as_ref().map_or("standard input".into(), |p| p.display().to_string());
+        let lines = text::lines(self.input.as_deref(), "--input")?;
         let device = self.machine.set_up()?;
         let files = ModelFiles::locate(&self.model)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
-        encode_lines(&model, Lines::new(reader, name), &mut sink)?;
+        encode_lines(&model, lines, &mut sink)?;
         sink.finish(model.encoder.config.dimensions.hidden_size)
     }
 }

@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror sharpness`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +17,9 @@ mod machine;
 mod model;
 mod progress;
 mod resume;
+mod search;
 mod sharpness;
+mod text;
 mod train;
 mod unlabeled;
 
@@ -34,6 +36,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Search(search::Search),
     Sharpness(sharpness::Sharpness),
 }
 
@@ -72,6 +75,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Search(search) => search.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
     };
     done.map_or_else(end, |()| ExitCode::SUCCESS)

@@ -27,13 +27,25 @@ pub struct UnlabeledFlags {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "sets", "latex"], help_heading = "Without labels")]
     corpus: Option<PathBuf>,
     /// Different sentences of the corpus to draw
-    #[arg(long, default_value_t = 1000, value_name = "N", requires = "corpus", help_heading = "Without labels")]
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        requires = "corpus",
+        help_heading = "Without labels"
+    )]
     sentences: usize,
     /// Characters that a view's mask covers
     #[arg(long, default_value_t = DEFAULT_MASK_SPAN, value_name = "N", requires = "corpus", help_heading = "Without labels")]
     mask_span: usize,
     /// Seed of the draw and of the masks
-    #[arg(long, default_value_t = 42, value_name = "N", requires = "corpus", help_heading = "Without labels")]
+    #[arg(
+        long,
+        default_value_t = 42,
+        value_name = "N",
+        requires = "corpus",
+        help_heading = "Without labels"
+    )]
     seed: u64,
 }
 
@@ -49,7 +61,9 @@ impl UnlabeledFlags {
             return Err(usage(format!("--sentences is {found}; it must be from 2 to {MOST_SENTENCES}")));
         }
         if self.mask_span == 0 {
-            return Err(usage("--mask-span is 0; a view that is its sentence would always find it, so mask 1 or more"));
+            return Err(usage(
+                "--mask-span is 0; a view that is its sentence would always find it, so mask 1 or more",
+            ));
         }
         Ok(())
     }

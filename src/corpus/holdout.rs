@@ -38,8 +38,11 @@ impl Corpus {
         // Stable: among those that occur equally often, the random order stays.
         candidates.sort_by_key(|candidate| places[&candidate.texts].len());
         candidates.truncate(wanted);
-        let mut hidden: Vec<u64> =
-            candidates.iter().flat_map(|candidate| &places[&candidate.texts]).map(|&i| self.place(i)).collect();
+        let mut hidden: Vec<u64> = candidates
+            .iter()
+            .flat_map(|candidate| &places[&candidate.texts])
+            .map(|&i| self.place(i))
+            .collect();
         if candidates.len() < wanted || sentences < hidden.len() as u64 + 2 {
             return Err(refused());
         }

@@ -95,7 +95,11 @@ impl Corpus {
         }
         let bytes = scanner.bytes_read();
         let sha256 = scanner.into_reader().into_inner().sha256();
-        Ok(Corpus { scanned: Arc::new(Scanned { source, index, sha256, bytes }), format, hidden: Arc::new([]) })
+        Ok(Corpus {
+            scanned: Arc::new(Scanned { source, index, sha256, bytes }),
+            format,
+            hidden: Arc::new([]),
+        })
     }
 
     /// What errors and reports call this corpus: the file's path, or "the built-in corpus".

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod options;
 pub mod run;
 mod saving;
+mod scoring;
 
 pub use options::TrainOptions;
 

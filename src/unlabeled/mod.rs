@@ -2,7 +2,11 @@
 //!
 //! The arithmetic is the evaluator's ([`sts_eval::unlabeled`]); here is where sentences and views come from.
 
+mod collapse;
+
 use sts_eval::unlabeled::Views;
+
+pub use collapse::collapse;
 
 use crate::corpus::{Entry, Format, mask_span};
 use crate::random::{Key, Site};

@@ -63,7 +63,8 @@ pub fn effective_dimension(units: &Array2<f64>) -> Option<f64> {
         return Some(0.0);
     }
     // XXᵀ and XᵀX have the same eigenvalues but for zeros: take the smaller one.
-    let rows = if n <= centred.ncols() { centred } else { centred.reversed_axes().as_standard_layout().to_owned() };
+    let rows =
+        if n <= centred.ncols() { centred } else { centred.reversed_axes().as_standard_layout().to_owned() };
     let square = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| dot(a, b).powi(2);
     let diagonal: f64 = rows.rows().into_iter().map(|row| square(row, row)).sum();
     Some(trace * trace / (diagonal + 2.0 * sum_over_pairs(&rows, square)))
