@@ -16,12 +16,14 @@
 //!    with it.
 //!
 //! [`sharpness`] measures what 5 is about, at any weights, and [`unlabeled`] how an encoder does on sentences without
-//! labels. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
+//! labels. The evaluator is a crate of its own, `sts-eval`, and
+//! [`datasets`] brings the public data that it reads; [`cli`] is what a person types.
 
 pub mod builtin;
 pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
+pub mod datasets;
 pub mod encoder;
 pub mod hub;
 pub mod interrupt;

@@ -1,4 +1,5 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror sharpness`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror data`,
+//! `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::interrupt::Signal;
 
 mod configuration;
+mod data;
 mod encode;
 mod eval;
 mod machine;
@@ -37,6 +39,7 @@ enum Command {
     Eval(eval::Eval),
     Encode(encode::Encode),
     Search(search::Search),
+    Data(data::Data),
     Sharpness(sharpness::Sharpness),
 }
 
@@ -76,6 +79,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
         Command::Search(search) => search.run(),
+        Command::Data(data) => data.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
     };
     done.map_or_else(end, |()| ExitCode::SUCCESS)

@@ -2,12 +2,15 @@
 
 mod bad_files;
 mod bad_usage;
+mod data;
 mod encode;
 mod eval;
 mod models;
 mod python;
 mod reproducible;
+mod search;
 mod sharpness;
 mod train;
+mod unlabeled;
 mod weights;
 mod workspace;
