@@ -121,14 +121,14 @@ fn holdout_is_what_is_asked_for() {
     }
     w.refuses_usage(&format!("{train} --holdout 1"), &["--holdout is 1", "at least 2"]);
     w.refuses_usage(&format!("{train} --holdout few"), &["--holdout", "few"]);
-    w.fails(&format!("{train} --holdout 199"), &["hold out 199", "200 sentences of corpus.txt"]);
+    w.fails(&format!("{train} --holdout 199"), &["hold out 199 of the 200 sentences"]);
     w.fails(&format!("{train} --holdout 195"), &["--batch-size 8", "5 different sentences"]);
     // Where none can be spared and none was asked for, all are trained on.
     w.write("tight.txt", sentences(40).join("\n"));
     let said = w.run("train --model m --corpus tight.txt --batch-size 40 --output tight");
     assert!(!said.stderr.contains("held out"), "{}", said.stderr);
     // The built-in run has its pairs to go by.
-    let said = w.run("train --max-steps 1 --batch-size 8 --output builtin");
+    let said = w.run("train --max-steps 1 --batch-size 8 --output own");
     assert!(!said.stderr.contains("held out") && said.stdout.contains("built-in pairs"), "{}", said.stderr);
     // Pairs: the second column is to find the first.
     let pairs: String = sentences(80).chunks(2).map(|pair| format!("{}\t{}\n", pair[0], pair[1])).collect();
