@@ -38,7 +38,8 @@ fn a_collapsed_encoder_finds_nothing() {
     let same = Array2::from_elem((20, 6), 0.3f32);
     let own: Vec<usize> = (0..20).collect();
     let found = Unlabeled::of(&same, &same, &own);
-    assert_eq!((found.recall_at_1, found.mrr, found.mean_rank), (Some(0.0), Some(0.05), Some(20.0)));
+    assert_eq!((found.recall_at_1, found.mean_rank), (Some(0.0), Some(20.0)));
+    near(found.mrr, 0.05);
     near(found.uniformity, 0.0);
     near(found.mean_cosine, 1.0);
     assert_eq!(found.effective_dimension, Some(0.0));
@@ -62,7 +63,8 @@ fn what_is_undefined_is_null() {
     }
     assert_eq!(serde_json::from_value::<UnlabeledReport>(json).unwrap(), report);
     assert!(
-        written(UnlabeledForm::Table).contains("m?|") && written(UnlabeledForm::Markdown).contains("m?\\||")
+        written(UnlabeledForm::Table).contains("m?|")
+            && written(UnlabeledForm::Markdown).contains("| m?\\| |")
     );
 }
 

@@ -71,8 +71,9 @@ impl Eval {
             return unlabeled::run(&self, corpus);
         }
         let forms = self.forms()?;
-        let (tasks, missing) = self.tasks()?;
+        // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
+        let (tasks, missing) = self.tasks()?;
         let mut notes = notes(&tasks, &missing);
         let mut reports = Vec::new();
         for name in &self.models {

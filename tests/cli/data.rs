@@ -7,6 +7,7 @@ use mirror::datasets::Manifest;
 use serde_json::Value;
 use tar::{Builder, EntryType, Header};
 
+use crate::models::Kind;
 use crate::workspace::{Workspace, contents};
 
 /// The data sets, where they are at hand.
@@ -77,7 +78,8 @@ fn an_archive_becomes_a_folder_that_eval_finds() {
     let checked: Value = serde_json::from_str(&w.run("data check data/sts --json").stdout).unwrap();
     assert_eq!((&checked["complete"], &checked["sets"]["SICKR"]["pairs"]), (&true.into(), &9927.into()));
     // The folder is where eval looks, and what it reads is all there.
-    let scored = w.run("eval --threads 2 --max-length 8 --convention simcse --json -");
+    w.model(Kind::Bert, "m");
+    let scored = w.run("eval --model m --threads 2 --max-length 8 --convention simcse --json -");
     let report: Value = serde_json::from_str(&scored.stdout).unwrap();
     assert_eq!(
         (report["averaged"].as_array().unwrap().len(), &report["missing"]),
@@ -156,7 +158,7 @@ fn an_archive_that_is_not_what_it_should_be_leaves_nothing() {
         w.write("a.tgz", &zipped[..zipped.len() / part]);
         w.fails("data fetch --from a.tgz", &["a.tgz is truncated or damaged after"]);
     }
-    w.write("a.tar", &whole[..1024]);
+    w.write("a.tar", &whole[..512]);
     w.fails("data fetch --from a.tar", &["a.tar", "lacks 53 of the 53"]);
 }
 

@@ -148,7 +148,10 @@ fn collapse_is_told_where_it_happens_and_only_there() {
     let w = Workspace::new();
     let corpus: Vec<&str> = mirror::builtin::CORPUS.lines().take(400).collect();
     w.write("corpus.txt", corpus.join("\n"));
-    let train = "train --corpus corpus.txt --batch-size 40 --max-steps 8 --max-length 20";
+    // In a folder, it has no scored pairs to go by.
+    std::fs::create_dir(w.path("m")).unwrap();
+    mirror::builtin::unpack(&w.path("m")).unwrap();
+    let train = "train --model m --corpus corpus.txt --batch-size 40 --max-steps 8 --max-length 20";
     let healthy = w.run(&format!("{train} --output healthy"));
     assert!(!healthy.stderr.contains("collapsed"), "{}", healthy.stderr);
     let absurd = w.run(&format!("{train} --lr 0.1 --output absurd"));
