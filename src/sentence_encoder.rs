@@ -62,11 +62,7 @@ impl SentenceEncoder {
             return Err(ModelError::NotAFolder(folder.display().to_string()));
         }
         let said = SentenceFolder::read(folder)?;
-        // Joining an empty path would put a slash at the end of what messages name.
-        let transformer = match said.transformer.as_os_str().is_empty() {
-            true => folder.to_owned(),
-            false => folder.join(&said.transformer),
-        };
+        let transformer = said.transformer_in(folder);
         let config = EncoderConfig::from_folder(&transformer)?;
         let tokenizer = Tokenizer::from_folder(&transformer)?;
         tokenizer.fits(config.dimensions.vocab_size)?;

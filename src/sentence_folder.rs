@@ -82,6 +82,15 @@ impl SentenceFolder {
         Ok(folder)
     }
 
+    /// Where the transformer itself lies, in the folder that this was read from.
+    pub fn transformer_in(&self, dir: &Path) -> PathBuf {
+        // Joining an empty path would put a slash at the end of what messages name.
+        match self.transformer.as_os_str().is_empty() {
+            true => dir.to_owned(),
+            false => dir.join(&self.transformer),
+        }
+    }
+
     /// The transformer module's own settings (length, lower-casing) in `dir`/`transformer`.
     pub fn read_transformer(dir: &Path, transformer: &str) -> Result<Self, SentenceFolderError> {
         let mut folder = Self { transformer: transformer.into(), ..Self::default() };

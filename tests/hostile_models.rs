@@ -81,20 +81,13 @@ fn a_header_may_not_claim_what_is_not_there() {
     }
 }
 
-/// Files that torch.save wrote, of tensors that are views or whose size is a lie.
+/// Files that torch.save wrote, of tensors whose size is a lie.
 #[test]
 fn a_pickle_may_not_claim_what_is_not_there() {
-    // A size that candle's parser cannot take in at all makes it pass the tensor over.
-    let claimed = ["more than the file holds", "lacks the tensor"];
-    for (name, said) in [
-        ("offset.bin", &["part of another tensor"][..]),
-        ("claims-8-TB.bin", &claimed),
-        ("claims-overflow.bin", &claimed),
-    ] {
+    for name in ["claims-8-TB.bin", "claims-overflow.bin"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name);
         let error = read_weights("pytorch_model.bin", &fs::read(path).unwrap()).unwrap_err();
-        let refused = said.iter().any(|said| error.contains(said));
-        assert!(refused && error.lines().count() == 1, "{name}: {error}");
+        assert!(error.contains("more than the file holds") && error.lines().count() == 1, "{name}: {error}");
     }
 }
 

@@ -10,6 +10,7 @@ pub mod schedule;
 pub mod tensors;
 #[cfg(test)]
 mod tests;
+mod torch;
 pub mod write;
 
 pub use origin::Origin;

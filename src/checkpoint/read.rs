@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use thiserror::Error;
 
+use super::torch::TorchFile;
 use crate::encoder::layout::TensorSpec;
-use crate::encoder::{Layout, Parameters};
+use crate::encoder::{Layout, Parameters, flat};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -120,15 +120,15 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
 /// An opened weights file.
 enum Source {
     Safetensors { path: PathBuf, bytes: Vec<u8> },
-    Pickle { path: PathBuf, tensors: PthTensors },
+    Pickle { path: PathBuf, file: TorchFile },
 }
 
 impl Source {
     fn open(path: &Path) -> Result<Self, WeightsError> {
         let corrupt = |reason: String| WeightsError::Corrupt { path: path.to_owned(), reason };
         if path.extension().is_some_and(|e| e == "bin") {
-            let tensors = PthTensors::new(path, None).map_err(|e| corrupt(e.to_string()))?;
-            return Ok(Source::Pickle { path: path.to_owned(), tensors });
+            let file = TorchFile::open(path).map_err(corrupt)?;
+            return Ok(Source::Pickle { path: path.to_owned(), file });
         }
         let bytes =
             std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
@@ -154,8 +154,7 @@ impl Source {
                     expected: spec.shape.clone(),
                 });
             }
-            let sum: f64 = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar()?;
-            if !sum.is_finite() {
+            if !is_finite(&tensor)? {
                 return Err(WeightsError::NotFinite { path: self.path().to_owned(), name });
             }
             return Ok(Some(tensor));
@@ -174,33 +173,17 @@ impl Source {
                 let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
                 file.tensor(name).ok().map(|view| decode(path, name, &view)).transpose()
             }
-            Source::Pickle { path, tensors } => {
-                let corrupt = |reason| WeightsError::Corrupt { path: path.clone(), reason };
-                let Some(info) = tensors.tensor_infos().get(name) else { return Ok(None) };
-                let bytes = std::fs::metadata(path)
-                    .map_err(|source| WeightsError::Read { path: path.clone(), source })?
-                    .len();
-                check_pickled(info, bytes).map_err(|reason| corrupt(format!("{name} {reason}")))?;
-                tensors.get(name).map_err(|e| corrupt(format!("{name}: {e}")))
+            Source::Pickle { path, file } => {
+                file.get(name).map_err(|reason| WeightsError::Corrupt { path: path.clone(), reason })
             }
         }
     }
 }
 
-/// What candle takes on trust: it makes room for as many values as a tensor claims, and counts the place of
-/// one that begins inside its storage in bytes where the file counts values.
-fn check_pickled(info: &TensorInfo, file_bytes: u64) -> Result<(), String> {
-    let claimed = info.layout.dims().iter().try_fold(info.dtype.size_in_bytes() as u64, |bytes, &size| {
-        bytes.checked_mul(u64::try_from(size).ok()?)
-    });
-    // PyTorch stores tensors uncompressed.
-    if claimed.is_none_or(|bytes| bytes > file_bytes) {
-        return Err(format!("claims the shape {:?}, which is more than the file holds", info.layout.dims()));
-    }
-    if info.layout.start_offset() > 0 {
-        return Err("is a part of another tensor; save the model again as safetensors".to_owned());
-    }
-    Ok(())
+/// In f32, which is what the weights become.
+fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
+    let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
+    flat::with_f32_all(&[flat], |values| values[0].iter().all(|value| value.is_finite()))
 }
 
 /// A tensor's names in checkpoints: with and without a prefix, and LayerNorm's old `gamma`/`beta`.

@@ -179,12 +179,12 @@ impl RunCheckpoints {
             fill(&mut file)?;
             io::Result::Ok(sums.insert(name.to_owned(), file.finish()?))
         };
-        write(MODEL, &|file| tensors::write(&[(String::new(), snapshot.weights)], file))?;
+        write(MODEL, &|file| tensors::write(&[(String::new(), snapshot.weights)], &[], file))?;
         let mut optimizer = vec![("m.".to_owned(), snapshot.m), ("v.".to_owned(), snapshot.v)];
         optimizer.extend(snapshot.memories.iter().map(|&(term, memory)| (format!("{term}."), memory)));
-        write(OPTIMIZER, &|file| tensors::write(&optimizer, file))?;
+        write(OPTIMIZER, &|file| tensors::write(&optimizer, &[], file))?;
         if let Some(best) = snapshot.best {
-            write(BEST, &|file| tensors::write(&[(String::new(), best)], file))?;
+            write(BEST, &|file| tensors::write(&[(String::new(), best)], &[], file))?;
         }
         write(STATE, &|file| file.write_all(&json(&snapshot.state)?))?;
         let mut manifest = SummingFile::create(&temporary.path().join(MANIFEST))?;

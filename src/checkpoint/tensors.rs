@@ -9,9 +9,14 @@ use serde_json::{Map, Value, json};
 
 use crate::encoder::{Layout, Parameters};
 
-/// Writes parameters as f32 under a prefix each (`m.`, `v.`), without a second copy of them in memory.
-pub fn write(sets: &[(String, &Parameters)], to: &mut impl Write) -> io::Result<()> {
-    let header = header(sets).to_string();
+/// Writes parameters as f32 under a prefix each (`m.`, `v.`), without a second copy of them in memory,
+/// and `others` after them.
+pub fn write(
+    sets: &[(String, &Parameters)],
+    others: &[(String, Tensor)],
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let header = header(sets, others).to_string();
     // The format wants the data aligned to eight bytes, and allows spaces after the header.
     let padded = header.len().next_multiple_of(8);
     to.write_all(&(padded as u64).to_le_bytes())?;
@@ -21,28 +26,33 @@ pub fn write(sets: &[(String, &Parameters)], to: &mut impl Write) -> io::Result<
             write_values(flat, to)?;
         }
     }
-    Ok(())
+    others.iter().try_for_each(|(_, tensor)| write_values(tensor, to))
 }
 
-/// Names, shapes and places: a flat buffer's tensors lie in it one after another.
-fn header(sets: &[(String, &Parameters)]) -> Value {
+/// Names, shapes and places: tensors lie one after another, those of a flat buffer as they lie in it.
+fn header(sets: &[(String, &Parameters)], others: &[(String, Tensor)]) -> Value {
     let mut header = Map::new();
+    // transformers refuses a file that does not say that it is PyTorch's.
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut offset = 0;
+    let mut place = |name: String, shape: &[usize]| {
+        let end = offset + shape.iter().product::<usize>() * size_of::<f32>();
+        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [offset, end]}));
+        offset = end;
+    };
     for (prefix, parameters) in sets {
-        for (_, spec) in parameters.layout().tensors() {
-            let end = offset + spec.len() * size_of::<f32>();
-            let place = json!({"dtype": "F32", "shape": spec.shape, "data_offsets": [offset, end]});
-            header.insert(format!("{prefix}{}", spec.name), place);
-            offset = end;
-        }
+        parameters
+            .layout()
+            .tensors()
+            .for_each(|(_, spec)| place(format!("{prefix}{}", spec.name), &spec.shape));
     }
+    others.iter().for_each(|(name, tensor)| place(name.clone(), tensor.dims()));
     Value::Object(header)
 }
 
-fn write_values(flat: &Tensor, to: &mut impl Write) -> io::Result<()> {
+fn write_values(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
     // No copy where the values are f32 on the CPU already.
-    let flat = flat
+    let flat = tensor
         .to_device(&Device::Cpu)
         .and_then(|flat| flat.to_dtype(DType::F32)?.contiguous())
         .map_err(io::Error::other)?;

@@ -1,18 +1,16 @@
 //! Writing a sentence encoder as a folder that sentence-transformers and transformers load as it is.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::model_card::model_card;
 use super::read::{WeightsError, read_pooler};
+use super::tensors;
 use crate::corpus::Corpus;
-use crate::encoder::{Architecture, Parameters, Pooling};
-use crate::output::{OutputError, write_whole};
+use crate::encoder::{Architecture, Pooling};
+use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::tokenize::TokenizeError;
 use crate::trainer::TrainOptions;
@@ -30,12 +28,8 @@ pub enum SaveError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
-    #[error("cannot write weights: {0}")]
-    Safetensors(#[from] safetensors::SafeTensorError),
     #[error("cannot write the configuration: {0}")]
     Toml(#[from] toml::ser::Error),
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
 }
 
 /// What is saved, and what the model card tells of it.
@@ -67,8 +61,8 @@ pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
     write_whole(&folder.join("README.md"), model_card(saved).as_bytes())?;
     write_configuration(saved.options, folder)?;
     let pooler = read_pooler(saved.source)?;
-    write_whole(&folder.join(WEIGHTS), &safetensors_bytes(&encoder.parameters, pooler)?)?;
-    Ok(())
+    let weights = [(String::new(), &encoder.parameters)];
+    Ok(write_whole_with(&folder.join(WEIGHTS), |file| tensors::write(&weights, &pooler, file))?)
 }
 
 /// Saves the resolved configuration, which `--config` takes back.
@@ -138,23 +132,4 @@ fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveErr
     let transformer = json!({"max_seq_length": encoder.max_length, "do_lower_case": false});
     write_json(&folder.join("sentence_bert_config.json"), &transformer)?;
     write_json(&folder.join("config_sentence_transformers.json"), &json!({"similarity_fn_name": "cosine"}))
-}
-
-/// The bytes of model.safetensors: f32, names without a prefix, in an order that never varies.
-fn safetensors_bytes(parameters: &Parameters, pooler: Vec<(String, Tensor)>) -> Result<Vec<u8>, SaveError> {
-    let mut buffers: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    let named = parameters.named().map(|(name, view)| (name.to_owned(), view));
-    for (name, tensor) in named.chain(pooler.into_iter().map(|(name, tensor)| (name, Ok(tensor)))) {
-        let tensor = tensor?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        buffers.push((name, tensor.dims().to_vec(), bytes));
-    }
-    let views = buffers
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    // transformers refuses a file that does not say that it is PyTorch's.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
 }

@@ -3,26 +3,51 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use thiserror::Error;
 use toml::Value;
 
-use super::{Cli, Ending, usage};
+use super::{Cli, Ending};
 
 /// A configuration is a page of settings; a larger file is something else.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The file's keys as command-line flags. A key that is no flag, or a value that is a list or a
-/// table, is a usage error naming it.
-pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
+#[derive(Debug, Error)]
+pub enum ConfigurationError {
+    #[error("cannot read the configuration {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ConfigurationError {
+    /// What it means for the program: what a file asks for is a matter of usage, as on the command line.
+    pub(super) fn ending(self) -> Ending {
+        match self {
+            ConfigurationError::Refused(message) => Ending::Usage(message),
+            error => Ending::Failure(error.into()),
+        }
+    }
+}
+
+fn refused(message: String) -> ConfigurationError {
+    ConfigurationError::Refused(message)
+}
+
+/// The file's keys as command-line flags.
+///
+/// # Errors
+/// A file that cannot be read or is not TOML, a key that is no flag, a value that is a list or a table.
+pub fn flags(path: &Path) -> Result<Vec<String>, ConfigurationError> {
     let shown = path.display();
-    let read = |e: std::io::Error| anyhow::anyhow!("cannot read the configuration {shown}: {e}");
+    let read = |source| ConfigurationError::Read { path: shown.to_string(), source };
     if std::fs::metadata(path).map_err(read)?.len() > LARGEST_FILE {
-        return Err(usage(format!("{shown} is too large for a configuration")));
+        return Err(refused(format!("{shown} is too large for a configuration")));
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| {
         let before = &text.as_bytes()[..e.span().map_or(0, |span| span.start.min(text.len()))];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        usage(format!("{shown}, line {line}: this is not TOML: {}", e.message()))
+        refused(format!("{shown}, line {line}: this is not TOML: {}", e.message()))
     })?;
     let command = Cli::command();
     let known: Vec<String> = command
@@ -35,7 +60,7 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
     let mut flags = Vec::new();
     for (key, value) in table {
         if !known.contains(&key) {
-            return Err(usage(format!(
+            return Err(refused(format!(
                 "{shown}: {key} is not a setting; the settings are {}",
                 known.join(", ")
             )));
@@ -48,7 +73,7 @@ pub fn flags(path: &Path) -> Result<Vec<String>, Ending> {
             Value::Float(number) => flags.push(format!("--{key}={number}")),
             other => {
                 let kind = other.type_str();
-                return Err(usage(format!(
+                return Err(refused(format!(
                     "{shown}: {key} has a value of type {kind}; it takes text, a number or true"
                 )));
             }
@@ -63,19 +88,15 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<String>, Ending> {
+    fn read(bytes: &[u8]) -> Result<Vec<String>, ConfigurationError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.toml");
         std::fs::write(&path, bytes).unwrap();
         flags(&path)
     }
 
-    fn is_one_sentence(ending: Ending) -> bool {
-        let text = match ending {
-            Ending::Usage(text) => text,
-            Ending::Failure(error) => format!("{error:#}"),
-            Ending::Stopped { message, .. } => message,
-        };
+    fn is_one_sentence(error: ConfigurationError) -> bool {
+        let text = error.to_string();
         !text.is_empty() && text.lines().count() == 1
     }
 

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 use crate::interrupt::Signal;
 
-mod configuration;
+pub mod configuration;
 mod data;
 mod encode;
 mod eval;
@@ -129,7 +129,11 @@ fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<tra
         return resume::with_saved_configuration(folder, arguments);
     }
     match &train.config {
-        Some(path) => parse_with(path, configuration::flags(path)?, arguments),
+        Some(path) => parse_with(
+            path,
+            configuration::flags(path).map_err(configuration::ConfigurationError::ending)?,
+            arguments,
+        ),
         None => Ok(train),
     }
 }

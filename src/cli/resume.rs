@@ -27,7 +27,7 @@ pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result
             "--resume {shown}: it has no {CONFIGURATION}, so no run of mirror train began there"
         )));
     }
-    let flags = configuration::flags(&path)?;
+    let flags = configuration::flags(&path).map_err(configuration::ConfigurationError::ending)?;
     let saved = parse_with(&path, flags.clone(), &["mirror".into(), "train".into()])?;
     let mut asked = parse_with(&path, flags, arguments)?;
     if let Some((key, saved, asked)) = contradiction(folder, &saved.options, &asked.options)? {

@@ -21,6 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::objective::registry::BuildContext;
 use crate::output::OutputFolder;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
 use crate::trainer::memory::{self, Estimate};
 use crate::trainer::metrics::METRICS;
@@ -79,7 +80,9 @@ impl Train {
         let (corpus, held_out) = hold_out(&mut options, corpus)?;
         let scored_on = scoring_task(&options)?;
         let files = ModelFiles::locate(&options.model)?;
-        let architecture = EncoderConfig::from_folder(files.folder())?.architecture;
+        // Old folders of sentence-transformers keep the transformer in a folder of its own.
+        let transformer = SentenceFolder::read(files.folder())?.transformer_in(files.folder());
+        let architecture = EncoderConfig::from_folder(&transformer)?.architecture;
         options.regularization.resolve(&BuildContext { architecture }).map_err(usage)?;
         let mut output = match &self.resume {
             Some(folder) => OutputFolder::reopen(folder)?,
@@ -101,10 +104,9 @@ impl Train {
         let held_out = held_out_views(&options, &held_out, &corpus, &model)?;
         say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free()));
         let mut progress = TrainingProgress::default();
-        let model_folder = files.folder().to_owned();
         let interrupt = Interrupt::listen()?;
         let ingredients =
-            Ingredients { options, corpus, model, model_folder, scored_on, held_out, interrupt };
+            Ingredients { options, corpus, model, model_folder: transformer, scored_on, held_out, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
         match ended.inspect_err(|error| resume::hint(error, output.path()))? {

@@ -26,8 +26,8 @@ impl Buffer {
     /// A buffer whose contents are unspecified (zeros, or what its last user left).
     pub fn unspecified(len: usize) -> Self {
         let class = size_class(len.div_ceil(16));
-        let kept = KEPT.lock().unwrap_or_else(|e| e.into_inner()).get_mut(&class).and_then(Vec::pop);
-        Buffer { lines: kept.unwrap_or_else(|| vec![Line([0.0; 16]); class]), len }
+        let lines = take_kept(class).unwrap_or_else(|| vec![Line([0.0; 16]); class]);
+        Buffer { lines, len }
     }
 
     pub fn zeros(len: usize) -> Self {
@@ -37,11 +37,23 @@ impl Buffer {
     }
 }
 
-/// Sizes are rounded up to one of four steps between powers of two, so that batches of slightly
-/// different lengths find each other's buffers and the number kept is bounded.
+/// The smallest buffer not in use that will do, unless it is one of twice the size: those are for rows of
+/// twice the width, and would be missed there.
+fn take_kept(class: usize) -> Option<Vec<Line>> {
+    let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
+    kept.range_mut(class..2 * class).find_map(|(_, buffers)| buffers.pop())
+}
+
+/// Sizes are rounded up to a power of two or three quarters of one, so that chunks of different lengths
+/// find each other's buffers: finer steps save less than they cost, since every size is kept for itself.
 fn size_class(lines: usize) -> usize {
-    let step = lines.max(8).next_power_of_two() / 8;
+    let step = lines.max(8).next_power_of_two() / 4;
     lines.max(8).next_multiple_of(step)
+}
+
+/// Gives the buffers not in use back to the system.
+pub fn release_kept() {
+    KEPT.lock().unwrap_or_else(|e| e.into_inner()).clear();
 }
 
 impl Drop for Buffer {

@@ -8,9 +8,15 @@ use crate::encoder::packed_batch::{PackedBatch, Pass};
 use crate::random::{Key, Site};
 use std::ops::Range;
 
-/// Rows of a chunk, about: a layer's weights are read once for each chunk, and its activations
-/// should stay in the cache.
+/// Rows of a chunk, at most, unless one sequence has more: a layer's weights are read once for each
+/// chunk, its activations should stay in the cache, and buffers of about this size are kept as one size.
 const CHUNK_TOKENS: usize = 256;
+
+/// Rows below which another chunk does not repay reading the weights once more.
+const LEAST_CHUNK_TOKENS: usize = 64;
+
+/// Chunks come in pairs where there are tokens enough, so that two threads end together.
+const CHUNKS_TOGETHER: usize = 2;
 
 /// Some sequences of a batch, with their rows one after another.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,22 +36,37 @@ impl Chunk {
 /// Cuts a batch into chunks of about equal size, similar lengths together. A function of the
 /// lengths alone, so that sums over chunks have the same order on any number of threads.
 pub(crate) fn chunks_of(batch: &PackedBatch) -> Vec<Chunk> {
+    let total = batch.total_tokens();
     let mut by_length: Vec<usize> = (0..batch.len()).collect();
     by_length.sort_by_key(|&i| (std::cmp::Reverse(batch.seqlen(i)), i));
-    let count = batch.total_tokens().div_ceil(CHUNK_TOKENS).max(1);
-    let size = batch.total_tokens().div_ceil(count);
-    let mut chunks: Vec<Chunk> = Vec::with_capacity(count + 1);
-    for i in by_length {
-        let len = batch.seqlen(i);
-        let fits = chunks.last().is_some_and(|c| c.total_tokens() + len <= size.max(CHUNK_TOKENS));
-        if !fits {
-            chunks.push(Chunk { sequences: Vec::new(), cu_seqlens: vec![0] });
+    let few = (total / LEAST_CHUNK_TOKENS).max(1);
+    let least = total.div_ceil(CHUNK_TOKENS).max(2 * CHUNKS_TOGETHER);
+    let mut count = least.next_multiple_of(CHUNKS_TOGETHER).min(few);
+    loop {
+        let chunks = cut(batch, &by_length, count);
+        let fits = |c: &Chunk| c.total_tokens() <= CHUNK_TOKENS || c.sequences.len() == 1;
+        if chunks.iter().all(fits) || count >= few {
+            return chunks;
         }
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.cu_seqlens.push(chunk.total_tokens() + len);
-            chunk.sequences.push(i);
-        }
+        count = (count + CHUNKS_TOGETHER).min(few);
     }
+}
+
+/// The sequences `by_length`, one after another, in `count` parts of about equal size.
+fn cut(batch: &PackedBatch, by_length: &[usize], count: usize) -> Vec<Chunk> {
+    let total = batch.total_tokens();
+    let mut chunks = vec![Chunk { sequences: Vec::new(), cu_seqlens: vec![0] }; count];
+    let mut before = 0;
+    for &i in by_length {
+        let len = batch.seqlen(i);
+        // The part that the sequence's middle lies in.
+        let chunk = &mut chunks[((2 * before + len) * count / (2 * total).max(1)).min(count - 1)];
+        chunk.cu_seqlens.push(chunk.total_tokens() + len);
+        chunk.sequences.push(i);
+        before += len;
+    }
+    // Sequences longer than a part leave some without any.
+    chunks.retain(|chunk| !chunk.sequences.is_empty());
     chunks
 }
 
@@ -137,20 +158,51 @@ impl<'a> ChunkContext<'a> {
 mod tests {
     use super::*;
     use crate::encoder::packed_batch::SequenceId;
+    use proptest::prelude::*;
+
+    fn batch_of(lengths: &[usize]) -> PackedBatch {
+        let mut batch = PackedBatch::new();
+        for (i, &len) in lengths.iter().enumerate() {
+            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i as u32 });
+        }
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_hold_every_sequence_once_in_about_equal_parts(
+            lengths in prop_oneof![
+                prop::collection::vec(1usize..600, 1..400),
+                prop::collection::vec(1usize..60, 1..1000),
+            ]
+        ) {
+            let batch = batch_of(&lengths);
+            let chunks = chunks_of(&batch);
+            let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+            for chunk in &chunks {
+                prop_assert!(chunk.total_tokens() <= CHUNK_TOKENS || chunk.sequences.len() == 1);
+                let lengths: Vec<usize> = chunk.cu_seqlens.windows(2).map(|w| w[1] - w[0]).collect();
+                prop_assert!(lengths.is_sorted_by(|a, b| a >= b));
+            }
+        }
+
+        #[test]
+        fn short_sequences_make_pairs_of_equal_chunks(count in 300usize..3000) {
+            let chunks = chunks_of(&batch_of(&vec![9; count]));
+            prop_assert!(chunks.len().is_multiple_of(CHUNKS_TOGETHER));
+            let sizes = chunks.iter().map(Chunk::total_tokens);
+            prop_assert!(sizes.clone().max().unwrap() - sizes.clone().min().unwrap() <= 9);
+            prop_assert!(sizes.sum::<usize>() > chunks.len() * CHUNK_TOKENS * 4 / 5);
+        }
+    }
 
     #[test]
-    fn chunks_hold_every_sequence_once_and_are_about_equal() {
-        let mut batch = PackedBatch::new();
-        for i in 0..400u32 {
-            let len = (i * 37 % 29 + 2) as usize;
-            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i });
-        }
-        let chunks = chunks_of(&batch);
-        let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
-        seen.sort_unstable();
-        assert_eq!(seen, (0..400).collect::<Vec<_>>());
-        for chunk in &chunks[..chunks.len() - 1] {
-            assert!(chunk.total_tokens() <= CHUNK_TOKENS && chunk.total_tokens() > CHUNK_TOKENS - 32);
-        }
+    fn few_tokens_are_shared_between_threads_and_very_few_are_not() {
+        assert_eq!(chunks_of(&batch_of(&[8; 32])).len(), 4);
+        assert_eq!(chunks_of(&batch_of(&[8; 20])).len(), 2);
+        assert_eq!(chunks_of(&batch_of(&[8; 4])).len(), 1);
+        assert_eq!(chunks_of(&batch_of(&[32; 32])).len(), 4);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod simd;
 mod weight_gradients;
 
 pub use activation::Activation;
+pub use buffers::release_kept;
 pub use encoder::{Tape, embed, embed_tracked, hidden_states};
 pub use pooling::Pooling;
 pub use shape::{EncoderShape, ShapeError};

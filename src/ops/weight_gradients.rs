@@ -5,6 +5,9 @@ use super::matmul::{Init, Matrix, matmul};
 use super::shape::LayerGradients;
 use rayon::prelude::*;
 
+/// Columns of a gradient that one task sums over all chunks at a time: with its rows they stay in the cache.
+const COLUMNS: usize = 384;
+
 /// A block of rows of one weight's gradient, and which product makes it.
 struct Task<'a> {
     block: &'a mut [f32],
@@ -38,11 +41,15 @@ pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h
         (rows_of(&s.attention_output_gradient, h), rows_of(&saved.context, h))
     });
     tasks.into_par_iter().for_each(|task| {
-        for (step, saved) in steps {
-            let (dy, x) = (task.factors)(step, saved, (h, i));
-            let rows = task.block.len() / task.inputs;
-            let dy = dy.t().row_range(task.first_row..task.first_row + rows);
-            matmul(task.block, task.inputs, Init::Keep, dy, x);
+        let rows = task.block.len() / task.inputs;
+        for first in (0..task.inputs).step_by(COLUMNS) {
+            let columns = first..(first + COLUMNS).min(task.inputs);
+            for (step, saved) in steps {
+                let (dy, x) = (task.factors)(step, saved, (h, i));
+                let dy = dy.t().row_range(task.first_row..task.first_row + rows);
+                let x = x.column_range(columns.clone());
+                matmul(&mut task.block[first..], task.inputs, Init::Keep, dy, x);
+            }
         }
     });
     for (step, _) in steps {

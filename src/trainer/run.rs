@@ -17,6 +17,7 @@ use crate::checkpoint::{CheckpointError, Origin, RunCheckpoints, Schedule};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
+use crate::ops;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::OutputFolder;
 use crate::regularization::InvalidRegularization;
@@ -308,6 +309,9 @@ impl Run {
             None => (steps, self.trainer.weights.clone()),
         };
         let seconds = self.began.elapsed().as_secs_f64();
+        // Writing should not be what takes the most memory.
+        drop(self.trainer);
+        ops::release_kept();
         let encoder = SentenceEncoder { parameters: weights, ..self.model };
         save(
             &Saved {

@@ -267,3 +267,58 @@ fn what_a_folder_is_trained_with_is_what_it_encodes_with() {
         }
     }
 }
+
+/// Old folders of sentence-transformers keep the transformer in a folder of its own.
+#[test]
+fn trains_from_a_folder_whose_transformer_lies_inside() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "plain");
+    w.model(Kind::Bert, "old/0_Transformer");
+    let module = |i: usize, path: &str, kind: &str| {
+        serde_json::json!({"idx": i, "name": i.to_string(), "path": path,
+            "type": format!("sentence_transformers.models.{kind}")})
+    };
+    let modules = [module(0, "0_Transformer", "Transformer"), module(1, "1_Pooling", "Pooling")];
+    w.write("old/modules.json", serde_json::to_vec(&modules).unwrap());
+    w.write(
+        "old/1_Pooling/config.json",
+        r#"{"pooling_mode_mean_tokens": true, "word_embedding_dimension": 32}"#,
+    );
+    for (model, output) in [("plain", "a"), ("old", "b")] {
+        w.run(&format!("train --model {model} --output {output} {TINY}"));
+    }
+    assert_eq!(w.read("a/model.safetensors"), w.read("b/model.safetensors"));
+}
+
+/// What is told before a run is what the run takes.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_that_is_told_is_the_memory_that_is_taken() {
+    let w = Workspace::new();
+    for (batch_size, reg) in [(200, "none"), (32, "none"), (100, "delta-sam,r3f")] {
+        let output = w.path(&format!("{batch_size}-{reg}"));
+        let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_mirror"))
+            .args(["train", "--no-eval", "--max-steps", "5", "--reg", reg, "--output"])
+            .arg(output)
+            .args(["--batch-size", &batch_size.to_string()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut peak = 0.0f64;
+        while run.try_wait().unwrap().is_none() {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+            peak = kilobytes.map_or(peak, |kilobytes| kilobytes * 1024.0 / 1e6);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut run.stderr.take().unwrap(), &mut said).unwrap();
+        let told = said.split("about ").nth(1).and_then(|rest| rest.split(" MB").next()?.parse::<f64>().ok());
+        let told = told.unwrap_or_else(|| panic!("{said}"));
+        println!("batch {batch_size}, {reg}: {told} MB told, {peak:.0} MB taken");
+        assert!((0.8..1.6).contains(&(told / peak)), "batch {batch_size}, {reg}: {told} MB, {peak} MB");
+    }
+}

@@ -63,6 +63,11 @@ impl<'a> Matrix<'a> {
         Matrix { data: &self.data[range.start * self.row_stride..], rows: range.len(), ..self }
     }
 
+    /// Columns `range`.
+    pub fn column_range(self, range: std::ops::Range<usize>) -> Self {
+        self.t().row_range(range).t()
+    }
+
     fn check(&self) {
         if self.rows > 0 && self.columns > 0 {
             let last = (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride;

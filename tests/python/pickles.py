@@ -1,0 +1,47 @@
+"""Writes FOLDER/pytorch_model.bin from FOLDER/model.safetensors, and removes that: the same values as torch.save writes
+tensors that are views, parameters, of other types, shared, or beside what is none.
+
+    python pickles.py FOLDER
+"""
+
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+
+def disguised(index: int, tensor: torch.Tensor) -> torch.Tensor:
+    kind = index % 5
+    if kind == 0:
+        return tensor
+    if kind == 1 and tensor.dim() == 2:
+        return tensor.t().contiguous().t()
+    if kind == 2:
+        return torch.nn.Parameter(tensor)
+    if kind == 3:
+        # A part of something larger.
+        larger = torch.full((tensor.shape[0] + 3, *tensor.shape[1:]), 7.0)
+        larger[2:-1] = tensor
+        return larger[2:-1]
+    # Every second column, or value, of something wider.
+    return tensor.repeat_interleave(2, dim=-1)[..., ::2]
+
+
+def main(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    state = OrderedDict((name, disguised(i, tensor)) for i, (name, tensor) in enumerate(weights.items()))
+    for name, tensor in state.items():
+        assert torch.equal(tensor, weights[name]), name
+    state["step"] = 7
+    state["options"] = {"nested": [1, 2.5, None, ("a", True)]}
+    state["position_ids"] = torch.arange(32).unsqueeze(0)
+    state["tied"] = state["embeddings.word_embeddings.weight"]
+    state._metadata = {"": {"version": 1}}
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
