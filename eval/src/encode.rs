@@ -111,7 +111,7 @@ fn distinct_by_length(tasks: &[Task]) -> Vec<&str> {
     sentences
 }
 
-fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
+pub(crate) fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
     let (rows, columns) = embeddings.dim();
     if rows != block.len() || columns == 0 || width.is_some_and(|width| width != columns) {
         let width = width.map_or_else(|| "width above 0".to_owned(), |width| width.to_string());

@@ -19,6 +19,9 @@
 //! (alignment, uniformity, the pairs most wrong), and [`compare`] adds how far scores, and differences of models, can
 //! be trusted, by a paired [`Bootstrap`].
 //!
+//! Without labels, [`unlabeled`] measures what can be: whether a view of a sentence finds it among others, and how
+//! embeddings lie on the sphere.
+//!
 //! ```
 //! use ndarray::Array2;
 //! use sts_eval::format::{Format, Table};
@@ -61,6 +64,7 @@ mod score;
 mod senteval;
 mod task;
 mod text;
+pub mod unlabeled;
 mod user_set;
 
 pub use benchmark::{Benchmark, Convention, SEVEN};

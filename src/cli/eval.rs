@@ -15,6 +15,7 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::train::DEFAULT_DATA;
+use super::unlabeled::{self, UnlabeledFlags};
 use super::{Done, Ending};
 use crate::builtin;
 use crate::sentence_encoder::Overrides;
@@ -27,13 +28,14 @@ const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
 /// Score sentence encoders on STS12-16, STS-B and SICK-R, or on pairs of your own.
 ///
 /// Scores are Spearman's rank correlation × 100 between people's scores and cosines; a year's subsets are
-/// scored together. Without STS data and --set, the small built-in pairs are scored.
+/// scored together. Without STS data and --set, the small built-in pairs are scored. With --corpus no labels are
+/// needed: how embeddings of your own sentences behave is measured.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Eval {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
-    models: Vec<String>,
+    pub(super) models: Vec<String>,
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -45,30 +47,37 @@ pub struct Eval {
     convention: Convention,
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
+    pub(super) pooling: PoolingChoice,
     /// Tokens of a sentence beyond which it is cut [default: what the folder says]
     #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    pub(super) max_length: Option<usize>,
     #[command(flatten)]
-    forms: Forms,
+    pub(super) forms: Forms,
     #[command(flatten)]
-    backend: Backend,
+    pub(super) unlabeled: UnlabeledFlags,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) backend: Backend,
+    #[command(flatten)]
+    pub(super) machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror eval --model mirror-out --data data/sts
   mirror eval --model before --model after --data data/sts --html report.html
   mirror eval --model mirror-out --set mine=pairs.tsv --json -
+  mirror eval --model before --model after --corpus sentences.txt
   mirror eval --model mirror-onnx --backend onnx --precision int8 --data data/sts";
 
 impl Eval {
     pub fn run(self) -> Done {
+        if let Some(corpus) = self.unlabeled.corpus() {
+            return unlabeled::run(&self, corpus);
+        }
         self.backend.prepare();
         self.forms.check()?;
-        let (tasks, missing) = self.tasks()?;
+        // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
+        let (tasks, missing) = self.tasks()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides)?;
         let mut notes = notes(&tasks, &missing);
@@ -140,7 +149,7 @@ fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
     let mut notes = Vec::new();
     if tasks.iter().any(|task| task.name == builtin::PAIRS_NAME) {
         notes.push(
-            "no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
+            "no STS data (fetch it with mirror data fetch, or give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
         );
     }
     if !missing.is_empty() {

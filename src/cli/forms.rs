@@ -97,6 +97,16 @@ impl Forms {
         Ok(())
     }
 
+    /// Where JSON goes, if it is asked for.
+    pub fn json(&self) -> Option<&Path> {
+        self.json.as_deref()
+    }
+
+    /// Where markdown goes, if it is asked for.
+    pub fn markdown(&self) -> Option<&Path> {
+        self.markdown.as_deref()
+    }
+
     fn files(&self) -> impl Iterator<Item = (&'static dyn Format, &Path)> {
         let asked: [(&'static dyn Format, &Option<PathBuf>); 4] =
             [(&Json, &self.json), (&Markdown, &self.markdown), (&Latex, &self.latex), (&Html, &self.html)];

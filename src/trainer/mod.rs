@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod options;
 pub mod run;
 mod saving;
+mod scoring;
 
 pub use options::TrainOptions;
 

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_usage;
+mod data;
 mod encode;
 mod eval;
 mod export;
@@ -10,7 +11,9 @@ mod onnx_clients;
 mod python;
 mod report;
 mod reproducible;
+mod search;
 mod sharpness;
 mod train;
+mod unlabeled;
 mod weights;
 mod workspace;

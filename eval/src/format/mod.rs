@@ -36,3 +36,8 @@ pub fn by_name(given: &str) -> Result<&'static dyn Format, Error> {
         known: FORMATS.map(|(name, _)| name).join(", "),
     })
 }
+
+/// A model's name must not move the terminal's cursor.
+pub(crate) fn one_line(name: &str) -> String {
+    name.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}
