@@ -12,16 +12,20 @@
 //! 5. [`perturb`] chooses where the gradient is taken: at the weights, or sharpness-aware.
 //!    [`regularization`] composes 4 and 5 from `--reg`.
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through.
-//! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use.
+//! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use; [`search`] finds sentences
+//!    with it.
 //!
 //! 8. [`export`] writes it as an ONNX graph for other people's tools, and [`onnx`] is that graph in use.
 //!
-//! [`sharpness`] measures what 5 is about, at any weights. The evaluator is a crate of its own, `sts-eval`; [`cli`] is what a person types.
+//! [`sharpness`] measures what 5 is about, at any weights, and [`unlabeled`] how an encoder does on sentences without
+//! labels. The evaluator is a crate of its own, `sts-eval`, and
+//! [`datasets`] brings the public data that it reads; [`cli`] is what a person types.
 
 pub mod builtin;
 pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
+pub mod datasets;
 pub mod encoder;
 pub mod export;
 pub mod hub;
@@ -34,11 +38,13 @@ pub mod output;
 pub mod perturb;
 pub mod random;
 pub mod regularization;
+pub mod search;
 pub mod sentence_encoder;
 pub mod sentence_folder;
 pub mod sharpness;
 pub mod tokenize;
 pub mod trainer;
+pub mod unlabeled;
 
 /// What clap gives a group of flags when none of them is on the command line, so that a default
 /// is written once.

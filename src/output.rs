@@ -153,10 +153,10 @@ impl Drop for OutputFolder {
 /// Folders above an output folder that were not there before, innermost first. Those that are empty when
 /// this is dropped are removed: all of them, where the output folder is gone again.
 #[derive(Default)]
-struct NewFolders(Vec<PathBuf>);
+pub(crate) struct NewFolders(Vec<PathBuf>);
 
 impl NewFolders {
-    fn above(path: &Path) -> Self {
+    pub(crate) fn above(path: &Path) -> Self {
         let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
         NewFolders(above.take_while(|folder| !folder.exists()).map(Path::to_owned).collect())
     }
@@ -208,13 +208,13 @@ pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
 }
 
 /// The operating system's lock on a file in the folder: it dies with its process, however that ends.
-struct FolderLock {
+pub(crate) struct FolderLock {
     path: PathBuf,
     file: File,
 }
 
 impl FolderLock {
-    fn take(folder: &Path) -> Result<Self, OutputError> {
+    pub(crate) fn take(folder: &Path) -> Result<Self, OutputError> {
         let path = folder.join(LOCK);
         let failed = |source| OutputError::Write { path: folder.to_owned(), source };
         loop {

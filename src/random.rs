@@ -32,6 +32,8 @@ pub enum Site {
     Shuffle = 9,
     /// Instances to measure, and resamples of what was measured.
     Measurement = 10,
+    /// Sentences that are drawn from a corpus to measure on, and where they are masked.
+    Holdout = 11,
 }
 
 /// A 64-bit name of a place, from which values are hashed.

@@ -11,7 +11,7 @@ use crate::report::averaged;
 use crate::{Error, ScoredTask};
 
 /// Settings of a bootstrap.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Bootstrap {
     pub resamples: usize,
     /// The share of resamples that an interval covers, in (0, 1).
@@ -26,7 +26,7 @@ impl Default for Bootstrap {
 }
 
 /// A percentile interval, in points (Spearman's ρ × 100).
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// The value on the pairs as they are.
     pub estimate: f64,
@@ -37,7 +37,7 @@ pub struct Interval {
 }
 
 /// How much better the second model is than the first.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
     /// Second minus first, in points.
     #[serde(flatten)]
@@ -53,26 +53,43 @@ impl Difference {
     }
 }
 
+/// One model's score, in points, on a task or as a mean over several, and on each resample of the pairs. Two models'
+/// are paired: number r of both is of the same resample. So one bootstrap of a model serves all its comparisons.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resampled {
+    /// On the pairs as they are; NaN where the score is undefined, as in `scores`.
+    estimate: f64,
+    scores: Vec<f64>,
+}
+
+impl Resampled {
+    /// The mean over several tasks, resample by resample.
+    pub fn mean(tasks: &[&Resampled]) -> Self {
+        let mean = |values: f64| values / tasks.len() as f64;
+        let mut scores = vec![0.0; tasks.first().map_or(0, |task| task.scores.len())];
+        for task in tasks {
+            scores.iter_mut().zip(&task.scores).for_each(|(sum, score)| *sum += score);
+        }
+        scores.iter_mut().for_each(|score| *score = mean(*score));
+        Self { estimate: mean(tasks.iter().map(|task| task.estimate).sum()), scores }
+    }
+}
+
 impl Bootstrap {
     /// The interval of one model's score on a task; `None` if the score is undefined.
     pub fn interval(&self, task: &ScoredTask) -> Result<Option<Interval>, Error> {
-        self.check()?;
-        Ok(self.summarise(points(task), self.resample(task)))
+        Ok(self.interval_of(&self.resample(task)?))
     }
 
     /// The interval of a model's average, over the tasks that [`Report::average`](crate::Report::average) goes over.
     pub fn average_interval(&self, tasks: &[ScoredTask]) -> Result<Option<Interval>, Error> {
-        self.check()?;
-        let tasks: Vec<&ScoredTask> = averaged(tasks).collect();
-        Ok(self.summarise(mean_points(&tasks), self.resample_mean(&tasks)))
+        Ok(self.interval_of(&self.resample_average(tasks)?))
     }
 
     /// The difference of two models (second − first) on one task's pairs; `None` if a score is undefined.
     pub fn difference(&self, first: &ScoredTask, second: &ScoredTask) -> Result<Option<Difference>, Error> {
-        self.check()?;
         check_paired(first, second)?;
-        let estimate = points(second) - points(first);
-        Ok(self.compare(estimate, subtract(self.resample(second), &self.resample(first))))
+        Ok(self.difference_of(&self.resample(first)?, &self.resample(second)?))
     }
 
     /// The difference of two models' averages (second − first).
@@ -81,17 +98,51 @@ impl Bootstrap {
         first: &[ScoredTask],
         second: &[ScoredTask],
     ) -> Result<Option<Difference>, Error> {
-        self.check()?;
-        let (first, second): (Vec<_>, Vec<_>) = (averaged(first).collect(), averaged(second).collect());
-        if first.len() != second.len() {
-            return Err(Error::DifferentPairs { name: "the average".to_owned() });
-        }
-        first.iter().zip(&second).try_for_each(|(first, second)| check_paired(first, second))?;
-        let estimate = mean_points(&second) - mean_points(&first);
-        Ok(self.compare(estimate, subtract(self.resample_mean(&second), &self.resample_mean(&first))))
+        check_paired_averages(first, second)?;
+        Ok(self.difference_of(&self.resample_average(first)?, &self.resample_average(second)?))
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Scores the resamples of a task.
+    pub fn resample(&self, task: &ScoredTask) -> Result<Resampled, Error> {
+        self.check()?;
+        let ranked = RankedPairs::new(&task.gold, &task.cosines);
+        let task_seed = mix(self.seed ^ name_hash(&task.name));
+        let scratch = || (vec![0; task.gold.len()], Deviations::default());
+        let scores = (0..self.resamples as u64)
+            .into_par_iter()
+            .map_init(scratch, |(counts, deviations), resample| {
+                draw(mix(task_seed.wrapping_add(resample)), counts);
+                ranked.spearman(counts, deviations).map_or(f64::NAN, |spearman| spearman * 100.0)
+            })
+            .collect();
+        Ok(Resampled { estimate: points(task), scores })
+    }
+
+    /// The interval of what was resampled with these settings; `None` if the score is undefined.
+    pub fn interval_of(&self, resampled: &Resampled) -> Option<Interval> {
+        self.summarise(resampled.estimate, resampled.scores.clone())
+    }
+
+    /// The difference of two models (second − first) whose pairs are the same; `None` if a score is undefined.
+    pub fn difference_of(&self, first: &Resampled, second: &Resampled) -> Option<Difference> {
+        let pairs = second.scores.iter().zip(&first.scores);
+        let differences: Vec<f64> = pairs.map(|(second, first)| second - first).collect();
+        let at_most_zero = differences.iter().filter(|&&difference| difference <= 0.0).count();
+        let at_least_zero = differences.iter().filter(|&&difference| difference >= 0.0).count();
+        let interval = self.summarise(second.estimate - first.estimate, differences)?;
+        // One is added to both, so that no finite number of resamples claims a probability of zero.
+        let rarer = (at_most_zero.min(at_least_zero) + 1) as f64 / (interval.resamples + 1) as f64;
+        Some(Difference { interval, p_value: (2.0 * rarer).min(1.0) })
+    }
+
+    fn resample_average(&self, tasks: &[ScoredTask]) -> Result<Resampled, Error> {
+        let resampled: Vec<Resampled> =
+            averaged(tasks).map(|task| self.resample(task)).collect::<Result<_, _>>()?;
+        Ok(Resampled::mean(&resampled.iter().collect::<Vec<_>>()))
+    }
+
+    /// Refuses settings that say nothing or would take all memory.
+    pub fn check(&self) -> Result<(), Error> {
         const MOST: usize = 1_000_000;
         if !(1..=MOST).contains(&self.resamples) {
             let (given, needed) = (self.resamples.to_string(), "between 1 and 1000000");
@@ -104,29 +155,6 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// The score in points of each resample of a task, NaN where it is undefined.
-    fn resample(&self, task: &ScoredTask) -> Vec<f64> {
-        let ranked = RankedPairs::new(&task.gold, &task.cosines);
-        let task_seed = mix(self.seed ^ name_hash(&task.name));
-        let scratch = || (vec![0; task.gold.len()], Deviations::default());
-        (0..self.resamples as u64)
-            .into_par_iter()
-            .map_init(scratch, |(counts, deviations), resample| {
-                draw(mix(task_seed.wrapping_add(resample)), counts);
-                ranked.spearman(counts, deviations).map_or(f64::NAN, |spearman| spearman * 100.0)
-            })
-            .collect()
-    }
-
-    /// The mean over the tasks of each resample.
-    fn resample_mean(&self, tasks: &[&ScoredTask]) -> Vec<f64> {
-        let mut sums = vec![0.0; self.resamples];
-        for task in tasks {
-            sums.iter_mut().zip(self.resample(task)).for_each(|(sum, score)| *sum += score);
-        }
-        sums.into_iter().map(|sum| sum / tasks.len() as f64).collect()
-    }
-
     fn summarise(&self, estimate: f64, mut resampled: Vec<f64>) -> Option<Interval> {
         resampled.retain(|score| score.is_finite());
         if !estimate.is_finite() || resampled.is_empty() {
@@ -137,15 +165,6 @@ impl Bootstrap {
         let (low, high) = (quantile(&resampled, tail), quantile(&resampled, 1.0 - tail));
         Some(Interval { estimate, low, high, resamples: resampled.len() })
     }
-
-    fn compare(&self, estimate: f64, resampled: Vec<f64>) -> Option<Difference> {
-        let at_most_zero = resampled.iter().filter(|&&difference| difference <= 0.0).count();
-        let at_least_zero = resampled.iter().filter(|&&difference| difference >= 0.0).count();
-        let interval = self.summarise(estimate, resampled)?;
-        // One is added to both, so that no finite number of resamples claims a probability of zero.
-        let rarer = (at_most_zero.min(at_least_zero) + 1) as f64 / (interval.resamples + 1) as f64;
-        Some(Difference { interval, p_value: (2.0 * rarer).min(1.0) })
-    }
 }
 
 /// ρ × 100, NaN where it is undefined.
@@ -153,20 +172,19 @@ fn points(task: &ScoredTask) -> f64 {
     task.spearman().map_or(f64::NAN, |spearman| spearman * 100.0)
 }
 
-fn mean_points(tasks: &[&ScoredTask]) -> f64 {
-    tasks.iter().map(|task| points(task)).sum::<f64>() / tasks.len() as f64
-}
-
-fn subtract(mut second: Vec<f64>, first: &[f64]) -> Vec<f64> {
-    second.iter_mut().zip(first).for_each(|(second, first)| *second -= first);
-    second
-}
-
-fn check_paired(first: &ScoredTask, second: &ScoredTask) -> Result<(), Error> {
+pub(crate) fn check_paired(first: &ScoredTask, second: &ScoredTask) -> Result<(), Error> {
     if first.name == second.name && first.gold == second.gold {
         return Ok(());
     }
     Err(Error::DifferentPairs { name: first.name.clone() })
+}
+
+pub(crate) fn check_paired_averages(first: &[ScoredTask], second: &[ScoredTask]) -> Result<(), Error> {
+    let (first, second): (Vec<_>, Vec<_>) = (averaged(first).collect(), averaged(second).collect());
+    if first.len() != second.len() {
+        return Err(Error::DifferentPairs { name: "the average".to_owned() });
+    }
+    first.iter().zip(&second).try_for_each(|(first, second)| check_paired(first, second))
 }
 
 /// Draws as many indices as there are pairs, with replacement, and counts each.

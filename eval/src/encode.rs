@@ -89,10 +89,12 @@ impl<'t> Embeddings<'t> {
 
     /// The cosine of two sentences' embeddings.
     pub(crate) fn cosine(&self, first: &str, second: &str) -> Result<f64, Error> {
-        let row = |sentence: &str| {
-            self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
-        };
-        Ok(cosine(row(first)?, row(second)?))
+        Ok(cosine(self.row(first)?, self.row(second)?))
+    }
+
+    /// The embedding of a sentence that must be there.
+    pub(crate) fn row(&self, sentence: &str) -> Result<ArrayView1<'_, f32>, Error> {
+        self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
     }
 }
 
@@ -109,7 +111,7 @@ fn distinct_by_length(tasks: &[Task]) -> Vec<&str> {
     sentences
 }
 
-fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
+pub(crate) fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
     let (rows, columns) = embeddings.dim();
     if rows != block.len() || columns == 0 || width.is_some_and(|width| width != columns) {
         let width = width.map_or_else(|| "width above 0".to_owned(), |width| width.to_string());

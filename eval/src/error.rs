@@ -94,8 +94,12 @@ pub enum Error {
 
 /// The start of a sentence, for naming it in an error: a sentence may be a megabyte long.
 pub(crate) fn excerpt(sentence: &str) -> String {
-    const SHOWN: usize = 80;
-    match sentence.char_indices().nth(SHOWN) {
+    excerpt_of(sentence, 80)
+}
+
+/// The first `shown` characters, with an ellipsis where there are more.
+pub(crate) fn excerpt_of(sentence: &str, shown: usize) -> String {
+    match sentence.char_indices().nth(shown) {
         Some((end, _)) => format!("{}…", &sentence[..end]),
         None => sentence.to_owned(),
     }

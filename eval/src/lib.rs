@@ -13,8 +13,14 @@
 //!    [`evaluate`] is steps 2 and 3 in one call, the tasks in parallel; [`evaluate_task`] does one task, as between
 //!    training steps.
 //! 4. **Report.** [`Report`] holds ρ × 100 for each task and subset and the average over the seven; [`format`] writes
-//!    it as a table, markdown, LaTeX or JSON. [`Bootstrap`] says how far a score, or the difference of two models,
-//!    can be trusted.
+//!    it as a table, markdown, LaTeX, JSON, a page to look at, or MTEB's results.
+//!
+//! For a full report, [`examine`] takes the place of [`evaluate`] and keeps what [`details`] sees of each task
+//! (alignment, uniformity, the pairs most wrong), and [`compare`] adds how far scores, and differences of models, can
+//! be trusted, by a paired [`Bootstrap`].
+//!
+//! Without labels, [`unlabeled`] measures what can be: whether a view of a sentence finds it among others, and how
+//! embeddings lie on the sphere.
 //!
 //! ```
 //! use ndarray::Array2;
@@ -45,7 +51,10 @@
 
 mod benchmark;
 mod bootstrap;
+mod compare;
 pub mod correlation;
+mod curve;
+pub mod details;
 mod encode;
 mod error;
 pub mod format;
@@ -55,14 +64,18 @@ mod score;
 mod senteval;
 mod task;
 mod text;
+pub mod unlabeled;
 mod user_set;
 
 pub use benchmark::{Benchmark, Convention, SEVEN};
-pub use bootstrap::{Bootstrap, Difference, Interval};
+pub use bootstrap::{Bootstrap, Difference, Interval, Resampled};
+pub use compare::compare;
+pub use curve::{Curve, CurveBuilder};
+pub use details::{Examined, TaskDetails, examine};
 pub use encode::{Embeddings, Encode, Progress, cosine};
 pub use error::Error;
 pub use ordered_map::OrderedMap;
-pub use report::{Report, SubsetScore, TaskScore};
+pub use report::{Comparison, Report, SubsetScore, TaskScore};
 pub use score::{DEFAULT_BLOCK_SIZE, ScoredTask, evaluate, evaluate_task, score_task};
 pub use senteval::SentEval;
 pub use task::{Pair, Subset, Task, check_names};

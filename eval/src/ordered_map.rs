@@ -19,6 +19,10 @@ impl<V> OrderedMap<V> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())
     }

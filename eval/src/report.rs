@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Benchmark, Convention, OrderedMap, ScoredTask};
+use crate::{
+    Benchmark, Bootstrap, Convention, Curve, Difference, Examined, Interval, OrderedMap, ScoredTask,
+    TaskDetails,
+};
 
 /// One model's scores on all tasks. Its serde form is the JSON that [`format::Json`](crate::format::Json) writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,34 @@ pub struct Report {
     /// Those of the seven that were not scored because their data was not there.
     pub missing: Vec<String>,
     pub model: String,
+    /// How far the average can be trusted; see [`compare`](crate::compare), which fills in all intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_interval: Option<Interval>,
+    /// This model against each of those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Comparison>,
+    /// The settings that intervals and differences were found with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
+    /// How its training went, for reports that draw.
+    #[serde(skip)]
+    pub training: Vec<Curve>,
+}
+
+/// A model against an earlier one, on the same resamples: what it scores more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The earlier model.
+    pub against: String,
+    pub tasks: OrderedMap<Option<Difference>>,
+    pub average: Option<Difference>,
+}
+
+impl Comparison {
+    /// The difference on a task, or that of the averages for `None`.
+    pub fn of(&self, task: Option<&str>) -> Option<&Difference> {
+        task.map_or(self.average.as_ref(), |name| self.tasks.get(name).and_then(Option::as_ref))
+    }
 }
 
 /// A score on one task.
@@ -27,6 +58,11 @@ pub struct TaskScore {
     pub pairs: usize,
     /// Empty if the task has one part only.
     pub subsets: OrderedMap<SubsetScore>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// What a full report has beyond the score; its fields stand beside `spearman` in JSON.
+    #[serde(flatten)]
+    pub details: Option<TaskDetails>,
 }
 
 /// A score on a part of a task.
@@ -56,7 +92,48 @@ impl Report {
             convention,
             missing: missing.iter().map(|benchmark| benchmark.key().to_owned()).collect(),
             model: model.into(),
+            average_interval: None,
+            differences: Vec::new(),
+            bootstrap: None,
+            training: Vec::new(),
         }
+    }
+
+    /// A report with what was seen of each task beyond its score.
+    pub fn full(
+        model: impl Into<String>,
+        convention: Convention,
+        examined: &Examined,
+        missing: &[Benchmark],
+    ) -> Self {
+        let mut report = Self::new(model, convention, &examined.scored, missing);
+        for (task, details) in report.tasks.values_mut().zip(&examined.details) {
+            task.details = Some(details.clone());
+        }
+        report
+    }
+
+    /// The interval of a task's score, or that of the average for `None`.
+    pub fn interval(&self, task: Option<&str>) -> Option<&Interval> {
+        task.map_or(self.average_interval.as_ref(), |name| {
+            self.tasks.get(name).and_then(|task| task.interval.as_ref())
+        })
+    }
+
+    /// A detail of a task, or its mean for `None`.
+    pub fn detail(&self, task: Option<&str>, detail: impl Fn(&TaskDetails) -> Option<f64>) -> Option<f64> {
+        let Some(name) = task else { return self.mean_of(detail) };
+        self.tasks.get(name).and_then(|task| task.details.as_ref()).and_then(detail)
+    }
+
+    /// The mean of a detail over the tasks that the average goes over; `None` where one of them lacks it.
+    pub fn mean_of(&self, detail: impl Fn(&TaskDetails) -> Option<f64>) -> Option<f64> {
+        let values: Option<Vec<f64>> = self
+            .averaged
+            .iter()
+            .map(|name| self.tasks.get(name).and_then(|task| task.details.as_ref()).and_then(&detail))
+            .collect();
+        values.as_deref().and_then(mean)
     }
 
     /// Whether the average is the one that papers report, over all seven.

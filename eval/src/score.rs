@@ -44,6 +44,8 @@ impl ScoredTask {
             spearman: self.spearman().map(hundredfold),
             pairs: self.gold.len(),
             subsets: subsets.iter().map(subset_score).collect(),
+            interval: None,
+            details: None,
         }
     }
 }

@@ -3,13 +3,31 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
+
 use super::write::Saved;
+use crate::trainer::run::HeldOutScore;
 
 /// What the model was made from: an id, or a folder's name without where it lies.
 fn source_name(model: &str) -> &str {
     let path = Path::new(model);
     let name = path.file_name().and_then(|name| name.to_str());
     name.filter(|_| path.is_absolute()).unwrap_or(model)
+}
+
+/// What was measured on held-out lines, a row a time.
+fn held_out(scores: &[HeldOutScore]) -> String {
+    let reports: Vec<UnlabeledReport> = scores
+        .iter()
+        .map(|score| UnlabeledReport {
+            model: format!("{} steps", score.step),
+            unlabeled: score.unlabeled.clone(),
+        })
+        .collect();
+    let mut table = b"On lines of the corpus that were kept out of training:\n\n".to_vec();
+    // Writing to memory cannot fail.
+    let _ = UnlabeledForm::Markdown.write(&reports, &mut table);
+    String::from_utf8_lossy(&table).into_owned()
 }
 
 /// A model card with the front matter that model hubs read.
@@ -37,15 +55,18 @@ pub fn model_card(saved: &Saved) -> String {
         ));
     }
     line("## Scores\n".into());
-    if saved.scores.is_empty() {
+    if saved.scores.is_empty() && saved.held_out.is_empty() {
         line("Not scored in training.\n".into());
-    } else {
+    } else if !saved.scores.is_empty() {
         line("| steps | set | Spearman × 100 |\n|---|---|---|".into());
         for score in saved.scores {
             let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
             line(format!("| {} | {} | {value} |", score.step, score.set));
         }
         line(String::new());
+    }
+    if !saved.held_out.is_empty() {
+        line(held_out(saved.held_out));
     }
     line("## Training\n".into());
     let settings: [(&str, String); 12] = [

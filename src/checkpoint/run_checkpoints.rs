@@ -21,7 +21,7 @@ use super::read::WeightsError;
 use super::tensors;
 use crate::encoder::{Layout, Parameters};
 use crate::output::{OutputError, TEMPORARY, remove_temporaries, sync_folder, write_whole};
-use crate::trainer::run::Score;
+use crate::trainer::run::{HeldOutScore, Score};
 
 /// The folder of checkpoints in an output folder.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -69,6 +69,9 @@ pub struct State {
     /// Length of metrics.jsonl.
     pub metrics_bytes: u64,
     pub scores: Vec<Score>,
+    /// What was measured on held-out lines.
+    #[serde(default)]
+    pub held_out: Vec<HeldOutScore>,
     pub best: Option<BestState>,
     /// Loss terms whose memory is in the optimizer's file.
     pub memories: Vec<String>,

@@ -14,7 +14,7 @@ use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::tokenize::TokenizeError;
 use crate::trainer::TrainOptions;
-use crate::trainer::run::Score;
+use crate::trainer::run::{HeldOutScore, Score};
 
 #[derive(Debug, Error)]
 pub enum SaveError {
@@ -40,6 +40,7 @@ pub struct Saved<'a> {
     pub options: &'a TrainOptions,
     pub corpus: &'a Corpus,
     pub scores: &'a [Score],
+    pub held_out: &'a [HeldOutScore],
     /// Steps that made these weights.
     pub steps: u64,
 }

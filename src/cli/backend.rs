@@ -120,6 +120,14 @@ impl Loaded {
         Ok(())
     }
 
+    /// Tokens of a sentence beyond which it is cut.
+    pub fn max_length(&self) -> usize {
+        match self {
+            Loaded::Candle(model) => model.max_length,
+            Loaded::Onnx(model) => model.max_length(),
+        }
+    }
+
     pub fn hidden_size(&self) -> usize {
         match self {
             Loaded::Candle(model) => model.encoder.config.dimensions.hidden_size,

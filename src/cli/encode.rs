@@ -1,7 +1,7 @@
 //! `mirror encode`
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,7 +12,7 @@ use super::backend::{Backend, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::encoding_bar;
-use super::{Done, Ending, usage};
+use super::{Done, Ending, text, usage};
 use crate::corpus::Lines;
 use crate::output::OutputError;
 use crate::sentence_encoder::Overrides;
@@ -66,20 +66,7 @@ impl Encode {
     pub fn run(self) -> Done {
         self.backend.prepare();
         let mut sink = Sink::open(self.output.as_deref())?;
-        let reader: Box<dyn BufRead> = match self.input.as_deref() {
-            Some(path) if path != Path::new("-") => {
-                let file =
-                    File::open(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
-                if file.metadata().is_ok_and(|m| m.is_dir()) {
-                    return Err(
-                        anyhow::anyhow!("{} is a folder; --input takes a text file", path.display()).into()
-                    );
-                }
-                Box::new(BufReader::new(file))
-            }
-            _ => Box::new(BufReader::new(io::stdin())),
-        };
-        let name = self.input.as_ref().map_or("standard input".into(), |p| p.display().to_string());
+        let lines = text::lines(self.input.as_deref(), "--input")?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
@@ -88,7 +75,7 @@ impl Encode {
         let mut model =
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
         model.set_normalize(self.normalize, self.no_normalize)?;
-        encode_lines(&model, Lines::new(reader, name), &mut sink)?;
+        encode_lines(&model, lines, &mut sink)?;
         sink.finish(model.hidden_size())
     }
 }

@@ -1,33 +1,41 @@
 //! `mirror eval`
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sts_eval::format::{Format, Json, Latex, Markdown, Table};
-use sts_eval::{Benchmark, Convention, DEFAULT_BLOCK_SIZE, Report, SentEval, Task, UserSet, evaluate};
+use sts_eval::format::mteb::ModelMeta;
+use sts_eval::{
+    Benchmark, Convention, DEFAULT_BLOCK_SIZE, Progress, Report, ScoredTask, SentEval, Task, UserSet,
+    compare, evaluate, examine,
+};
 
 use super::backend::{Backend, Loaded};
+use super::forms::Forms;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::train::DEFAULT_DATA;
-use super::{Done, Ending, usage};
+use super::unlabeled::{self, UnlabeledFlags};
+use super::{Done, Ending};
 use crate::builtin;
-use crate::output::write_whole;
 use crate::sentence_encoder::Overrides;
+use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
+
+/// Sentences that are tokenised together.
+const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
 
 /// Score sentence encoders on STS12-16, STS-B and SICK-R, or on pairs of your own.
 ///
 /// Scores are Spearman's rank correlation × 100 between people's scores and cosines; a year's subsets are
-/// scored together. Without STS data and --set, the small built-in pairs are scored.
+/// scored together. Without STS data and --set, the small built-in pairs are scored. With --corpus no labels are
+/// needed: how embeddings of your own sentences behave is measured.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Eval {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
-    models: Vec<String>,
+    pub(super) models: Vec<String>,
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -37,43 +45,43 @@ pub struct Eval {
     /// SICK-R's pairs: mirror-bert takes the test split (4,927), simcse all (9,927)
     #[arg(long, default_value_t = Convention::default(), value_name = "NAME")]
     convention: Convention,
-    /// Write scores as JSON (- for standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write a markdown table (- for standard output)
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Write a LaTeX table (- for standard output)
-    #[arg(long, value_name = "FILE")]
-    latex: Option<PathBuf>,
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
+    pub(super) pooling: PoolingChoice,
     /// Tokens of a sentence beyond which it is cut [default: what the folder says]
     #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    pub(super) max_length: Option<usize>,
     #[command(flatten)]
-    backend: Backend,
+    pub(super) forms: Forms,
     #[command(flatten)]
-    machine: Machine,
+    pub(super) unlabeled: UnlabeledFlags,
+    #[command(flatten)]
+    pub(super) backend: Backend,
+    #[command(flatten)]
+    pub(super) machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror eval --model mirror-out --data data/sts
-  mirror eval --model before --model after --data data/sts --markdown scores.md
+  mirror eval --model before --model after --data data/sts --html report.html
   mirror eval --model mirror-out --set mine=pairs.tsv --json -
+  mirror eval --model before --model after --corpus sentences.txt
   mirror eval --model mirror-onnx --backend onnx --precision int8 --data data/sts";
 
 impl Eval {
     pub fn run(self) -> Done {
+        if let Some(corpus) = self.unlabeled.corpus() {
+            return unlabeled::run(&self, corpus);
+        }
         self.backend.prepare();
-        let forms = self.forms()?;
-        let (tasks, missing) = self.tasks()?;
+        self.forms.check()?;
+        // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
+        let (tasks, missing) = self.tasks()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, &self.models)?;
         let mut notes = notes(&tasks, &missing);
-        let mut reports = Vec::new();
+        let mut findings = Findings::default();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
             let model = Loaded::load(
@@ -87,31 +95,32 @@ impl Eval {
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
             let bar = encoding_bar(Some(0));
-            let scored = evaluate(&tasks, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
+            let progress = |progress: Progress| {
                 bar.set_length(progress.total as u64);
                 bar.set_position(progress.encoded as u64);
-            })?;
+            };
+            if self.forms.are_full() {
+                let examined = examine(&tasks, &model, BLOCK_SIZE, progress)?;
+                let mut report = Report::full(name, self.convention, &examined, &missing);
+                // A log that cannot be read is no reason not to score.
+                report.training = curves::read(files.folder()).unwrap_or_else(|error| {
+                    say(&error.to_string());
+                    Vec::new()
+                });
+                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.max_length()));
+                findings.metas.push(ModelMeta { embed_dim, max_tokens });
+                findings.push(report, examined.scored);
+            } else {
+                let scored = evaluate(&tasks, &model, BLOCK_SIZE, progress)?;
+                findings.push(Report::new(name, self.convention, &scored, &missing), scored);
+            }
             bar.finish_and_clear();
-            reports.push(Report::new(name, self.convention, &scored, &missing));
         }
-        for (form, target) in forms {
-            write_form(form, target, &reports)?;
+        if let Some(bootstrap) = self.forms.bootstrap() {
+            let scored: Vec<&[ScoredTask]> = findings.scored.iter().map(Vec::as_slice).collect();
+            compare(&mut findings.reports, &scored, &bootstrap)?;
         }
-        Ok(())
-    }
-
-    /// What is written where: the table goes to standard output unless another form does.
-    fn forms(&self) -> Result<Vec<(&'static dyn Format, &Path)>, Ending> {
-        let asked: [(&'static dyn Format, &Option<PathBuf>); 3] =
-            [(&Json, &self.json), (&Markdown, &self.markdown), (&Latex, &self.latex)];
-        let mut forms: Vec<(&'static dyn Format, &Path)> =
-            asked.into_iter().filter_map(|(form, target)| Some((form, target.as_deref()?))).collect();
-        match forms.iter().filter(|(_, target)| *target == Path::new("-")).count() {
-            0 => forms.insert(0, (&Table, Path::new("-"))),
-            1 => {}
-            _ => return Err(usage("only one of --json, --markdown and --latex can go to standard output")),
-        }
-        Ok(forms)
+        self.forms.write(&findings.reports, &findings.metas)
     }
 
     /// The sets to score, and which of the seven are not there.
@@ -140,7 +149,7 @@ fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
     let mut notes = Vec::new();
     if tasks.iter().any(|task| task.name == builtin::PAIRS_NAME) {
         notes.push(
-            "no STS data (give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
+            "no STS data (fetch it with mirror data fetch, or give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
         );
     }
     if !missing.is_empty() {
@@ -150,13 +159,17 @@ fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
     notes
 }
 
-fn write_form(form: &dyn Format, target: &Path, reports: &[Report]) -> Done {
-    if target == Path::new("-") {
-        let mut out = io::stdout().lock();
-        form.write(reports, &mut out)?;
-        return Ok(out.flush()?);
+/// Of each model.
+#[derive(Default)]
+struct Findings {
+    reports: Vec<Report>,
+    scored: Vec<Vec<ScoredTask>>,
+    metas: Vec<ModelMeta>,
+}
+
+impl Findings {
+    fn push(&mut self, report: Report, scored: Vec<ScoredTask>) {
+        self.reports.push(report);
+        self.scored.push(scored);
     }
-    let mut bytes = Vec::new();
-    form.write(reports, &mut bytes)?;
-    Ok(write_whole(target, &bytes)?)
 }

@@ -1,4 +1,5 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror export`, `mirror sharpness`.
+//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
+//! `mirror data`, `mirror sharpness`.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,15 +13,20 @@ use crate::interrupt::Signal;
 
 mod backend;
 pub mod configuration;
+mod data;
 mod encode;
 mod eval;
 mod export;
+mod forms;
 mod machine;
 mod model;
 mod progress;
 mod resume;
+mod search;
 mod sharpness;
+mod text;
 mod train;
+mod unlabeled;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
 #[derive(Parser)]
@@ -35,6 +41,8 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Encode(encode::Encode),
+    Search(search::Search),
+    Data(data::Data),
     Export(export::Export),
     Sharpness(sharpness::Sharpness),
 }
@@ -74,6 +82,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
         Command::Eval(eval) => eval.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Search(search) => search.run(),
+        Command::Data(data) => data.run(),
         Command::Export(export) => export.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::trainer::StepReport;
-use crate::trainer::run::{Observer, Score};
+use crate::trainer::run::{HeldOutScore, Observer, Score};
 
 /// How often plain lines are written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -87,6 +87,18 @@ impl Observer for TrainingProgress {
     fn scored(&mut self, score: &Score) {
         let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
         self.line(&format!("{} after {} steps: {value}", score.set, score.step));
+    }
+
+    fn measured(&mut self, score: &HeldOutScore) {
+        let shown = |value: Option<f64>| value.map_or("undefined".into(), |v| format!("{v:.3}"));
+        let of = &score.unlabeled;
+        self.line(&format!(
+            "held-out lines after {} steps: MRR {}, uniformity {}, effective dimension {}",
+            score.step,
+            shown(of.mrr),
+            shown(of.uniformity),
+            shown(of.effective_dimension)
+        ));
     }
 
     fn note(&mut self, message: &str) {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views};
 use sts_eval::{SentEval, Task};
 
 use super::machine::Machine;
@@ -13,7 +14,7 @@ use super::{Done, Ending, resume, usage};
 use crate::builtin;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{WEIGHTS, write_configuration};
-use crate::corpus::{Corpus, Format};
+use crate::corpus::{Batching, Corpus, CorpusError, Entry, Format};
 use crate::encoder::EncoderConfig;
 use crate::hub::{self, ModelSource};
 use crate::interrupt::Interrupt;
@@ -24,7 +25,8 @@ use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
 use crate::trainer::memory::{self, Estimate};
 use crate::trainer::metrics::METRICS;
-use crate::trainer::run::{Ended, Ingredients, Outcome, check_fit, train};
+use crate::trainer::run::{Ended, HeldOutScore, Ingredients, Outcome, check_fit, train};
+use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
 ///
@@ -55,6 +57,10 @@ const EXAMPLES: &str = "Examples:
 /// Where STS data is looked for when --data does not say.
 pub const DEFAULT_DATA: &str = "data/sts";
 
+/// Without STS data one line in so many is held out, up to so many lines.
+const HOLDOUT_SHARE: u64 = 20;
+const MOST_HELD_OUT: u64 = 500;
+
 impl Train {
     pub fn run(self) -> Done {
         let mut options = self.options;
@@ -66,7 +72,12 @@ impl Train {
         }
         let machine = Machine { threads: options.threads, device: options.device.clone() };
         let device = machine.set_up()?;
+        if self.resume.is_some() {
+            // A run of a version that held nothing out.
+            options.holdout.get_or_insert(0);
+        }
         let corpus = open_corpus(&options)?;
+        let (corpus, held_out) = hold_out(&mut options, corpus)?;
         let scored_on = scoring_task(&options)?;
         let files = ModelFiles::locate(&options.model)?;
         // Old folders of sentence-transformers keep the transformer in a folder of its own.
@@ -90,17 +101,20 @@ impl Train {
             output.remove(&[WEIGHTS, CHECKPOINTS, METRICS])?;
             write_configuration(&options, output.path())?;
         }
+        let held_out = held_out_views(&options, &held_out, &corpus, &model)?;
         say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free()));
         let mut progress = TrainingProgress::default();
         let interrupt = Interrupt::listen()?;
         let ingredients =
-            Ingredients { options, corpus, model, model_folder: transformer, scored_on, interrupt };
+            Ingredients { options, corpus, model, model_folder: transformer, scored_on, held_out, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
         match ended.inspect_err(|error| resume::hint(error, output.path()))? {
             Ended::Finished(outcome) => {
                 output.keep();
-                print_summary(&outcome, output.path())
+                print_summary(&outcome, output.path())?;
+                warn_of_collapse(&outcome);
+                Ok(())
             }
             Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, output.path())),
         }
@@ -134,6 +148,53 @@ fn open_corpus(options: &TrainOptions) -> Result<Corpus, Ending> {
     }
 }
 
+/// What is left of the corpus to train on, and the lines held out: as many as asked for, else (where nothing
+/// but the corpus says how training went) a few. The number is settled in the options, which are saved.
+fn hold_out(options: &mut TrainOptions, corpus: Corpus) -> Result<(Corpus, Vec<Entry>), Ending> {
+    let asked = options.holdout.filter(|_| !options.no_eval);
+    let own_corpus_alone = !options.no_eval && options.data.is_none() && options.corpus.is_some();
+    let count = match asked {
+        None if own_corpus_alone => (corpus.len() / HOLDOUT_SHARE).min(MOST_HELD_OUT),
+        asked => asked.unwrap_or(0),
+    };
+    options.holdout = Some(0);
+    if count < 2 {
+        return Ok((corpus, Vec::new()));
+    }
+    let split = corpus.split_holdout(count, options.seed).and_then(|(rest, held_out)| {
+        // A batch is full or not whatever the mask.
+        let (batch_size, seed) = (options.batch_size, options.seed);
+        rest.epoch(&Batching { batch_size, seed, mask_span: 0, mask_token: String::new() }, 0)?;
+        Ok((rest, held_out))
+    });
+    match split {
+        Ok(split) => {
+            options.holdout = Some(count);
+            Ok(split)
+        }
+        // Nobody asked for it, and the corpus is too small to spare any.
+        Err(
+            CorpusError::Holdout { .. } | CorpusError::BatchTooLarge { .. } | CorpusError::OneSentence { .. },
+        ) if asked.is_none() => Ok((corpus, Vec::new())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Held-out lines and their views, if there are any.
+fn held_out_views(
+    options: &TrainOptions,
+    held_out: &[Entry],
+    corpus: &Corpus,
+    model: &SentenceEncoder,
+) -> Result<Option<Views>, Ending> {
+    if held_out.is_empty() {
+        return Ok(None);
+    }
+    let span = if options.mask_span == 0 { DEFAULT_MASK_SPAN } else { options.mask_span };
+    let mask_token = model.tokenizer.mask_token()?;
+    Ok(Some(views(held_out, corpus.format(), span, mask_token, options.seed)))
+}
+
 /// STS-B dev where the data is, else the built-in pairs with the built-in model, else nothing.
 fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
     if options.no_eval {
@@ -161,9 +222,33 @@ fn print_summary(outcome: &Outcome, output: &Path) -> Done {
             shown(after.spearman)
         )?;
     }
+    if let Some((before, after)) = before_and_after(outcome) {
+        let named = |model: &str, score: &HeldOutScore| UnlabeledReport {
+            model: model.to_owned(),
+            unlabeled: score.unlabeled.clone(),
+        };
+        writeln!(out, "held-out lines:")?;
+        UnlabeledForm::Table.write(&[named("before", before), named("after", after)], &mut out)?;
+    }
     if outcome.saved_step != outcome.steps {
         writeln!(out, "kept the weights of step {}, which scored best", outcome.saved_step)?;
     }
     writeln!(out, "written to {}", output.display())?;
     Ok(())
+}
+
+/// What held-out lines said at the start, and of the weights that were saved.
+fn before_and_after(outcome: &Outcome) -> Option<(&HeldOutScore, &HeldOutScore)> {
+    let after = outcome.held_out.iter().find(|score| score.step == outcome.saved_step)?;
+    Some((outcome.held_out.first()?, after))
+}
+
+fn warn_of_collapse(outcome: &Outcome) {
+    let Some((before, after)) = before_and_after(outcome) else { return };
+    if let Some(signs) = collapse(&before.unlabeled, &after.unlabeled) {
+        say(&format!(
+            "warning: the embeddings have collapsed: on held-out lines {signs}; train again with a lower \
+             --learning-rate, or a larger --batch-size"
+        ));
+    }
 }

@@ -192,7 +192,7 @@ impl Dealer {
 
 /// A hash of a text that is the same in every build, white space around it aside: sentences that differ
 /// only there are the same to every tokenizer.
-fn hash_text(text: &str) -> u64 {
+pub(super) fn hash_text(text: &str) -> u64 {
     let text = text.trim();
     let start = Key::new(text.len() as u64);
     let hash = text.as_bytes().chunks(8).fold(start, |key, chunk| {

@@ -11,6 +11,7 @@ mod batches;
 mod columns;
 mod deal;
 mod error;
+mod holdout;
 mod index;
 mod lines;
 mod permutation;
@@ -28,7 +29,6 @@ pub use permutation::Permutation;
 pub use prefetch::Prefetch;
 pub use span_mask::mask_span;
 
-use crate::random::{Key, Site};
 use columns::is_blank;
 use index::LineIndex;
 use lines::LineScanner;
@@ -42,8 +42,8 @@ use std::sync::Arc;
 pub struct Corpus {
     scanned: Arc<Scanned>,
     format: Format,
-    /// Each keeps the first of its places and hides the rest: what [`Corpus::split_holdout`] left.
-    kept: Vec<Kept>,
+    /// Places in the file's order that [`Corpus::split_holdout`] took out, ascending.
+    hidden: Arc<[u64]>,
 }
 
 #[derive(Debug)]
@@ -52,12 +52,6 @@ struct Scanned {
     index: LineIndex,
     sha256: String,
     bytes: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    order: Permutation,
-    count: u64,
 }
 
 /// One line of a corpus.
@@ -101,7 +95,11 @@ impl Corpus {
         }
         let bytes = scanner.bytes_read();
         let sha256 = scanner.into_reader().into_inner().sha256();
-        Ok(Corpus { scanned: Arc::new(Scanned { source, index, sha256, bytes }), format, kept: Vec::new() })
+        Ok(Corpus {
+            scanned: Arc::new(Scanned { source, index, sha256, bytes }),
+            format,
+            hidden: Arc::new([]),
+        })
     }
 
     /// What errors and reports call this corpus: the file's path, or "the built-in corpus".
@@ -115,7 +113,7 @@ impl Corpus {
 
     /// Number of sentences or pairs, less those held out.
     pub fn len(&self) -> u64 {
-        self.kept.last().map_or(self.scanned.index.len(), |kept| kept.count)
+        self.scanned.index.len() - self.hidden.len() as u64
     }
 
     pub fn is_empty(&self) -> bool {
@@ -142,7 +140,7 @@ impl Corpus {
         self.scanned.index.memory()
     }
 
-    /// Sentence or pair `i`, which must be below [`Corpus::len`]; in the file's order where nothing is held out.
+    /// Sentence or pair `i`, which must be below [`Corpus::len`]; in the file's order.
     pub fn entry(&self, i: u64) -> Result<Entry, CorpusError> {
         let mut buffer = Vec::new();
         let texts = self.texts(i, &mut buffer)?.map(str::to_owned);
@@ -157,7 +155,14 @@ impl Corpus {
     /// Where sentence `i` of those that are kept stands among all.
     fn place(&self, i: u64) -> u64 {
         assert!(i < self.len(), "sentence {i} of {}", self.len());
-        self.kept.iter().rev().fold(i, |i, kept| kept.order.at(i))
+        // The place p that has i kept ones before it: p = i + the number of hidden places up to p. Hidden
+        // place number k has hidden[k] − k kept ones before it, which ascends with k.
+        let (mut low, mut high) = (0, self.hidden.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.hidden[middle] - middle as u64 <= i { low = middle + 1 } else { high = middle }
+        }
+        i + low as u64
     }
 
     /// The texts of sentence `i`, read into `buffer`.
@@ -189,23 +194,5 @@ impl Corpus {
             true => Ok(()),
             false => Err(self.changed()),
         }
-    }
-
-    /// Keeps `count` random lines (a function of `seed`) out of training, and returns what is left and
-    /// the sentences held out (the first columns, of pairs). A sentence that the file repeats may be on
-    /// both sides. The corpus that is left takes no extra memory.
-    pub fn split_holdout(&self, count: u64, seed: u64) -> Result<(Corpus, Vec<String>), CorpusError> {
-        let sentences = self.len();
-        if count.checked_add(2).is_none_or(|needed| needed > sentences) {
-            return Err(CorpusError::Holdout { name: self.name(), count, sentences });
-        }
-        let order = Permutation::new(sentences, Key::new(seed).site(Site::Shuffle));
-        let mut buffer = Vec::new();
-        let held_out = (sentences - count..sentences)
-            .map(|i| self.texts(order.at(i), &mut buffer).map(|[first, _]| first.to_owned()))
-            .collect::<Result<_, _>>()?;
-        let mut rest = self.clone();
-        rest.kept.push(Kept { order, count: sentences - count });
-        Ok((rest, held_out))
     }
 }

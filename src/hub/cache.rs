@@ -1,4 +1,4 @@
-//! The cache of one model, laid out as Python's `huggingface_hub` does:
+//! The cache of one model or data set, laid out as Python's `huggingface_hub` does:
 //!
 //! ```text
 //! models--owner--name/refs/main                     the commit that a branch means
@@ -8,6 +8,8 @@
 //!                     .no_exist/COMMIT/vocab.txt    empty: the commit has no such file
 //! .locks/models--owner--name/ETAG.lock              held while a blob is written
 //! ```
+//!
+//! A data set's folder is `datasets--owner--name`.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,18 +20,18 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use super::id::{is_safe_path, is_safe_segment};
 use super::{HubError, HubId};
 
-pub(super) struct ModelCache {
+pub(super) struct RepoCache {
     root: PathBuf,
     folder_name: String,
     layout: CacheRepo,
 }
 
-impl ModelCache {
-    pub(super) fn new(root: &Path, id: &HubId) -> ModelCache {
-        let repo = Repo::with_revision(id.id().to_owned(), RepoType::Model, id.revision().to_owned());
+impl RepoCache {
+    pub(super) fn new(root: &Path, kind: RepoType, id: &HubId) -> RepoCache {
+        let repo = Repo::with_revision(id.id().to_owned(), kind, id.revision().to_owned());
         let folder_name = repo.folder_name();
         let layout = Cache::new(root.to_path_buf()).repo(repo);
-        ModelCache { root: root.to_path_buf(), folder_name, layout }
+        RepoCache { root: root.to_path_buf(), folder_name, layout }
     }
 
     /// The folder of all files of a commit, which has passed `is_safe_segment`.
@@ -104,6 +106,14 @@ impl ModelCache {
             }
             _ => Ok(pointer),
         }
+    }
+
+    /// Removes a file of a commit and its content, so that it is downloaded anew.
+    pub(super) fn discard(&self, pointer: &Path) {
+        if let Ok(blob) = pointer.canonicalize() {
+            let _ = fs::remove_file(blob);
+        }
+        let _ = fs::remove_file(pointer);
     }
 
     fn folder(&self) -> PathBuf {

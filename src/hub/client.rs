@@ -15,6 +15,7 @@ use super::{Environment, HubError, HubId};
 
 pub(super) struct Client {
     api: ApiRepo,
+    kind: RepoType,
     id: HubId,
     endpoint: String,
     has_token: bool,
@@ -47,7 +48,7 @@ const MOST_REDIRECTS: usize = 5;
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
 impl Client {
-    pub(super) fn new(environment: &Environment, id: &HubId) -> Result<Client, HubError> {
+    pub(super) fn new(environment: &Environment, kind: RepoType, id: &HubId) -> Result<Client, HubError> {
         let token = environment.token.as_ref().map(|token| token.secret().to_owned());
         let has_token = token.is_some();
         // The client's own cache is never used; ours knows more variables and checks names.
@@ -56,15 +57,17 @@ impl Client {
         if let Some(endpoint) = &environment.endpoint {
             builder = builder.with_endpoint(endpoint.clone());
         }
-        let repo = Repo::with_revision(id.id().to_owned(), RepoType::Model, id.revision().to_owned());
+        let repo = Repo::with_revision(id.id().to_owned(), kind, id.revision().to_owned());
         let api = builder.build().map_err(|error| HubError::Unreachable {
             endpoint: environment.endpoint.clone().unwrap_or_default(),
             reason: error.to_string(),
+            instead: instead(kind),
         })?;
         let api = api.repo(repo);
         let address = api.url("");
-        let endpoint = address.split(&format!("/{}/resolve/", id.id())).next().unwrap_or_default().to_owned();
-        Ok(Client { api, id: id.clone(), endpoint, has_token, timeout: environment.timeout })
+        let endpoint = address.split(&format!("/{}/resolve/", id.id())).next().unwrap_or_default();
+        let endpoint = endpoint.trim_end_matches("/datasets").to_owned();
+        Ok(Client { api, kind, id: id.clone(), endpoint, has_token, timeout: environment.timeout })
     }
 
     /// Asks for a file's commit, ETag and size; none if there is no such file.
@@ -124,8 +127,12 @@ impl Client {
         }
     }
 
-    pub(super) fn not_found(&self) -> HubError {
-        HubError::NotFound { endpoint: self.endpoint.clone(), id: self.id.to_string() }
+    pub(super) fn not_found(&self, file: &str) -> HubError {
+        let (endpoint, id) = (self.endpoint.clone(), self.id.to_string());
+        match self.kind {
+            RepoType::Dataset => HubError::NoDataset { endpoint, id, file: file.to_owned() },
+            _ => HubError::NotFound { endpoint, id },
+        }
     }
 
     /// Sends one request, again after a passing fault. Any status is an answer.
@@ -178,7 +185,7 @@ impl Client {
             }
             other => other.to_string(),
         };
-        HubError::Unreachable { endpoint: self.endpoint.clone(), reason }
+        HubError::Unreachable { endpoint: self.endpoint.clone(), reason, instead: instead(self.kind) }
     }
 
     fn refusal(&self, file: &str, response: &Response<Body>) -> HubError {
@@ -186,7 +193,7 @@ impl Client {
         match response.status().as_u16() {
             status @ (401 | 403) if self.has_token => HubError::TokenRefused { endpoint, id, status },
             status @ (401 | 403) => HubError::NoAccess { endpoint, id, status },
-            404 => self.not_found(),
+            404 => self.not_found(file),
             status => HubError::Status { endpoint, id, file: file.to_owned(), status },
         }
     }
@@ -198,9 +205,12 @@ impl Client {
 
     /// Lets nothing pass as a commit or an ETag that could name a place outside the cache.
     fn checked(&self, file: &str, said: Said, size: Option<u64>, url: String) -> Result<Metadata, HubError> {
-        let commit = said.commit.or_else(|| self.id.commit().map(str::to_owned));
+        // What a data set holds is checked after unpacking, so that a plain file server will do for it.
+        let unversioned = || matches!(self.kind, RepoType::Dataset).then(|| "unversioned".to_owned());
+        let commit = said.commit.or_else(|| self.id.commit().map(str::to_owned)).or_else(unversioned);
         let commit = commit.ok_or_else(|| self.bad_answer(file, "no X-Repo-Commit header"))?;
-        let etag = said.linked_etag.or(said.etag).ok_or_else(|| self.bad_answer(file, "no ETag header"))?;
+        let etag = said.linked_etag.or(said.etag).or_else(unversioned);
+        let etag = etag.ok_or_else(|| self.bad_answer(file, "no ETag header"))?;
         for (name, value) in [("X-Repo-Commit", &commit), ("ETag", &etag)] {
             if !is_safe_segment(value) {
                 let start: String = value.chars().take(60).collect();
@@ -259,6 +269,14 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     url[host..].find('/').map_or(url, |path| &url[..host + path])
+}
+
+/// What will do where the hub does not.
+fn instead(kind: RepoType) -> &'static str {
+    match kind {
+        RepoType::Dataset => "give an archive that is at hand with --from FILE",
+        _ => "give a folder as the model",
+    }
 }
 
 fn is_passing(status: u16) -> bool {

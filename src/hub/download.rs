@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::cache::{ModelCache, create_parent};
+use super::cache::{RepoCache, create_parent};
 use super::client::{Client, Content, Metadata};
 use super::{HubError, HubId, Progress};
 
 pub(super) struct Download<'a> {
     pub client: &'a Client,
-    pub cache: &'a ModelCache,
+    pub cache: &'a RepoCache,
     pub id: &'a HubId,
     pub file: &'a str,
     pub metadata: &'a Metadata,

@@ -32,6 +32,18 @@ pub enum HubError {
     )]
     NotFound { endpoint: String, id: String },
 
+    #[error(
+        "{endpoint} has no data set {id} with a file {file}: check HF_ENDPOINT, or give an archive that is at hand with \
+         --from FILE"
+    )]
+    NoDataset { endpoint: String, id: String, file: String },
+
+    #[error(
+        "{file} of the data set {id} is not in the cache {} and {variable} forbids downloads: unset {variable}, or give \
+         an archive that is at hand with --from FILE", .cache.display()
+    )]
+    DatasetOffline { id: String, file: String, cache: PathBuf, variable: &'static str },
+
     #[error("{id} cannot be loaded: {lacks}")]
     Incomplete { id: String, lacks: String },
 
@@ -47,10 +59,8 @@ pub enum HubError {
     )]
     TokenRefused { endpoint: String, id: String, status: u16 },
 
-    #[error(
-        "{endpoint} cannot be reached ({reason}): check the network and HF_ENDPOINT, or give a folder as the model"
-    )]
-    Unreachable { endpoint: String, reason: String },
+    #[error("{endpoint} cannot be reached ({reason}): check the network and HF_ENDPOINT, or {instead}")]
+    Unreachable { endpoint: String, reason: String, instead: &'static str },
 
     #[error("{endpoint} answered HTTP {status} for {file} of {id}: try again later")]
     Status { endpoint: String, id: String, file: String, status: u16 },

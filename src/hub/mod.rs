@@ -17,9 +17,12 @@
 //! `download` (resume, length, SHA-256) and `cache` (refs, locks, links).
 //!
 //! Only the file routes (`/{id}/resolve/{revision}/{file}`) are asked, so a plain mirror will do.
+//!
+//! [`locate_dataset_file`] brings a single file of a data set by the same way (`/datasets/{id}/resolve/…`).
 
 mod cache;
 mod client;
+mod dataset;
 mod download;
 mod environment;
 mod error;
@@ -28,6 +31,7 @@ mod id;
 mod progress;
 mod snapshot;
 
+pub use dataset::{DatasetFile, locate_dataset_file};
 pub use environment::{Environment, Token};
 pub use error::HubError;
 pub use id::HubId;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::cache::ModelCache;
+use hf_hub::RepoType;
+
+use super::cache::RepoCache;
 use super::client::{Client, Metadata};
 use super::download::Download;
 use super::files::{self, CONFIG};
@@ -34,7 +36,7 @@ pub fn locate_in(
     id: &HubId,
     progress: &mut dyn Progress,
 ) -> Result<Snapshot, HubError> {
-    let cache = ModelCache::new(&environment.cache, id);
+    let cache = RepoCache::new(&environment.cache, RepoType::Model, id);
     if let Some(variable) = environment.offline {
         return from_cache(&cache, id).map_err(|lacks| HubError::Offline {
             id: id.to_string(),
@@ -61,7 +63,7 @@ pub fn locate_in(
 }
 
 /// The model as it lies in the cache, or what is lacking there.
-fn from_cache(cache: &ModelCache, id: &HubId) -> Result<Snapshot, String> {
+fn from_cache(cache: &RepoCache, id: &HubId) -> Result<Snapshot, String> {
     let commit = cache.commit(id).ok_or("it was never downloaded completely")?;
     let lack = |error| match error {
         HubError::Incomplete { lacks, .. } => lacks,
@@ -73,16 +75,16 @@ fn from_cache(cache: &ModelCache, id: &HubId) -> Result<Snapshot, String> {
 
 fn from_hub(
     environment: &Environment,
-    cache: &ModelCache,
+    cache: &RepoCache,
     id: &HubId,
     progress: &mut dyn Progress,
 ) -> Result<Snapshot, HubError> {
-    let client = Client::new(environment, id)?;
+    let client = Client::new(environment, RepoType::Model, id)?;
     let mut config = None;
     let commit = match id.commit().filter(|commit| cache.file(commit, CONFIG).is_some()) {
         Some(commit) => commit.to_owned(),
         None => {
-            let metadata = client.metadata(CONFIG)?.ok_or_else(|| client.not_found())?;
+            let metadata = client.metadata(CONFIG)?.ok_or_else(|| client.not_found(CONFIG))?;
             let commit = metadata.commit.clone();
             config = Some(metadata);
             commit
@@ -98,7 +100,7 @@ fn from_hub(
 /// The files of one commit, from the cache where they are there.
 struct Visit<'a> {
     client: Client,
-    cache: &'a ModelCache,
+    cache: &'a RepoCache,
     id: &'a HubId,
     commit: String,
     /// What the hub said of config.json when it was asked for the commit.

@@ -79,6 +79,11 @@ impl OnnxEncoder {
         self.hidden_size
     }
 
+    /// Tokens of a sentence beyond which it is cut.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
     /// Whether the graph itself gives embeddings of length 1, which cannot be undone.
     pub fn is_normalized(&self) -> bool {
         self.normalized

@@ -12,11 +12,13 @@ use crate::perturb::plain::Plain;
 use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
 
+pub mod curves;
 pub mod memory;
 pub mod metrics;
 pub mod options;
 pub mod run;
 mod saving;
+mod scoring;
 
 pub use options::TrainOptions;
 

@@ -99,6 +99,12 @@ pub struct TrainOptions {
     #[arg(long, help_heading = "Scoring")]
     #[serde(default)]
     pub no_eval: bool,
+    /// Lines of the corpus to keep out of training, to measure on before and after it: whether a masked view finds
+    /// its own sentence among them, and whether embeddings collapse; 0 for none [default: without STS data the
+    /// smaller of 500 and 5 % of your own corpus, else 0; with --no-eval always 0]
+    #[arg(long, value_name = "N", help_heading = "Scoring")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<u64>,
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR", help_heading = "Scoring")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +183,10 @@ impl TrainOptions {
             return Err(
                 InvalidOption { flag: "--max-length", value: self.max_length as f64, expected }.into()
             );
+        }
+        if self.holdout == Some(1) {
+            let expected = "sentences are told apart from others, so 0 or at least 2";
+            return Err(InvalidOption { flag: "--holdout", value: 1.0, expected }.into());
         }
         probability("--dropout", self.dropout)?;
         probability("--drophead", self.drophead)?;

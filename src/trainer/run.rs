@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sts_eval::Task;
+use sts_eval::unlabeled::Views;
 use thiserror::Error;
 
 use super::metrics::{Metrics, MetricsError};
 use super::options::TrainOptions;
+pub use super::scoring::{HeldOutScore, Score};
 use super::{Hyperparameters, StepError, StepReport, Trainer};
 use crate::checkpoint::write::{SaveError, Saved, save};
 use crate::checkpoint::{CheckpointError, Origin, RunCheckpoints, Schedule};
@@ -56,17 +58,9 @@ pub trait Observer {
     fn started(&mut self, made: u64, steps: u64, batch_size: usize);
     fn stepped(&mut self, report: &StepReport);
     fn scored(&mut self, score: &Score);
+    /// What the held-out lines say.
+    fn measured(&mut self, score: &HeldOutScore);
     fn note(&mut self, message: &str);
-}
-
-/// A score in the course of training.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Score {
-    /// Steps made when it was taken.
-    pub step: u64,
-    pub set: String,
-    /// Spearman's ρ × 100; `None` where it is undefined (all cosines equal).
-    pub spearman: Option<f64>,
 }
 
 /// What a run starts from.
@@ -78,6 +72,8 @@ pub struct Ingredients {
     pub model_folder: PathBuf,
     /// The set to score on, before, during and after.
     pub scored_on: Option<Task>,
+    /// Lines that are kept out of `corpus`, to measure on at the same times.
+    pub held_out: Option<Views>,
     /// Asked between steps whether to stop.
     pub interrupt: Interrupt,
 }
@@ -96,6 +92,7 @@ pub enum Ended {
 pub struct Outcome {
     pub steps: u64,
     pub scores: Vec<Score>,
+    pub held_out: Vec<HeldOutScore>,
     /// The step whose weights were saved.
     pub saved_step: u64,
     pub seconds: f64,
@@ -138,9 +135,10 @@ fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching,
 pub(super) struct Run {
     pub options: TrainOptions,
     corpus: Corpus,
-    model: SentenceEncoder,
+    pub model: SentenceEncoder,
     model_folder: PathBuf,
-    scored_on: Option<Task>,
+    pub scored_on: Option<Task>,
+    pub held_out: Option<Views>,
     interrupt: Interrupt,
     pub trainer: Trainer,
     pub metrics: Metrics,
@@ -149,6 +147,7 @@ pub(super) struct Run {
     /// Batches of this epoch that were trained on.
     pub position: u64,
     pub scores: Vec<Score>,
+    pub held_out_scores: Vec<HeldOutScore>,
     /// Weights that scored best, where those are to be kept.
     pub best: Option<Best>,
     pub origin: Origin,
@@ -168,7 +167,8 @@ pub(super) struct Best {
 
 impl Run {
     fn new(ingredients: Ingredients, output: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        let Ingredients { options, corpus, model, model_folder, scored_on, interrupt } = ingredients;
+        let Ingredients { options, corpus, model, model_folder, scored_on, held_out, interrupt } =
+            ingredients;
         let trainer = trainer(&options, &model)?;
         let origin = Origin::of(&corpus, &model_folder, model.parameters.device())?;
         let checkpoints = RunCheckpoints::open(output, options.keep_last)?;
@@ -181,11 +181,13 @@ impl Run {
             model,
             model_folder,
             scored_on,
+            held_out,
             interrupt,
             trainer,
             epoch: 0,
             position: 0,
             scores: Vec::new(),
+            held_out_scores: Vec::new(),
             best: None,
             origin,
             checkpoints,
@@ -206,7 +208,7 @@ impl Run {
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
         let steps = (per_epoch * self.options.epochs).min(self.most());
         self.tell_of_the_data(observer);
-        if self.scores.is_empty() {
+        if self.last_scored().is_none() {
             self.score(observer)?;
         }
         observer.started(self.step(), steps, self.options.batch_size);
@@ -216,7 +218,7 @@ impl Run {
             }
             (self.epoch, self.position) = (self.epoch + 1, 0);
         }
-        if self.scores.last().is_none_or(|score| score.step != self.step()) {
+        if self.last_scored() != Some(self.step()) {
             self.score(observer)?;
         }
         Ok(None)
@@ -229,8 +231,14 @@ impl Run {
         }
         if self.scored_on.is_none() && !self.options.no_eval {
             observer.note(
-                "no STS data: training runs without scores (give --data DIR, or --no-eval to silence this)",
+                "no STS data: training runs without scores (fetch it with mirror data fetch, give --data DIR, or \
+                 --no-eval to silence this)",
             );
+        }
+        if let Some(views) = &self.held_out {
+            let count = views.sentences.len();
+            observer
+                .note(&format!("{name}: {count} lines are held out, to measure on (--holdout 0 for none)"));
         }
     }
 
@@ -292,25 +300,6 @@ impl Run {
         self.corpus.name()
     }
 
-    /// Scores the weights as they are, if there is anything to score on.
-    fn score(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(task) = &self.scored_on else { return Ok(()) };
-        let encoder = SentenceEncoder { parameters: self.trainer.weights.clone(), ..self.model.clone() };
-        let spearman = sts_eval::evaluate_task(task, &encoder)?.score().spearman;
-        let score = Score { step: self.trainer.optimizer.step, set: task.name.clone(), spearman };
-        self.metrics.write(&score)?;
-        observer.scored(&score);
-        if self.options.keep_best {
-            let value = spearman.unwrap_or(f64::NEG_INFINITY);
-            if self.best.as_ref().is_none_or(|best| value > best.score) {
-                let weights = self.trainer.weights.copy()?;
-                self.best = Some(Best { score: value, step: score.step, weights });
-            }
-        }
-        self.scores.push(score);
-        Ok(())
-    }
-
     /// Writes the folder.
     fn finish(mut self, output: &Path) -> Result<Outcome, TrainError> {
         let steps = self.trainer.optimizer.step;
@@ -331,12 +320,13 @@ impl Run {
                 options: &self.options,
                 corpus: &self.corpus,
                 scores: &self.scores,
+                held_out: &self.held_out_scores,
                 steps: saved_step,
             },
             output,
         )?;
         self.checkpoints.finish()?;
-        Ok(Outcome { steps, scores: self.scores, saved_step, seconds })
+        Ok(Outcome { steps, scores: self.scores, held_out: self.held_out_scores, saved_step, seconds })
     }
 }
 

@@ -24,7 +24,8 @@ impl Run {
             self.metrics = Metrics::open(output, 0)?;
             return Ok(());
         };
-        let State { step, epoch, position, metrics_bytes, scores, best, origin, .. } = checkpoint.state;
+        let State { step, epoch, position, metrics_bytes, scores, held_out, best, origin, .. } =
+            checkpoint.state;
         self.origin.check_against(&origin)?;
         observer.note(&format!("going on after step {step}"));
         self.metrics = Metrics::open(output, metrics_bytes)?;
@@ -37,7 +38,8 @@ impl Run {
         };
         let moments = [checkpoint.m, checkpoint.v];
         self.trainer.restore(step, checkpoint.weights, moments, checkpoint.memories);
-        (self.epoch, self.position, self.scores, self.saved) = (epoch, position, scores, Some(step));
+        (self.epoch, self.position, self.saved) = (epoch, position, Some(step));
+        (self.scores, self.held_out_scores) = (scores, held_out);
         Ok(())
     }
 
@@ -97,6 +99,7 @@ impl Run {
             position: self.position,
             metrics_bytes,
             scores: self.scores.clone(),
+            held_out: self.held_out_scores.clone(),
             best: best.map(|best| BestState { step: best.step, score_bits: best.score.to_bits() }),
             memories: memories.iter().map(|&(term, _)| term.to_owned()).collect(),
             origin: self.origin.clone(),

@@ -21,6 +21,7 @@ fn values_that_make_no_sense_are_refused_by_flag() {
         ("--seed", "-1 x"),
         ("--threads", "0 -2"),
         ("--eval-every", "-1"),
+        ("--holdout", "1 -3 few"),
         ("--rho", "-0.05 nan inf x"),
         ("--beta", "-3 nan inf"),
         ("--asam-eta", "-1 nan"),

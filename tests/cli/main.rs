@@ -2,14 +2,18 @@
 
 mod bad_files;
 mod bad_usage;
+mod data;
 mod encode;
 mod eval;
 mod export;
 mod models;
 mod onnx_clients;
 mod python;
+mod report;
 mod reproducible;
+mod search;
 mod sharpness;
 mod train;
+mod unlabeled;
 mod weights;
 mod workspace;

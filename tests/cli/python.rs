@@ -78,14 +78,14 @@ fn pickled_weights_are_those_that_pytorch_wrote() {
     let Some(python) = interpreter() else { return };
     let w = Workspace::new();
     w.write("in.txt", "a man plays the guitar\ntwo dogs run\n");
-    for kind in [Kind::Bert, Kind::Roberta] {
+    for (kind, form) in [(Kind::Bert, "zip"), (Kind::Roberta, "zip"), (Kind::Bert, "legacy")] {
         w.model(kind, "m");
         let expected = w.run("encode --model m --input in.txt").stdout;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/pickles.py");
-        let output = Command::new(&python).arg(script).arg(w.path("m")).output().unwrap();
+        let output = Command::new(&python).arg(script).arg(w.path("m")).arg(form).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(!w.path("m/model.safetensors").exists());
-        assert_eq!(w.run("encode --model m --input in.txt").stdout, expected, "{kind:?}");
+        assert_eq!(w.run("encode --model m --input in.txt").stdout, expected, "{kind:?}, {form}");
         std::fs::remove_file(w.path("m/pytorch_model.bin")).unwrap();
     }
 }

@@ -79,7 +79,7 @@ fn step_of(line: &Value) -> u64 {
 #[test]
 fn help_names_every_flag() {
     let w = Workspace::new();
-    for command in ["train", "eval", "encode"] {
+    for command in ["train", "eval", "encode", "search"] {
         let help = w.run(&format!("{command} --help")).stdout;
         for flag in ["--model", "--pooling", "--max-length", "--threads", "--device", "Examples:"] {
             assert!(help.contains(flag), "{command}: {flag}");
@@ -102,6 +102,7 @@ fn help_names_every_flag() {
         "--seed",
         "--eval-every",
         "--no-eval",
+        "--holdout",
         "--data",
         "--config",
         "--reg",

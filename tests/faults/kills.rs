@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mirror::random::Key;
 
-use crate::workshop::{Workshop, kill, succeed};
+use crate::workshop::{Workshop, fail, kill, succeed};
 
 const REGULARIZERS: [&str; 11] = [
     "none",
@@ -24,6 +24,32 @@ const KILLS_EACH: u64 = 4;
 
 /// Lines of metrics.jsonl: 24 steps and 9 scores.
 const LINES: u64 = 33;
+
+/// Held-out lines are the same after a kill, and so is what was measured on them before it.
+#[test]
+fn held_out_lines_survive_kills() {
+    let workshop = Workshop::new();
+    let flags = ["--holdout", "12"];
+    let reference = workshop.reference("reference", &flags);
+    let measured = |name: &str| {
+        let metrics = String::from_utf8(workshop.ends_so_far(name)).unwrap();
+        metrics.lines().filter(|line| line.contains("\"mrr\"")).count()
+    };
+    // 88 sentences, 22 steps: before, after every third, and at the end.
+    assert_eq!(measured("reference"), 9);
+    let mut command = workshop.train("killed", &flags);
+    for lines in [3, 14, 30] {
+        let mut child = command.spawn().unwrap();
+        workshop.wait_for_lines("killed", lines, &mut child);
+        kill(child);
+        command = workshop.resume("killed");
+    }
+    let said = succeed(&mut workshop.resume("killed"));
+    assert!(said.contains("before ") && said.contains("after "), "{said}");
+    workshop.ends("killed").assert_same(&reference, "--holdout 12");
+    let mut other = workshop.mirror(&["train", "--resume", "killed", "--holdout", "13"]);
+    assert!(fail(&mut other, 2).contains("--holdout 13 contradicts"));
+}
 
 #[test]
 fn runs_that_were_killed_end_in_the_same_bytes() {

@@ -2,6 +2,7 @@
 //! are variables of the process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -78,7 +79,14 @@ impl Case {
     }
 
     pub fn command(&self, model: &str) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = self.clean(std::env::current_exe().unwrap());
+        command.args(["--exact", "one_case", "--nocapture"]).env(CHILD, model);
+        command
+    }
+
+    /// A program in this home, with no variables but the case's that say where models come from.
+    pub fn clean(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().to_ascii_uppercase();
             let matters =
@@ -87,7 +95,7 @@ impl Case {
                 command.env_remove(name);
             }
         }
-        command.args(["--exact", "one_case", "--nocapture"]).env(CHILD, model).current_dir(self.home.path());
+        command.current_dir(self.home.path());
         command.envs(self.variables.iter().cloned()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

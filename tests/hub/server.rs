@@ -24,6 +24,10 @@ pub struct Request {
 /// What the hub has, and how it misbehaves. Everything can be changed between requests.
 #[derive(Clone)]
 pub struct Site {
+    /// The name of the model, or of the data set with `datasets/` before it.
+    pub id: String,
+    /// It is a plain file server: its answers have no headers of a hub.
+    pub is_plain: bool,
     pub files: BTreeMap<String, Vec<u8>>,
     /// What each revision means.
     pub revisions: BTreeMap<String, String>,
@@ -75,6 +79,8 @@ impl Hub {
             ("README.md", b"not wanted".to_vec()),
         ];
         let site = Site {
+            id: ID.to_owned(),
+            is_plain: false,
             files: files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect(),
             revisions: BTreeMap::from([("main".to_owned(), COMMIT.to_owned())]),
             token: None,
@@ -128,7 +134,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 fn is_large(file: &str) -> bool {
-    file.ends_with(".safetensors") || file.ends_with(".bin")
+    [".safetensors", ".bin", ".tar"].iter().any(|end| file.ends_with(end))
 }
 
 struct Answer {
@@ -215,7 +221,7 @@ fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
     if site.token.is_some() && request.token != site.token.as_ref().map(|token| format!("Bearer {token}")) {
         return Answer::error(401, "GatedRepo");
     }
-    if id != ID {
+    if id != site.id {
         return Answer::error(404, "RepoNotFound");
     }
     let (revision, file) = rest.split_once('/').unwrap_or_default();
@@ -226,6 +232,9 @@ fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
     let Some(bytes) = site.files.get(file) else {
         return Answer::new(404, vec![commit, ("X-Error-Code", "EntryNotFound".to_owned())], vec![]);
     };
+    if site.is_plain {
+        return ranged(bytes, request.range.as_deref());
+    }
     if is_large(file) {
         let etag = site.etag.clone().unwrap_or_else(|| sha256(bytes));
         let size = bytes.len() as i64 + site.size_error;

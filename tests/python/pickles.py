@@ -1,7 +1,7 @@
 """Writes FOLDER/pytorch_model.bin from FOLDER/model.safetensors, and removes that: the same values as torch.save writes
 tensors that are views, parameters, of other types, shared, or beside what is none.
 
-    python pickles.py FOLDER
+    python pickles.py FOLDER (zip | legacy)
 """
 
 import sys
@@ -29,7 +29,7 @@ def disguised(index: int, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.repeat_interleave(2, dim=-1)[..., ::2]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, form: str) -> None:
     weights = load_file(folder / "model.safetensors")
     state = OrderedDict((name, disguised(i, tensor)) for i, (name, tensor) in enumerate(weights.items()))
     for name, tensor in state.items():
@@ -39,9 +39,9 @@ def main(folder: Path) -> None:
     state["position_ids"] = torch.arange(32).unsqueeze(0)
     state["tied"] = state["embeddings.word_embeddings.weight"]
     state._metadata = {"": {"version": 1}}
-    torch.save(state, folder / "pytorch_model.bin")
+    torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=form == "zip")
     (folder / "model.safetensors").unlink()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -33,17 +33,7 @@ pub(super) enum Score {
 
 impl Grid {
     pub fn new(reports: &[Report]) -> Self {
-        let scored = |name: &str| reports.iter().any(|report| report.tasks.get(name).is_some());
-        let mut columns: Vec<Column> =
-            SEVEN.into_iter().filter(|benchmark| scored(benchmark.key())).map(Column::Benchmark).collect();
-        columns.push(Column::Average);
-        for name in reports.iter().flat_map(|report| report.tasks.keys()) {
-            let column = Column::UserSet(name);
-            if Benchmark::from_key(name).is_none() && !columns.contains(&column) {
-                columns.push(column);
-            }
-        }
-
+        let columns = columns(reports);
         let best: Vec<Option<f64>> = columns.iter().map(|column| best(column, reports)).collect();
         let row = |report: &Report| Row {
             model: report.model.clone(),
@@ -64,15 +54,30 @@ impl Grid {
     }
 }
 
+/// The columns of a table over reports: those of the seven that some report has, their average, other sets.
+pub(super) fn columns(reports: &[Report]) -> Vec<Column<'_>> {
+    let scored = |name: &str| reports.iter().any(|report| report.tasks.get(name).is_some());
+    let mut columns: Vec<Column> =
+        SEVEN.into_iter().filter(|benchmark| scored(benchmark.key())).map(Column::Benchmark).collect();
+    columns.push(Column::Average);
+    for name in reports.iter().flat_map(|report| report.tasks.keys()) {
+        let column = Column::UserSet(name);
+        if Benchmark::from_key(name).is_none() && !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
 #[derive(PartialEq)]
-enum Column<'r> {
+pub(super) enum Column<'r> {
     Benchmark(Benchmark),
     Average,
     UserSet(&'r str),
 }
 
 impl Column<'_> {
-    fn heading(&self) -> String {
+    pub fn heading(&self) -> String {
         match self {
             Self::Benchmark(benchmark) => benchmark.label().to_owned(),
             Self::Average => "Avg.".to_owned(),
@@ -80,13 +85,20 @@ impl Column<'_> {
         }
     }
 
+    /// The key of the column's task; `None` for the average.
+    pub fn task(&self) -> Option<&str> {
+        match self {
+            Self::Benchmark(benchmark) => Some(benchmark.key()),
+            Self::UserSet(name) => Some(name),
+            Self::Average => None,
+        }
+    }
+
     fn score(&self, report: &Report) -> Score {
-        let task = match self {
-            Self::Benchmark(benchmark) => report.tasks.get(benchmark.key()),
-            Self::UserSet(name) => report.tasks.get(name),
-            Self::Average => return report.average.map_or(Score::Undefined, Score::Points),
+        let Some(task) = self.task() else {
+            return report.average.map_or(Score::Undefined, Score::Points);
         };
-        match task {
+        match report.tasks.get(task) {
             Some(task) => task.spearman.map_or(Score::Undefined, Score::Points),
             None => Score::Absent,
         }

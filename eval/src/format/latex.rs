@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use super::Format;
 use super::grid::{Cell, Grid};
+use super::supplement::{Supplement, supplements};
 use crate::Report;
 
 /// A `tabular` with the rules of the booktabs package; the best of each column in bold where there are several.
+/// What a full report has besides follows in tabulars of its own, each under a comment that says what it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Latex;
 
@@ -22,8 +24,26 @@ impl Format for Latex {
             let cells: Vec<String> = row.cells.iter().map(cell_text).collect();
             writeln!(output, "{} & {} \\\\", escape(&row.model), cells.join(" & "))?;
         }
-        writeln!(output, "\\bottomrule\n\\end{{tabular}}")
+        writeln!(output, "\\bottomrule\n\\end{{tabular}}")?;
+        supplements(reports).iter().try_for_each(|supplement| write_supplement(supplement, output))
     }
+}
+
+fn write_supplement(supplement: &Supplement, output: &mut dyn Write) -> io::Result<()> {
+    let headings: Vec<String> = supplement.headings.iter().map(|heading| escape(heading)).collect();
+    let labels = headings.len() - supplement.numbers;
+    writeln!(output, "\n% {}", escape(&supplement.title))?;
+    writeln!(output, "\\begin{{tabular}}{{{}{}}}", "l".repeat(labels), "r".repeat(supplement.numbers))?;
+    writeln!(output, "\\toprule\n{} \\\\\n\\midrule", headings.join(" & "))?;
+    for row in &supplement.rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let text = escape(&cell.text);
+            let text = if column < labels { text } else { text.replace('-', "$-$").replace('<', "$<$") };
+            if cell.bold { format!("\\textbf{{{text}}}") } else { text }
+        });
+        writeln!(output, "{} \\\\", cells.collect::<Vec<_>>().join(" & "))?;
+    }
+    writeln!(output, "\\bottomrule\n\\end{{tabular}}")
 }
 
 fn cell_text(cell: &Cell) -> String {

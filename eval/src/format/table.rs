@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::Format;
 use super::grid::Grid;
+use super::{Format, one_line};
 use crate::Report;
 
 /// Aligned columns separated by two spaces.
@@ -32,9 +32,4 @@ impl Format for Table {
         }
         grid.notes.iter().try_for_each(|note| writeln!(output, "{note}"))
     }
-}
-
-/// A model's name must not move the terminal's cursor.
-fn one_line(name: &str) -> String {
-    name.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }

@@ -4,6 +4,7 @@ Usage: python make.py path/to/downstream
 
 correlations.json   lists with and without ties, their ranks, Spearman's and Pearson's coefficients, and a paired
                     percentile bootstrap of Spearman's (scipy.stats.bootstrap)
+details.json        alignment, uniformity, places and correlations by distances of small embeddings (scipy)
 bag_of_words.json   scores of the hashed bag of words of tests/common on the STS data sets
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from scipy.spatial import distance
 
 HERE = Path(__file__).parent
 YEARS = {
@@ -148,9 +150,39 @@ def bootstrap():
     }
 
 
+def details():
+    """Pairs i and i + 1 of some embeddings, one of which is zero."""
+    rng = np.random.default_rng(2)
+    embeddings = np.round(rng.normal(size=(24, 5)), 3).astype(np.float32).astype(float)
+    embeddings[7] = 0
+    gold = np.array([5, 4.2, 0.4, 4, 3.8, 5, 1.6, 4.6, 2, 4.8, 0, 4.4])
+    first, second = embeddings[::2], embeddings[1::2]
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit = embeddings / np.where(norms == 0, 1, norms)
+    cosines = (unit[::2] * unit[1::2]).sum(1)
+    squares = ((unit[::2] - unit[1::2]) ** 2).sum(1)
+    places = lambda x: 100 * (stats.rankdata(x) - 0.5) / len(x)
+    by = lambda x: {"pearson": stats.pearsonr(gold, x).statistic, "spearman": stats.spearmanr(gold, x).statistic}
+    gaps = np.abs(stats.rankdata(cosines) - stats.rankdata(gold))
+    return {
+        "embeddings": embeddings.tolist(),
+        "gold": gold.tolist(),
+        "alignment": squares[gold > 4].mean(),
+        "positive_pairs": int((gold > 4).sum()),
+        "uniformity": np.log(np.exp(-2 * distance.pdist(unit, "sqeuclidean")).mean()),
+        "pearson": 100 * stats.pearsonr(gold, cosines).statistic,
+        "euclidean": by(-np.linalg.norm(first - second, axis=1)),
+        "manhattan": by(-np.abs(first - second).sum(1)),
+        "gold_places": places(gold).tolist(),
+        "cosine_places": places(cosines).tolist(),
+        "most_wrong": np.argsort(-gaps, kind="stable")[:8].tolist(),
+    }
+
+
 def write(name, content):
     (HERE / name).write_text(json.dumps(content, indent=1) + "\n")
 
 
 write("correlations.json", {"correlations": correlations(), "bootstrap": bootstrap()})
+write("details.json", details())
 write("bag_of_words.json", bag_of_words(Path(sys.argv[1])))

@@ -16,9 +16,10 @@ pub enum Value {
     Reduced(Rc<(Value, Value)>),
     /// The reference to something outside of the pickle, such as a tensor's values.
     Persistent(Rc<Value>),
-    /// Filled while it lies on the stack; put into anything else, or remembered, it becomes opaque.
+    /// These two are filled while they lie on the stack; put into anything else, or remembered, they
+    /// become opaque.
     Dict(Vec<(Value, Value)>),
-    List,
+    List(Vec<Value>),
     Mark,
     /// None, a number with a fraction, or something too deep to matter.
     Opaque,
@@ -28,11 +29,22 @@ pub enum Value {
 /// takes a stack as deep as it is.
 const DEEPEST: usize = 12;
 
-/// Reads a whole pickle; the error says what is wrong with it.
-pub fn read(bytes: &[u8]) -> Result<Value, String> {
-    let mut machine = Machine { bytes, at: 0, stack: Vec::new(), memo: HashMap::new() };
+/// A pickle that was read.
+#[derive(Debug)]
+pub struct Pickle {
+    pub value: Value,
+    /// All references to something outside of it, in order.
+    pub references: Vec<Rc<Value>>,
+    /// Bytes that it has.
+    pub len: usize,
+}
+
+/// Reads the pickle that `bytes` begin with; the error says what is wrong with it.
+pub fn read(bytes: &[u8]) -> Result<Pickle, String> {
+    let mut machine =
+        Machine { bytes, at: 0, stack: Vec::new(), memo: HashMap::new(), references: Vec::new() };
     while machine.step()? {}
-    machine.pop()
+    Ok(Pickle { value: machine.pop()?, references: machine.references, len: machine.at })
 }
 
 struct Machine<'a> {
@@ -41,6 +53,7 @@ struct Machine<'a> {
     /// Values with their depth.
     stack: Vec<(Value, usize)>,
     memo: HashMap<u32, (Value, usize)>,
+    references: Vec<Rc<Value>>,
 }
 
 impl<'a> Machine<'a> {
@@ -80,10 +93,16 @@ impl<'a> Machine<'a> {
                 let parts = self.pop_to_mark()?;
                 self.tuple(parts);
             }
-            b']' => self.push(Value::List, 0),
+            b']' => self.push(Value::List(Vec::new()), 0),
             b'}' => self.push(Value::Dict(Vec::new()), 0),
-            b'a' => drop(self.pop()?),
-            b'e' => drop(self.pop_to_mark()?),
+            b'a' => {
+                let part = self.pop_part()?;
+                self.append(vec![part])?;
+            }
+            b'e' => {
+                let parts = self.pop_to_mark()?;
+                self.append(parts)?;
+            }
             b's' => {
                 let (value, key) = (self.pop_part()?, self.pop_part()?);
                 self.fill(vec![key, value])?;
@@ -97,7 +116,9 @@ impl<'a> Machine<'a> {
             b'R' | 0x81 => self.reduce()?,
             b'Q' => {
                 let (value, depth) = self.pop_part()?;
-                self.push(Value::Persistent(Rc::new(value)), depth + 1);
+                let value = Rc::new(value);
+                self.references.push(value.clone());
+                self.push(Value::Persistent(value), depth + 1);
             }
             other => return Err(format!("it uses the operation {other:#04x}, which no tensors need")),
         }
@@ -203,7 +224,7 @@ impl<'a> Machine<'a> {
         let (value, depth) = self.stack.last().ok_or("it remembers nothing")?;
         // A dictionary is remembered before it is filled, and never asked for again.
         let kept = match value {
-            Value::Dict(_) | Value::List => (Value::Opaque, 0),
+            Value::Dict(_) | Value::List(_) => (Value::Opaque, 0),
             value => (value.clone(), *depth),
         };
         self.memo.insert(place, kept);
@@ -227,6 +248,17 @@ impl<'a> Machine<'a> {
     fn tuple(&mut self, parts: Vec<(Value, usize)>) {
         let depth = 1 + parts.iter().map(|&(_, depth)| depth).max().unwrap_or(0);
         self.push(Value::Tuple(parts.into_iter().map(|(value, _)| value).collect()), depth);
+    }
+
+    fn append(&mut self, parts: Vec<(Value, usize)>) -> Result<(), String> {
+        let Some((top, depth)) = self.stack.last_mut() else { return Err("it fills nothing".to_owned()) };
+        if let Value::List(values) = top {
+            for (value, below) in parts {
+                *depth = (*depth).max(1 + below);
+                values.push(value);
+            }
+        }
+        Ok(())
     }
 
     /// Puts keys and values in turn into the dictionary on top.
@@ -260,7 +292,7 @@ impl<'a> Machine<'a> {
 /// empty dictionary of hooks.
 fn as_part(value: Value, depth: usize) -> (Value, usize) {
     match value {
-        Value::Dict(_) | Value::List | Value::Mark => (Value::Opaque, 0),
+        Value::Dict(_) | Value::List(_) | Value::Mark => (Value::Opaque, 0),
         value => (value, depth),
     }
 }

@@ -87,7 +87,7 @@ fn rebuilt(arguments: &[Value]) -> Option<Stored> {
     if shape.len() != strides.len() {
         return None;
     }
-    let dtype = dtype_of(class.rsplit(' ').next()?)?;
+    let dtype = dtype_of(class)?;
     Some(Stored { dtype, key: key.to_string(), offset: u64::try_from(*offset).ok()?, shape, strides })
 }
 

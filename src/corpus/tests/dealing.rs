@@ -158,10 +158,39 @@ fn held_out_lines_are_not_trained_on() {
             assert_eq!(*text, format!("sentence {}", line / 2 - 1));
         }
     }
-    all.extend(held_out.iter().chain(&held_out_again).cloned());
+    all.extend(held_out.iter().chain(&held_out_again).map(|entry| entry.texts[0].clone()));
+    for entry in held_out.iter().chain(&held_out_again) {
+        assert_eq!(entry.texts[0], format!("sentence {}", entry.line / 2 - 1));
+    }
     assert_eq!(all.len(), 100);
     assert_ne!(corpus.split_holdout(30, 8).unwrap().1, held_out);
     assert!(corpus.split_holdout(99, 7).is_err() && corpus.split_holdout(u64::MAX, 7).is_err());
+}
+
+/// A line held out is trained on under no other number, and lines that nothing repeats are preferred.
+#[test]
+fn repeats_of_a_held_out_line_are_left_out_too() {
+    let occurrences: Vec<usize> = (0..60).map(|i| if i % 2 == 0 { 1 } else { 3 }).collect();
+    let corpus = repeating(&occurrences);
+    for count in [5, 30, 40] {
+        let (rest, held_out) = corpus.split_holdout(count, 7).unwrap();
+        let repeated = |text: &str| text.split(' ').next_back().unwrap().parse::<usize>().unwrap() % 2 == 1;
+        let of_repeated = held_out.iter().filter(|entry| repeated(&entry.texts[0])).count();
+        assert_eq!(of_repeated, (count as usize).saturating_sub(30));
+        assert_eq!(rest.len(), corpus.len() - count - 2 * of_repeated as u64);
+        let held_out: HashSet<&str> = held_out.iter().map(|entry| entry.texts[0].as_str()).collect();
+        assert_eq!(held_out.len(), count as usize);
+        for i in 0..rest.len() {
+            let entry = rest.entry(i).unwrap();
+            assert!(!held_out.contains(entry.texts[0].as_str()), "line {} is held out", entry.line);
+        }
+    }
+    assert!(corpus.split_holdout(61, 7).is_err());
+    let drawn = corpus.draw(100, 7).unwrap();
+    let texts: HashSet<&str> = drawn.iter().map(|entry| entry.texts[0].as_str()).collect();
+    assert_eq!((drawn.len(), texts.len()), (60, 60));
+    assert_eq!(corpus.draw(20, 7).unwrap(), drawn[..20]);
+    assert_ne!(corpus.draw(20, 8).unwrap(), drawn[..20]);
 }
 
 /// The corpus of Mirror-BERT: 10,000 lines, 719 of them repeats, one sentence 34 times.

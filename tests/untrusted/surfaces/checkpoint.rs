@@ -40,8 +40,17 @@ fn files() -> &'static [(&'static str, Vec<u8>)] {
         let machine = Machine { version: text(), build: text(), instruction_set: text(), device: text() };
         let origin = Origin { corpus_sha256: text(), model_sha256: text(), machine };
         let (scores, memories) = (Vec::new(), vec!["smart".to_owned()]);
-        let state =
-            State { step: 7, epoch: 0, position: 7, metrics_bytes: 9, scores, best: None, memories, origin };
+        let state = State {
+            step: 7,
+            epoch: 0,
+            position: 7,
+            metrics_bytes: 9,
+            scores,
+            held_out: Vec::new(),
+            best: None,
+            memories,
+            origin,
+        };
         let memories = vec![("smart", &weights)];
         let snapshot = Snapshot { state, weights: &weights, m: &weights, v: &weights, memories, best: None };
         RunCheckpoints::open(folder.path(), 1).unwrap().save(&snapshot).unwrap();

@@ -88,11 +88,11 @@ pub fn weight_seeds() -> Vec<Vec<u8>> {
     let layout = layout();
     let names = layout.tensors().map(|(_, spec)| format!("{:?}:\"shard.safetensors\"", spec.name));
     let index = format!("{{\"weight_map\":{{{}}}}}", names.collect::<Vec<_>>().join(","));
-    let pickle = fs::read(fixtures().join("weights/offset.bin")).unwrap();
-    [tensors(), index.into_bytes(), pickle]
+    let pickle = |name: &str| fs::read(fixtures().join("weights").join(name)).unwrap();
+    let (zip, legacy) = (pickle("offset.bin"), pickle("legacy.bin"));
+    [(0u8, tensors()), (1, index.into_bytes()), (2, zip), (2, legacy)]
         .iter()
-        .enumerate()
-        .map(|(i, right)| [&[i as u8], &right[..]].concat())
+        .map(|(file, right)| [&[*file], &right[..]].concat())
         .collect()
 }
 

@@ -1,0 +1,130 @@
+//! `mirror data`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::progress::say;
+use super::train::DEFAULT_DATA;
+use super::{Done, Ending};
+use crate::datasets::{ARCHIVE, Checked, Fetched, Manifest, REPOSITORY, check, fetch};
+use crate::hub::DownloadBar;
+
+/// Fetch the public STS data sets, or check those that are there.
+#[derive(Args)]
+pub struct Data {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+#[derive(Subcommand)]
+enum DataCommand {
+    Fetch(Fetch),
+    Check(Check),
+}
+
+/// Fetch STS12-16, STS-B and SICK-R into a folder in SentEval's layout, checked file by file.
+///
+/// They come in the archive that SimCSE's download_dataset.sh takes (senteval.tar of the hub's data set
+/// princeton-nlp/datasets-for-simcse). A download that breaks off is continued by the next run. HF_ENDPOINT, HF_HOME,
+/// HF_TOKEN and HF_HUB_OFFLINE are honoured.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mirror data fetch
+  mirror data fetch --from senteval.tar --output data/sts")]
+struct Fetch {
+    /// Unpack an archive that is at hand, a tar or a tar.gz
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Folder for the data sets
+    #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// Tell which data sets are there and complete.
+#[derive(Args)]
+struct Check {
+    /// Folder of the data sets
+    #[arg(default_value = DEFAULT_DATA, value_name = "DIR")]
+    folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Data {
+    pub fn run(self) -> Done {
+        match self.command {
+            DataCommand::Fetch(fetch) => fetch.run(),
+            DataCommand::Check(check) => check.run(),
+        }
+    }
+}
+
+impl Fetch {
+    fn run(self) -> Done {
+        let fetched =
+            fetch(&self.output, self.from.as_deref(), &Manifest::sts(), &mut DownloadBar::default())?;
+        let shown = self.output.display();
+        if let Fetched::Completed { missing, altered, .. } = &fetched {
+            for (what, paths) in [("added", missing), ("replaced", altered)] {
+                paths.iter().for_each(|path| say(&format!("{what} {path}")));
+            }
+        }
+        let files: usize = fetched.checked().sets.iter().map(|(_, set)| set.files).sum();
+        let sets = fetched.checked().sets.len();
+        let done = match (&fetched, &self.from) {
+            (Fetched::AlreadyThere(_), _) => "all was there already".to_owned(),
+            (_, Some(archive)) => format!("from {}", archive.display()),
+            (_, None) => format!("from {ARCHIVE} of {REPOSITORY}"),
+        };
+        writeln!(io::stdout(), "{shown}: {sets} data sets, {files} files, each checked; {done}")?;
+        Ok(())
+    }
+}
+
+impl Check {
+    fn run(self) -> Done {
+        let checked = check(&self.folder, &Manifest::sts())?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &checked).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            table(&checked, &mut out)?;
+        }
+        out.flush()?;
+        if checked.complete {
+            return Ok(());
+        }
+        let (shown, count) = (self.folder.display(), checked.lacking().count());
+        Err(Ending::Failure(anyhow::anyhow!(
+            "{shown} is not complete: {count} files are altered or missing; mirror data fetch --output {shown} brings them"
+        )))
+    }
+}
+
+/// A row a data set, and below it the files that are not as they should be.
+fn table(checked: &Checked, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:<6}  {:>5}  {:>8}  {:>7}  {:>7}  {:>6}",
+        "set", "files", "complete", "altered", "missing", "pairs"
+    )?;
+    for (name, set) in checked.sets.iter() {
+        let pairs = set.pairs.map_or("-".to_owned(), |pairs| pairs.to_string());
+        let (altered, missing) = (set.altered.len(), set.missing.len());
+        writeln!(
+            out,
+            "{name:<6}  {:>5}  {:>8}  {altered:>7}  {missing:>7}  {pairs:>6}",
+            set.files, set.complete
+        )?;
+    }
+    for (_, set) in checked.sets.iter() {
+        for (what, paths) in [("altered", &set.altered), ("missing", &set.missing)] {
+            paths.iter().try_for_each(|path| writeln!(out, "{what}: {path}"))?;
+        }
+    }
+    Ok(())
+}

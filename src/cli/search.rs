@@ -1,0 +1,193 @@
+//! `mirror search`
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::machine::Machine;
+use super::model::ModelFiles;
+use super::progress::{encoding_bar, say};
+use super::{Done, Ending, text, usage};
+use crate::corpus::{CorpusError, Lines};
+use crate::search::table::Table;
+use crate::search::{Found, Line, ModelHits, Search as Searching};
+use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::trainer::options::PoolingChoice;
+
+/// Find the sentences of a text that are nearest to a query, by cosine.
+///
+/// Every sentence is compared (no index, no approximation). With several models their findings stand side by side,
+/// and each says how it ranks a sentence against the first model: see on your own text what training changed. Memory
+/// does not grow with the text.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Search {
+    /// What to look for; quote it [default: lines of standard input]
+    #[arg(value_name = "QUERY", conflicts_with = "queries")]
+    query: Vec<String>,
+    /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
+    #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
+    models: Vec<String>,
+    /// Text to search, one sentence a line (- for standard input); blank lines are left out
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Queries, one a line (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// Sentences to find for each query
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    top: usize,
+    /// Print JSON, with the whole sentences
+    #[arg(long)]
+    json: bool,
+    /// auto, mean, cls, mean-padded or first-last-avg
+    #[arg(long, default_value = "auto", value_name = "HOW")]
+    pooling: PoolingChoice,
+    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+const EXAMPLES: &str = "Examples:
+  mirror search --model mirror-out --input sentences.txt \"how do I reset my password\"
+  mirror search --model bert-base-uncased --model mirror-out --input sentences.txt --top 5 \"late delivery\"
+  mirror search --model mirror-out --input sentences.txt --queries questions.txt --json";
+
+/// Lines that are encoded together, and the bytes at which fewer are.
+const LINES_AT_ONCE: usize = 2048;
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// The findings of all queries are held in memory.
+const MOST_QUERIES: usize = 10_000;
+
+impl Search {
+    pub fn run(self) -> Done {
+        if self.top == 0 {
+            return Err(usage("--top is 0; it must be a number above 0"));
+        }
+        let queries = self.queries()?;
+        let lines = text::lines(Some(&self.input), "--input")?;
+        let device = self.machine.set_up()?;
+        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        let mut models = Vec::new();
+        for name in &self.models {
+            let files = ModelFiles::locate(name)?;
+            let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+            let search = Searching::new(&model, &queries, self.top)?;
+            models.push((model, search));
+        }
+        look_through(lines, &self.input.display().to_string(), &mut models)?;
+        let hits: Vec<_> = models.into_iter().map(|(_, search)| search.finish()).collect();
+        let found = gather(queries, &self.models, hits);
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            let table = Table { width: width() };
+            found.iter().try_for_each(|found| table.write(found, &mut out))?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// The queries, from wherever they come; blank ones are left out.
+    fn queries(&self) -> Result<Vec<String>, Ending> {
+        let mut queries = Vec::new();
+        if self.query.is_empty() {
+            if text::is_stdin(self.queries.as_deref()) {
+                if text::is_stdin(Some(&self.input)) {
+                    return Err(usage(
+                        "--input - reads the text from standard input, so give the query as an argument or with --queries FILE",
+                    ));
+                }
+                if io::stdin().is_terminal() {
+                    say("type queries, one a line; Ctrl-D ends them");
+                }
+            }
+            for line in text::lines(self.queries.as_deref(), "--queries")? {
+                queries.push(line?);
+                if queries.len() > MOST_QUERIES {
+                    return Err(anyhow::anyhow!(
+                        "there are more than {MOST_QUERIES} queries; search for them in several runs"
+                    )
+                    .into());
+                }
+            }
+        } else {
+            queries.clone_from(&self.query);
+        }
+        queries.retain(|query| !query.trim().is_empty());
+        if queries.is_empty() {
+            return Err(usage(
+                "there is no query; give one as an argument, with --queries FILE, or on standard input",
+            ));
+        }
+        Ok(queries)
+    }
+}
+
+/// Shows all lines to all models.
+fn look_through(
+    lines: Lines<Box<dyn BufRead>>,
+    name: &str,
+    models: &mut [(SentenceEncoder, Searching)],
+) -> Done {
+    let bar = encoding_bar(None);
+    let (mut block, mut bytes, mut sentences, mut blank) = (Vec::new(), 0, 0u64, 0u64);
+    let mut flush = |block: &mut Vec<Line>| -> Done {
+        for (model, search) in models.iter_mut() {
+            search.look_at(model, block)?;
+        }
+        bar.inc(block.len() as u64);
+        block.clear();
+        Ok(())
+    };
+    for (line, number) in lines.zip(1..) {
+        let line = line?;
+        if line.trim().is_empty() {
+            blank += 1;
+            continue;
+        }
+        sentences += 1;
+        bytes += line.len();
+        block.push(Line { number, text: Arc::from(line) });
+        if block.len() >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
+            flush(&mut block)?;
+            bytes = 0;
+        }
+    }
+    if !block.is_empty() {
+        flush(&mut block)?;
+    }
+    bar.finish_and_clear();
+    if sentences == 0 {
+        let name = if name == "-" { "standard input" } else { name }.to_owned();
+        return Err(CorpusError::Empty { name, blank_lines: blank }.into());
+    }
+    Ok(())
+}
+
+/// From lists by model to lists by query.
+fn gather(queries: Vec<String>, models: &[String], hits: Vec<Vec<Vec<crate::search::Hit>>>) -> Vec<Found> {
+    let mut of_models: Vec<_> = hits.into_iter().map(Vec::into_iter).collect();
+    let mut found = Vec::new();
+    for query in queries {
+        let hits = of_models.iter_mut().map(|hits| hits.next().unwrap_or_default());
+        let models = models.iter().zip(hits).map(|(model, hits)| ModelHits { model: model.clone(), hits });
+        found.push(Found { query, models: models.collect() });
+    }
+    found
+}
+
+/// Columns of the terminal; elsewhere what COLUMNS says, else enough for a sentence.
+fn width() -> usize {
+    const ELSEWHERE: usize = 120;
+    let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(said).filter(|&width| width > 0).unwrap_or(ELSEWHERE)
+}

@@ -1,0 +1,128 @@
+//! `mirror eval --corpus FILE`: models side by side on sentences without labels.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sts_eval::DEFAULT_BLOCK_SIZE;
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, evaluate_views};
+
+use super::eval::Eval;
+use super::model::ModelFiles;
+use super::progress::{encoding_bar, say};
+use super::{Done, usage};
+use crate::corpus::{Corpus, CorpusError, Format};
+use crate::output::write_whole;
+use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
+
+/// More sentences than this would take long: the time grows with their square.
+const MOST_SENTENCES: usize = 20_000;
+
+/// Flags of `mirror eval` for sentences without labels.
+#[derive(Args)]
+pub struct UnlabeledFlags {
+    /// Sentences without labels, one a line: measure how often a masked view finds its own sentence among
+    /// others, and how embeddings are spread
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "sets", "latex", "html", "mteb", "backend"], help_heading = "Without labels")]
+    corpus: Option<PathBuf>,
+    /// Different sentences of the corpus to draw
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        requires = "corpus",
+        help_heading = "Without labels"
+    )]
+    sentences: usize,
+    /// Characters that a view's mask covers
+    #[arg(long, default_value_t = DEFAULT_MASK_SPAN, value_name = "N", requires = "corpus", help_heading = "Without labels")]
+    mask_span: usize,
+    /// Seed of the draw and of the masks
+    #[arg(
+        long,
+        default_value_t = 42,
+        value_name = "N",
+        requires = "corpus",
+        help_heading = "Without labels"
+    )]
+    seed: u64,
+}
+
+impl UnlabeledFlags {
+    /// The corpus to measure on, if that is what is asked for.
+    pub fn corpus(&self) -> Option<&Path> {
+        self.corpus.as_deref()
+    }
+
+    fn check(&self) -> Done {
+        if !(2..=MOST_SENTENCES).contains(&self.sentences) {
+            let found = self.sentences;
+            return Err(usage(format!("--sentences is {found}; it must be from 2 to {MOST_SENTENCES}")));
+        }
+        if self.mask_span == 0 {
+            return Err(usage(
+                "--mask-span is 0; a view that is its sentence would always find it, so mask 1 or more",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Measures each model on the same sentences with the same masks.
+pub fn run(eval: &Eval, corpus: &Path) -> Done {
+    let flags = &eval.unlabeled;
+    flags.check()?;
+    let forms = forms(eval)?;
+    let device = eval.machine.set_up()?;
+    let corpus = Corpus::open(corpus, Format::Sentences)?;
+    let entries = corpus.draw(flags.sentences, flags.seed)?;
+    if entries.len() < 2 {
+        return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());
+    }
+    let mut reports = Vec::new();
+    for name in &eval.models {
+        let files = ModelFiles::locate(name)?;
+        let overrides = Overrides { pooling: eval.pooling.0, max_length: eval.max_length };
+        let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        let views =
+            views(&entries, Format::Sentences, flags.mask_span, model.tokenizer.mask_token()?, flags.seed);
+        if views.views.is_empty() && reports.is_empty() {
+            say(&format!("{}: all sentences are too short for a mask, so none is looked for", corpus.name()));
+        }
+        let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
+        let unlabeled = evaluate_views(&views, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
+            bar.set_position(progress.encoded as u64);
+        })?;
+        bar.finish_and_clear();
+        reports.push(UnlabeledReport { model: name.clone(), unlabeled });
+    }
+    for (form, target) in forms {
+        write(form, target, &reports)?;
+    }
+    Ok(())
+}
+
+/// What is written where: the table goes to standard output unless another form does.
+fn forms(eval: &Eval) -> Result<Vec<(UnlabeledForm, &Path)>, super::Ending> {
+    let asked = [(UnlabeledForm::Json, eval.forms.json()), (UnlabeledForm::Markdown, eval.forms.markdown())];
+    let mut forms: Vec<(UnlabeledForm, &Path)> =
+        asked.into_iter().filter_map(|(form, target)| Some((form, target?))).collect();
+    match forms.iter().filter(|(_, target)| *target == Path::new("-")).count() {
+        0 => forms.insert(0, (UnlabeledForm::Table, Path::new("-"))),
+        1 => {}
+        _ => return Err(usage("only one of --json and --markdown can go to standard output")),
+    }
+    Ok(forms)
+}
+
+fn write(form: UnlabeledForm, target: &Path, reports: &[UnlabeledReport]) -> Done {
+    let mut bytes = Vec::new();
+    form.write(reports, &mut bytes)?;
+    if target != Path::new("-") {
+        return Ok(write_whole(target, &bytes)?);
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(&bytes)?;
+    Ok(out.flush()?)
+}

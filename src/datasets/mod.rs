@@ -1,0 +1,17 @@
+//! The public STS data sets in a folder: fetched as one archive, unpacked with care, and checked file by file.
+//!
+//! What a complete folder holds stands in a [`Manifest`] (`data/sts.manifest`): the files that the evaluator reads, with
+//! their sizes and SHA-256. An archive comes from strangers: [`unpack`] takes the manifest's files out of it and believes
+//! nothing else that it says. [`fetch`] brings a folder to what the manifest says, [`check`] tells how far it is.
+
+mod archive;
+mod check;
+mod error;
+mod fetch;
+mod manifest;
+
+pub use archive::unpack;
+pub use check::{Checked, SetState, check};
+pub use error::DatasetsError;
+pub use fetch::{ARCHIVE, Fetched, REPOSITORY, fetch};
+pub use manifest::{Manifest, ManifestFile};

@@ -1,0 +1,80 @@
+//! From a data set's id to one of its files.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::RepoType;
+
+use super::cache::RepoCache;
+use super::client::Client;
+use super::download::Download;
+use super::{Environment, HubError, HubId, Progress};
+
+/// A file of a data set, in the cache.
+pub struct DatasetFile {
+    path: PathBuf,
+    cache: RepoCache,
+    /// A sentence for the user, where the file may not be the newest.
+    pub note: Option<String>,
+}
+
+impl DatasetFile {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the file from the cache, since it is not what it should be.
+    pub fn discard(self) {
+        self.cache.discard(&self.path);
+    }
+}
+
+/// Finds a file of a data set in the cache or downloads it, as the variables of this process say. A download
+/// that breaks off is continued by the next one.
+///
+/// Other than a model's files, it may come from a server that says neither commit nor ETag.
+pub fn locate_dataset_file(
+    id: &HubId,
+    file: &str,
+    progress: &mut dyn Progress,
+) -> Result<DatasetFile, HubError> {
+    let environment = Environment::from_process()?;
+    let cache = RepoCache::new(&environment.cache, RepoType::Dataset, id);
+    let cached = cache.commit(id).and_then(|commit| cache.file(&commit, file));
+    if let Some(variable) = environment.offline {
+        let path = cached.ok_or_else(|| HubError::DatasetOffline {
+            id: id.to_string(),
+            file: file.to_owned(),
+            cache: environment.cache.clone(),
+            variable,
+        })?;
+        return Ok(DatasetFile { path, cache, note: None });
+    }
+    match (from_hub(&environment, &cache, id, file, progress), cached) {
+        (Ok(path), _) => Ok(DatasetFile { path, cache, note: None }),
+        (Err(error), Some(path)) if error.is_outage() => {
+            let note = format!("using the copy of {file} in the cache, which may be out of date: {error}");
+            Ok(DatasetFile { path, cache, note: Some(note) })
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn from_hub(
+    environment: &Environment,
+    cache: &RepoCache,
+    id: &HubId,
+    file: &str,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, HubError> {
+    let client = Client::new(environment, RepoType::Dataset, id)?;
+    let metadata = client.metadata(file)?.ok_or_else(|| client.not_found(file))?;
+    let path = match cache.file(&metadata.commit, file) {
+        Some(path) => path,
+        None => {
+            Download { client: &client, cache, id, file, metadata: &metadata }.run(progress)?;
+            cache.link(&metadata.commit, file, &metadata.etag)?
+        }
+    };
+    cache.set_commit(id, &metadata.commit)?;
+    Ok(path)
+}

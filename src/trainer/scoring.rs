@@ -1,0 +1,77 @@
+//! What is measured in the course of training: scores on scored pairs, and held-out lines without labels.
+
+use serde::{Deserialize, Serialize};
+use sts_eval::DEFAULT_BLOCK_SIZE;
+use sts_eval::unlabeled::{Unlabeled, evaluate_views};
+
+use super::run::{Best, Observer, Run, TrainError};
+use crate::sentence_encoder::SentenceEncoder;
+
+/// A score in the course of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Steps made when it was taken.
+    pub step: u64,
+    pub set: String,
+    /// Spearman's ρ × 100; `None` where it is undefined (all cosines equal).
+    pub spearman: Option<f64>,
+}
+
+/// What was measured on held-out lines in the course of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutScore {
+    /// Steps made when it was taken.
+    pub step: u64,
+    #[serde(flatten)]
+    pub unlabeled: Unlabeled,
+}
+
+impl Run {
+    /// The step of the newest score or measurement.
+    pub(super) fn last_scored(&self) -> Option<u64> {
+        let scored = self.scores.last().map(|score| score.step);
+        scored.max(self.held_out_scores.last().map(|score| score.step))
+    }
+
+    /// Scores the weights as they are, on all that there is to score on.
+    pub(super) fn score(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let encoder = SentenceEncoder { parameters: self.trainer.weights.clone(), ..self.model.clone() };
+        self.score_pairs(&encoder, observer)?;
+        self.measure_held_out(&encoder, observer)
+    }
+
+    fn score_pairs(
+        &mut self,
+        encoder: &SentenceEncoder,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let Some(task) = &self.scored_on else { return Ok(()) };
+        let spearman = sts_eval::evaluate_task(task, encoder)?.score().spearman;
+        let score = Score { step: self.step(), set: task.name.clone(), spearman };
+        self.metrics.write(&score)?;
+        observer.scored(&score);
+        if self.options.keep_best {
+            let value = spearman.unwrap_or(f64::NEG_INFINITY);
+            if self.best.as_ref().is_none_or(|best| value > best.score) {
+                let weights = self.trainer.weights.copy()?;
+                self.best = Some(Best { score: value, step: score.step, weights });
+            }
+        }
+        self.scores.push(score);
+        Ok(())
+    }
+
+    fn measure_held_out(
+        &mut self,
+        encoder: &SentenceEncoder,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let Some(views) = &self.held_out else { return Ok(()) };
+        let unlabeled = evaluate_views(views, encoder, DEFAULT_BLOCK_SIZE * 8, |_| {})?;
+        let score = HeldOutScore { step: self.step(), unlabeled };
+        self.metrics.write(&score)?;
+        observer.measured(&score);
+        self.held_out_scores.push(score);
+        Ok(())
+    }
+}
