@@ -70,10 +70,10 @@ const EXAMPLES: &str = "Examples:
 
 impl Eval {
     pub fn run(self) -> Done {
+        self.backend.prepare();
         if let Some(corpus) = self.unlabeled.corpus() {
             return unlabeled::run(&self, corpus);
         }
-        self.backend.prepare();
         self.forms.check()?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
