@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_usage;
+mod bulk;
 mod encode;
 mod eval;
 mod export;
