@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_usage;
 mod data;
+mod bulk;
 mod encode;
 mod eval;
 mod export;
