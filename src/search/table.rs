@@ -132,7 +132,7 @@ mod tests {
         let hits: Vec<Hit> = texts.iter().enumerate().map(hit).collect();
         let models = (0..models).map(|m| {
             let mut hits = hits.clone();
-            hits.rotate_left(m);
+            hits.rotate_left(m % texts.len());
             ModelHits { model: format!("model-{m}"), hits }
         });
         Found { query: "a query".to_owned(), models: models.collect() }

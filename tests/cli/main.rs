@@ -2,8 +2,8 @@
 
 mod bad_files;
 mod bad_usage;
-mod data;
 mod bulk;
+mod data;
 mod encode;
 mod eval;
 mod export;
