@@ -8,7 +8,7 @@ use common::{Synthetic, bag_of_words, real_data};
 use ndarray::{Array2, ArrayView1};
 use serde_json::Value;
 use sts_eval::details::{alignment, positive_above, uniformity};
-use sts_eval::format::{Format, by_name};
+use sts_eval::format::by_name;
 use sts_eval::{
     Bootstrap, Convention, Examined, Pair, Report, ScoredTask, SentEval, Subset, Task, compare, examine,
 };
