@@ -312,3 +312,15 @@ fn set_readable(file: &File) -> io::Result<()> {
     let _ = file;
     Ok(())
 }
+
+/// Temporary folders are private; what a run leaves is readable as any other folder.
+pub fn set_listable(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}

@@ -130,8 +130,9 @@ impl SentenceEncoder {
     }
 }
 
-fn norm(values: &[f32]) -> f32 {
-    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
+/// The length of an embedding.
+pub(crate) fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
+    values.into_iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
 }
 
 /// The key in config.json under which this program notes a pooling that 1_Pooling cannot express.

@@ -52,27 +52,14 @@ impl<'t> Embeddings<'t> {
         tasks: &'t [Task],
         encoder: &E,
         block_size: usize,
-        mut progress: impl FnMut(Progress),
+        progress: impl FnMut(Progress),
     ) -> Result<Self, Error> {
         if block_size == 0 {
             let (given, needed) = (block_size.to_string(), "at least 1");
             return Err(Error::Setting { what: "the number of sentences encoded at a time", given, needed });
         }
         let sentences = distinct_by_length(tasks);
-        let mut rows = Array2::<f32>::zeros((0, 0));
-        let mut encoded = 0;
-        for block in sentences.chunks(block_size) {
-            let embeddings = encoder
-                .encode(block)
-                .map_err(|source| Error::Encode { sentences: block.len(), source: source.into() })?;
-            if encoded == 0 && embeddings.nrows() == block.len() {
-                rows = Array2::zeros((sentences.len(), embeddings.ncols()));
-            }
-            check(block, &embeddings, (encoded > 0).then_some(rows.ncols()))?;
-            rows.slice_mut(s![encoded..encoded + block.len(), ..]).assign(&embeddings);
-            encoded += block.len();
-            progress(Progress { encoded, total: sentences.len() });
-        }
+        let rows = encode_blocks(&sentences, encoder, block_size, progress)?;
         let row_of = sentences.into_iter().enumerate().map(|(row, sentence)| (sentence, row)).collect();
         Ok(Self { row_of, rows })
     }
@@ -111,7 +98,32 @@ fn distinct_by_length(tasks: &[Task]) -> Vec<&str> {
     sentences
 }
 
-pub(crate) fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
+/// Embeddings of sentences, of shape [sentences, width], encoded and checked `block_size` at a time, which is at least
+/// 1. `progress` is called after each block.
+pub(crate) fn encode_blocks<E: Encode + ?Sized>(
+    sentences: &[&str],
+    encoder: &E,
+    block_size: usize,
+    mut progress: impl FnMut(Progress),
+) -> Result<Array2<f32>, Error> {
+    let mut rows = Array2::<f32>::zeros((0, 0));
+    let mut encoded = 0;
+    for block in sentences.chunks(block_size) {
+        let embeddings = encoder
+            .encode(block)
+            .map_err(|source| Error::Encode { sentences: block.len(), source: source.into() })?;
+        if encoded == 0 && embeddings.nrows() == block.len() {
+            rows = Array2::zeros((sentences.len(), embeddings.ncols()));
+        }
+        check(block, &embeddings, (encoded > 0).then_some(rows.ncols()))?;
+        rows.slice_mut(s![encoded..encoded + block.len(), ..]).assign(&embeddings);
+        encoded += block.len();
+        progress(Progress { encoded, total: sentences.len() });
+    }
+    Ok(rows)
+}
+
+fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Result<(), Error> {
     let (rows, columns) = embeddings.dim();
     if rows != block.len() || columns == 0 || width.is_some_and(|width| width != columns) {
         let width = width.map_or_else(|| "width above 0".to_owned(), |width| width.to_string());

@@ -20,7 +20,7 @@ use super::origin::Origin;
 use super::read::WeightsError;
 use super::tensors;
 use crate::encoder::{Layout, Parameters};
-use crate::output::{OutputError, TEMPORARY, remove_temporaries, sync_folder, write_whole};
+use crate::output::{OutputError, TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
 use crate::trainer::run::{HeldOutScore, Score};
 
 /// The folder of checkpoints in an output folder.
@@ -313,18 +313,6 @@ impl Checkpoint {
             state,
         })
     }
-}
-
-/// Temporary folders are private; a checkpoint is read as any other folder.
-fn set_listable(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }
 
 fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {

@@ -77,6 +77,12 @@ pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
     Ok(write_whole(path, format!("{text}\n").as_bytes())?)
 }
 
+pub(crate) fn read_json(path: &Path) -> Result<Value, SaveError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SaveError::Source { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.to_owned(), source })
+}
+
 /// The source's config.json with what is no longer true of it changed: the weights are f32.
 fn config(saved: &Saved) -> Result<Value, SaveError> {
     let mut config = base_config(saved.encoder, saved.source)?;
@@ -87,11 +93,7 @@ fn config(saved: &Saved) -> Result<Value, SaveError> {
 
 /// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
 pub(crate) fn base_config(encoder: &SentenceEncoder, source: &Path) -> Result<Value, SaveError> {
-    let path = source.join("config.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| SaveError::Source { path: path.clone(), source })?;
-    let mut config: Value =
-        serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
+    let mut config = read_json(&source.join("config.json"))?;
     let class = match (config["model_type"].as_str(), encoder.encoder.config.architecture) {
         (Some("xlm-roberta"), _) => "XLMRobertaModel",
         (Some("camembert"), _) => "CamembertModel",

@@ -58,10 +58,6 @@ const EXAMPLES: &str = "Examples:
   echo 'a sentence' | mirror encode --model mirror-out
   mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
-/// Lines that are encoded together, and the bytes at which fewer are.
-const LINES_AT_ONCE: usize = 2048;
-const BYTES_AT_ONCE: usize = 4 << 20;
-
 impl Encode {
     pub fn run(self) -> Done {
         self.backend.prepare();
@@ -82,27 +78,12 @@ impl Encode {
 
 fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
-    let mut block = Vec::new();
-    let mut bytes = 0;
-    let mut flush = |block: &mut Vec<String>| -> Done {
+    text::in_blocks(lines, String::len, |block| {
         let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
         sink.write(&model.encode(&sentences)?)?;
         bar.inc(block.len() as u64);
-        block.clear();
         Ok(())
-    };
-    for line in lines {
-        let line = line?;
-        bytes += line.len();
-        block.push(line);
-        if block.len() >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
-            flush(&mut block)?;
-            bytes = 0;
-        }
-    }
-    if !block.is_empty() {
-        flush(&mut block)?;
-    }
+    })?;
     bar.finish_and_clear();
     Ok(())
 }

@@ -57,10 +57,6 @@ const EXAMPLES: &str = "Examples:
   mirror search --model bert-base-uncased --model mirror-out --input sentences.txt --top 5 \"late delivery\"
   mirror search --model mirror-out --input sentences.txt --queries questions.txt --json";
 
-/// Lines that are encoded together, and the bytes at which fewer are.
-const LINES_AT_ONCE: usize = 2048;
-const BYTES_AT_ONCE: usize = 4 << 20;
-
 /// The findings of all queries are held in memory.
 const MOST_QUERIES: usize = 10_000;
 
@@ -138,32 +134,26 @@ fn look_through(
     models: &mut [(SentenceEncoder, Searching)],
 ) -> Done {
     let bar = encoding_bar(None);
-    let (mut block, mut bytes, mut sentences, mut blank) = (Vec::new(), 0, 0u64, 0u64);
-    let mut flush = |block: &mut Vec<Line>| -> Done {
-        for (model, search) in models.iter_mut() {
-            search.look_at(model, block)?;
-        }
-        bar.inc(block.len() as u64);
-        block.clear();
-        Ok(())
-    };
-    for (line, number) in lines.zip(1..) {
-        let line = line?;
-        if line.trim().is_empty() {
+    let (mut sentences, mut blank) = (0u64, 0u64);
+    let sentence = |(line, number): (Result<String, CorpusError>, u64)| match line {
+        Ok(line) if line.trim().is_empty() => {
             blank += 1;
-            continue;
+            None
         }
-        sentences += 1;
-        bytes += line.len();
-        block.push(Line { number, text: Arc::from(line) });
-        if block.len() >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
-            flush(&mut block)?;
-            bytes = 0;
-        }
-    }
-    if !block.is_empty() {
-        flush(&mut block)?;
-    }
+        line => Some(line.map(|line| Line { number, text: Arc::from(line) })),
+    };
+    text::in_blocks(
+        lines.zip(1..).filter_map(sentence),
+        |line| line.text.len(),
+        |block| {
+            for (model, search) in models.iter_mut() {
+                search.look_at(model, block)?;
+            }
+            sentences += block.len() as u64;
+            bar.inc(block.len() as u64);
+            Ok(())
+        },
+    )?;
     bar.finish_and_clear();
     if sentences == 0 {
         let name = if name == "-" { "standard input" } else { name }.to_owned();

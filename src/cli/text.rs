@@ -4,8 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::Ending;
-use crate::corpus::Lines;
+use super::{Done, Ending};
+use crate::corpus::{CorpusError, Lines};
+
+/// Lines that are looked at together, and the bytes at which fewer are.
+const LINES_AT_ONCE: usize = 2048;
+const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// Whether this names standard input.
 pub fn is_stdin(path: Option<&Path>) -> bool {
@@ -23,4 +27,26 @@ pub fn lines(path: Option<&Path>, flag: &str) -> Result<Lines<Box<dyn BufRead>>,
         return Err(anyhow::anyhow!("{name} is a folder; {flag} takes a text file").into());
     }
     Ok(Lines::new(Box::new(BufReader::new(file)), name))
+}
+
+/// Gives items, whose text has `bytes_of` bytes, to `look_at` a block at a time, so that memory does not grow
+/// with the text.
+pub fn in_blocks<T>(
+    items: impl Iterator<Item = Result<T, CorpusError>>,
+    bytes_of: impl Fn(&T) -> usize,
+    mut look_at: impl FnMut(&[T]) -> Done,
+) -> Done {
+    let mut block = Vec::new();
+    let mut bytes = 0;
+    for item in items {
+        let item = item?;
+        bytes += bytes_of(&item);
+        block.push(item);
+        if block.len() >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
+            look_at(&block)?;
+            block.clear();
+            bytes = 0;
+        }
+    }
+    if block.is_empty() { Ok(()) } else { look_at(&block) }
 }

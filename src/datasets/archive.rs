@@ -12,8 +12,9 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tar::{Entry, EntryType, PaxExtensions};
 
-use super::manifest::{ManifestFile, hexadecimal};
+use super::manifest::ManifestFile;
 use super::{DatasetsError, Manifest};
+use crate::checkpoint::manifest::hex;
 use crate::output::OutputError;
 
 /// Of a tar header, and of the zeros that end an archive.
@@ -176,7 +177,7 @@ impl<'a> Unpacking<'a> {
             left = left.saturating_sub(count as u64);
         }
         output.sync_all().map_err(failed)?;
-        let got = hexadecimal(&sum.finalize());
+        let got = hex(&sum.finalize());
         if got != file.sha256 {
             return Err(DatasetsError::Checksum { archive, file: name, expected: file.sha256.clone(), got });
         }

@@ -1,10 +1,9 @@
 //! The files that belong to the data sets, with their sizes and SHA-256.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use crate::checkpoint::manifest::sha256_of;
 
 const STS: &str = include_str!("../../data/sts.manifest");
 
@@ -78,23 +77,9 @@ impl ManifestFile {
             }
             metadata => metadata?,
         };
-        let same = metadata.is_file() && metadata.len() == self.bytes && sha256(&path)? == self.sha256;
+        let same = metadata.is_file() && metadata.len() == self.bytes && sha256_of(&path)? == self.sha256;
         Ok(if same { FileState::Complete } else { FileState::Altered })
     }
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&sum.finalize())),
-            count => sum.update(&buffer[..count]),
-        }
-    }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

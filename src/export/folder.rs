@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{Precision, write_graph};
-use crate::checkpoint::write::{SaveError, base_config, write_json, write_modules};
+use crate::checkpoint::write::{SaveError, base_config, read_json, write_json, write_modules};
 use crate::encoder::Pooling;
 use crate::output::OutputError;
 use crate::sentence_encoder::SentenceEncoder;
@@ -57,10 +57,7 @@ pub fn write_folder(export: &Export, folder: &Path) -> Result<Vec<PathBuf>, Expo
 fn write_tokenizer(model: &SentenceEncoder, folder: &Path) -> Result<(), ExportError> {
     model.tokenizer.write_to(folder, model.max_length)?;
     let path = folder.join("tokenizer_config.json");
-    let read = |source| SaveError::Source { path: path.clone(), source };
-    let text = fs::read_to_string(&path).map_err(read)?;
-    let mut config: Value =
-        serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.clone(), source })?;
+    let mut config = read_json(&path)?;
     config["model_max_length"] = json!(model.max_length);
     Ok(write_json(&path, &config)?)
 }

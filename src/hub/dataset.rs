@@ -13,8 +13,6 @@ use super::{Environment, HubError, HubId, Progress};
 pub struct DatasetFile {
     path: PathBuf,
     cache: RepoCache,
-    /// A sentence for the user, where the file may not be the newest.
-    pub note: Option<String>,
 }
 
 impl DatasetFile {
@@ -47,14 +45,12 @@ pub fn locate_dataset_file(
             cache: environment.cache.clone(),
             variable,
         })?;
-        return Ok(DatasetFile { path, cache, note: None });
+        return Ok(DatasetFile { path, cache });
     }
     match (from_hub(&environment, &cache, id, file, progress), cached) {
-        (Ok(path), _) => Ok(DatasetFile { path, cache, note: None }),
-        (Err(error), Some(path)) if error.is_outage() => {
-            let note = format!("using the copy of {file} in the cache, which may be out of date: {error}");
-            Ok(DatasetFile { path, cache, note: Some(note) })
-        }
+        (Ok(path), _) => Ok(DatasetFile { path, cache }),
+        // It may be out of date; what it holds is checked either way.
+        (Err(error), Some(path)) if error.is_outage() => Ok(DatasetFile { path, cache }),
         (Err(error), _) => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use super::session::Padded;
 use super::{Graph, OnnxError, Runtime};
 use crate::encoder::{EncoderConfig, Pooling};
 use crate::export::Precision;
-use crate::sentence_encoder::noted_pooling;
+use crate::sentence_encoder::{norm, noted_pooling};
 use crate::sentence_folder::SentenceFolder;
 use crate::tokenize::Tokenizer;
 
@@ -127,8 +127,7 @@ impl OnnxEncoder {
             return Err(self.graph.shape_error(found.dim(), (batch.len(), self.hidden_size)));
         }
         for (&row, values) in batch.iter().zip(found.rows()) {
-            let square: f64 = values.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-            let norm = if self.normalize { (square.sqrt() as f32).max(1e-12) } else { 1.0 };
+            let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };
             into.index_axis_mut(Axis(0), row).assign(&values.mapv(|value| value / norm));
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{NewFolders, OutputError, TEMPORARY, is_empty, sync_folder};
+use super::{NewFolders, OutputError, TEMPORARY, is_empty, set_listable, sync_folder};
 
 /// A folder to be filled. Dropped before [`StagedFolder::publish`], it leaves nothing.
 pub struct StagedFolder {
@@ -48,7 +48,7 @@ impl StagedFolder {
     /// that was, files and folders are moved one by one, those of the same names being replaced.
     pub fn publish(self) -> Result<(), OutputError> {
         let failed = |source| OutputError::Write { path: self.target.clone(), source };
-        set_readable(self.path()).map_err(failed)?;
+        set_listable(self.path()).map_err(failed)?;
         if self.target.is_dir() {
             self.move_entries().map_err(failed)?;
             return sync_folder(&self.target).map_err(failed);
@@ -72,16 +72,4 @@ impl StagedFolder {
         }
         Ok(())
     }
-}
-
-/// Temporary folders are private; what a run leaves is readable as any other folder.
-fn set_readable(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }

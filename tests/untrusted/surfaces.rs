@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use mirror::encoder::layout::{Dimensions, Layout};
 use tempfile::TempDir;
 
 #[path = "surfaces/checkpoint.rs"]
@@ -50,6 +52,18 @@ pub fn surface(name: &str) -> &'static Surface {
 fn is_a_sentence(error: impl std::fmt::Display) {
     let text = error.to_string();
     assert!(!text.is_empty() && text.lines().count() == 1 && text.len() < 4000, "not one sentence: {text:?}");
+}
+
+/// That of the smallest encoder there is.
+fn layout() -> Arc<Layout> {
+    Arc::new(Layout::new(&Dimensions {
+        vocab_size: 3,
+        max_position_embeddings: 2,
+        type_vocab_size: 1,
+        hidden_size: 2,
+        intermediate_size: 3,
+        num_hidden_layers: 1,
+    }))
 }
 
 /// A folder with these files, the one that the first byte chooses being the rest of the bytes.

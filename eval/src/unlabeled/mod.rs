@@ -9,14 +9,14 @@ mod format;
 mod geometry;
 mod retrieval;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use format::UnlabeledForm;
 pub use geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
 pub use retrieval::{mean_rank, mean_reciprocal_rank, ranks, recall_at_1};
 
-use crate::encode::check;
+use crate::encode::encode_blocks;
 use crate::{Encode, Error, Progress};
 
 /// Different sentences, and second views of some or all of them.
@@ -82,24 +82,11 @@ pub fn evaluate_views<E: Encode + ?Sized>(
     views: &Views,
     encoder: &E,
     block_size: usize,
-    mut progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress),
 ) -> Result<Unlabeled, Error> {
     let texts: Vec<&str> =
         views.sentences.iter().chain(views.views.iter().map(|(_, view)| view)).map(String::as_str).collect();
-    let mut blocks: Vec<Array2<f32>> = Vec::new();
-    let mut encoded = 0;
-    for block in texts.chunks(block_size.max(1)) {
-        let embeddings = encoder
-            .encode(block)
-            .map_err(|source| Error::Encode { sentences: block.len(), source: source.into() })?;
-        check(block, &embeddings, blocks.first().map(Array2::ncols))?;
-        blocks.push(embeddings);
-        encoded += block.len();
-        progress(Progress { encoded, total: texts.len() });
-    }
-    let rows: Vec<_> = blocks.iter().map(|block| block.view()).collect();
-    // `check` has seen to it that all blocks have the same width.
-    let rows = concatenate(Axis(0), &rows).unwrap_or_default();
+    let rows = encode_blocks(&texts, encoder, block_size.max(1), progress)?;
     let (sentences, views_rows) = rows.view().split_at(Axis(0), views.sentences.len().min(rows.nrows()));
     let own: Vec<usize> = views.views.iter().map(|&(own, _)| own).collect();
     Ok(Unlabeled::of(&sentences.to_owned(), &views_rows.to_owned(), &own))

@@ -3,27 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::manifest::{FileSum, MANIFEST, Manifest, sha256_of};
 use mirror::checkpoint::origin::{Machine, Origin};
 use mirror::checkpoint::{RunCheckpoints, Snapshot, State};
 use mirror::encoder::Parameters;
-use mirror::encoder::layout::{Dimensions, Layout};
 
-use super::{folder_with, is_a_sentence, seeds_of};
-
-fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(&Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers: 1,
-    }))
-}
+use super::{folder_with, is_a_sentence, layout, seeds_of};
 
 const STEP: &str = "checkpoints/step-00000007";
 

@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::layout::{Dimensions, Layout};
 use mirror::encoder::{Encoder, EncoderConfig, Pooling};
 use mirror::sentence_folder::SentenceFolder;
 use mirror::tokenize::Tokenizer;
 
-use super::{folder_with, is_a_sentence, seeds_of, write};
+use super::{folder_with, is_a_sentence, layout, seeds_of, write};
 
 const CONFIG: &str = r#"{"model_type":"bert","vocab_size":120,"hidden_size":32,"num_hidden_layers":2,
     "num_attention_heads":4,"intermediate_size":64,"hidden_act":"gelu","max_position_embeddings":64,
@@ -48,17 +46,6 @@ pub fn read_config(bytes: &[u8]) {
 
 pub fn config_seeds() -> Vec<Vec<u8>> {
     seeds_of(&described())
-}
-
-fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(&Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers: 1,
-    }))
 }
 
 const WEIGHT_FILES: [&str; 3] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
