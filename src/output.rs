@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 mod staged;
+mod whole;
 
 pub use staged::StagedFolder;
+pub use whole::{WholeFile, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
 pub enum OutputError {
@@ -254,26 +256,6 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> bool {
     true
-}
-
-/// Writes a file whole or not at all, and for good: to a temporary neighbour, synced, then renamed.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
-    write_whole_with(path, |file| file.write_all(bytes))
-}
-
-/// As [`write_whole`], of what `fill` writes.
-pub fn write_whole_with(
-    path: &Path,
-    fill: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), OutputError> {
-    let failed = |source| OutputError::Write { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(failed)?;
-    fill(file.as_file_mut()).map_err(failed)?;
-    set_readable(file.as_file()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    sync_folder(folder).map_err(failed)
 }
 
 /// Makes the names in a folder survive a loss of power: a file's own sync says nothing of its name.

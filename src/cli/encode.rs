@@ -1,6 +1,5 @@
 //! `mirror encode`
 
-use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,8 @@ use super::model::ModelFiles;
 use super::progress::encoding_bar;
 use super::{Done, Ending, text, usage};
 use crate::corpus::Lines;
-use crate::output::OutputError;
+use crate::interrupt::HalfWritten;
+use crate::output::WholeFile;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
@@ -90,8 +90,9 @@ fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink)
 
 /// Where embeddings go. A file appears whole or not at all.
 enum Sink {
-    JsonLines { out: BufWriter<Box<dyn Write>>, file: Option<(tempfile::TempPath, PathBuf)> },
-    Npy { out: BufWriter<File>, path: tempfile::TempPath, target: PathBuf, rows: usize },
+    Stdout(BufWriter<io::Stdout>),
+    JsonLines(BufWriter<WholeFile>),
+    Npy { out: BufWriter<WholeFile>, rows: usize },
 }
 
 /// Room for the array's header, whose row count is only known at the end.
@@ -100,36 +101,26 @@ const NPY_HEADER: usize = 128;
 impl Sink {
     fn open(output: Option<&Path>) -> Result<Self, Ending> {
         let Some(target) = output.filter(|path| *path != Path::new("-")) else {
-            return Ok(Sink::JsonLines { out: BufWriter::new(Box::new(io::stdout())), file: None });
+            return Ok(Sink::Stdout(BufWriter::new(io::stdout())));
         };
         let extension = target.extension().and_then(|e| e.to_str());
         if !matches!(extension, Some("npy" | "jsonl")) {
             return Err(usage(format!("--output {}: the name must end in .npy or .jsonl", target.display())));
         }
-        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (file, path) = tempfile::Builder::new()
-            .prefix(".writing-")
-            .tempfile_in(folder)
-            .map_err(|source| OutputError::Write { path: target.to_owned(), source })?
-            .into_parts();
-        let target = target.to_owned();
-        if extension == Some("jsonl") {
-            return Ok(Sink::JsonLines { out: BufWriter::new(Box::new(file)), file: Some((path, target)) });
-        }
+        let file = HalfWritten::listen()?.create(|| WholeFile::beside(target), WholeFile::temporary)?;
         let mut out = BufWriter::new(file);
+        if extension == Some("jsonl") {
+            return Ok(Sink::JsonLines(out));
+        }
         out.write_all(&[0; NPY_HEADER])?;
-        Ok(Sink::Npy { out, path, target, rows: 0 })
+        Ok(Sink::Npy { out, rows: 0 })
     }
 
     fn write(&mut self, embeddings: &Array2<f32>) -> Done {
         match self {
-            Sink::JsonLines { out, .. } => {
-                for row in embeddings.rows() {
-                    serde_json::to_writer(&mut *out, &row.to_vec()).map_err(io::Error::from)?;
-                    out.write_all(b"\n")?;
-                }
-            }
-            Sink::Npy { out, rows, .. } => {
+            Sink::Stdout(out) => write_json_lines(embeddings, out)?,
+            Sink::JsonLines(out) => write_json_lines(embeddings, out)?,
+            Sink::Npy { out, rows } => {
                 for value in embeddings {
                     out.write_all(&value.to_le_bytes())?;
                 }
@@ -141,32 +132,28 @@ impl Sink {
 
     fn finish(self, hidden: usize) -> Done {
         match self {
-            Sink::JsonLines { mut out, file } => {
-                out.flush()?;
-                if let Some((path, target)) = file {
-                    drop(out);
-                    persist(path, &target)?;
-                }
-            }
-            Sink::Npy { out, path, target, rows } => {
-                let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            Sink::Stdout(mut out) => out.flush()?,
+            Sink::JsonLines(out) => whole(out)?.persist()?,
+            Sink::Npy { out, rows } => {
+                let mut file = whole(out)?;
                 file.seek(SeekFrom::Start(0))?;
                 file.write_all(&npy_header(rows, hidden))?;
-                file.sync_all()?;
-                persist(path, &target)?;
+                file.persist()?;
             }
         }
         Ok(())
     }
 }
 
-fn persist(path: tempfile::TempPath, target: &Path) -> Done {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+fn whole(out: BufWriter<WholeFile>) -> io::Result<WholeFile> {
+    out.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+fn write_json_lines(embeddings: &Array2<f32>, out: &mut impl Write) -> io::Result<()> {
+    for row in embeddings.rows() {
+        serde_json::to_writer(&mut *out, &row.to_vec()).map_err(io::Error::from)?;
+        out.write_all(b"\n")?;
     }
-    path.persist(target).map_err(|e| OutputError::Write { path: target.to_owned(), source: e.error })?;
     Ok(())
 }
 

@@ -13,6 +13,10 @@ use std::sync::Mutex;
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
+/// Whether a buffer is just what was asked for and never used again, so that a sanitizer sees a read behind its end:
+/// scripts/sanitize builds with `--cfg exact_buffers`.
+pub(super) const EXACT: bool = cfg!(exact_buffers);
+
 /// Buffers not in use, by their capacity in lines.
 static KEPT: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
 
@@ -40,6 +44,9 @@ impl Buffer {
 /// The smallest buffer not in use that will do, unless it is one of twice the size: those are for rows of
 /// twice the width, and would be missed there.
 fn take_kept(class: usize) -> Option<Vec<Line>> {
+    if EXACT {
+        return None;
+    }
     let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     kept.range_mut(class..2 * class).find_map(|(_, buffers)| buffers.pop())
 }
@@ -47,6 +54,9 @@ fn take_kept(class: usize) -> Option<Vec<Line>> {
 /// Sizes are rounded up to a power of two or three quarters of one, so that chunks of different lengths
 /// find each other's buffers: finer steps save less than they cost, since every size is kept for itself.
 fn size_class(lines: usize) -> usize {
+    if EXACT {
+        return lines;
+    }
     let step = lines.max(8).next_power_of_two() / 4;
     lines.max(8).next_multiple_of(step)
 }
@@ -58,6 +68,9 @@ pub fn release_kept() {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if EXACT {
+            return;
+        }
         let lines = std::mem::take(&mut self.lines);
         KEPT.lock().unwrap_or_else(|e| e.into_inner()).entry(lines.len()).or_default().push(lines);
     }

@@ -13,6 +13,7 @@ mod damage;
 mod disk;
 mod folder;
 mod kills;
+mod outputs;
 mod refusals;
 mod signals;
 mod workshop;

@@ -8,6 +8,7 @@
 mod kernel;
 mod pack;
 
+use super::buffers::EXACT;
 use super::simd::{Simd, kernel};
 use kernel::{TileC, TileInit, kernel_of_rows};
 use pack::{Panel, Tile, pack_b};
@@ -117,7 +118,9 @@ struct Line([f32; 16]);
 impl Scratch {
     fn at_least(&mut self, len: usize) -> *mut f32 {
         let lines = len.div_ceil(16);
-        if self.lines.len() < lines {
+        if EXACT {
+            self.lines = vec![Line([0.0; 16]); lines];
+        } else if self.lines.len() < lines {
             self.lines.resize(lines, Line([0.0; 16]));
         }
         self.lines.as_mut_ptr().cast()

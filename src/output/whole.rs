@@ -1,0 +1,73 @@
+//! A file that appears whole: written under a temporary name beside its place, then synced and renamed.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{OutputError, TEMPORARY, set_readable, sync_folder};
+
+/// A file to be filled. Dropped before [`WholeFile::persist`], it leaves nothing.
+pub struct WholeFile {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+impl WholeFile {
+    /// Makes room for what will be at `target`; what is there now stays until then.
+    pub fn beside(target: &Path) -> Result<Self, OutputError> {
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder(target));
+        let file = file.map_err(|source| OutputError::Write { path: target.to_owned(), source })?;
+        Ok(WholeFile { file, target: target.to_owned() })
+    }
+
+    /// Its name until it is whole.
+    pub fn temporary(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Puts it into its place, for good.
+    pub fn persist(self) -> Result<(), OutputError> {
+        let failed = |source| OutputError::Write { path: self.target.clone(), source };
+        set_readable(self.file.as_file()).map_err(failed)?;
+        self.file.as_file().sync_all().map_err(failed)?;
+        self.file.persist(&self.target).map_err(|e| failed(e.error))?;
+        sync_folder(folder(&self.target)).map_err(failed)
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for WholeFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+fn folder(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a file whole or not at all, and for good.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    write_whole_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_whole`], of what `fill` writes.
+pub fn write_whole_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), OutputError> {
+    let mut whole = WholeFile::beside(path)?;
+    fill(whole.file.as_file_mut()).map_err(|source| OutputError::Write { path: path.to_owned(), source })?;
+    whole.persist()
+}
