@@ -1,12 +1,15 @@
 //! SIGINT and SIGTERM: the first one asks for a stop, the second one does not ask.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+
+mod half_written;
+
+pub(crate) use half_written::HalfWritten;
 
 /// `timeout`, shells and process managers may deliver one stop twice, to a process and to its group:
 /// a signal this soon after the first is the first.
@@ -56,6 +59,7 @@ impl Interrupt {
     /// signal's exit code.
     #[cfg(unix)]
     pub fn listen() -> io::Result<Self> {
+        half_written::leave_signals_to_the_run();
         let received = Arc::new(AtomicUsize::new(0));
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         let noted = Arc::clone(&received);
@@ -84,50 +88,5 @@ impl Interrupt {
     pub fn received(&self) -> Option<Signal> {
         let number = self.received.load(Ordering::SeqCst);
         Signal::ALL.into_iter().find(|signal| signal.number() as usize == number)
-    }
-}
-
-/// For commands with nothing to finish: a signal removes what is half-written and ends the process at once.
-#[derive(Clone, Debug, Default)]
-pub struct HalfWritten {
-    files: Arc<Mutex<Vec<PathBuf>>>,
-}
-
-impl HalfWritten {
-    /// From now on a signal ends the process, with the signal's exit code.
-    #[cfg(unix)]
-    pub fn listen() -> io::Result<Self> {
-        let half_written = HalfWritten::default();
-        let files = Arc::clone(&half_written.files);
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            if let Some(number) = signals.forever().next() {
-                // Held to the end: nothing is created any more.
-                let files = files.lock().unwrap_or_else(|e| e.into_inner());
-                for file in files.iter() {
-                    // One that has its name by now, or is gone, needs nothing.
-                    let _ = std::fs::remove_file(file);
-                }
-                signal_hook::low_level::exit(128 + number);
-            }
-        })?;
-        Ok(half_written)
-    }
-
-    #[cfg(not(unix))]
-    pub fn listen() -> io::Result<Self> {
-        Ok(HalfWritten::default())
-    }
-
-    /// Creates a file, whose name `name` tells, that a signal removes; none gets in between.
-    pub fn create<F, E>(
-        &self,
-        file: impl FnOnce() -> Result<F, E>,
-        name: impl FnOnce(&F) -> &Path,
-    ) -> Result<F, E> {
-        let mut files = self.files.lock().unwrap_or_else(|e| e.into_inner());
-        let file = file()?;
-        files.push(name(&file).to_owned());
-        Ok(file)
     }
 }

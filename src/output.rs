@@ -1,15 +1,17 @@
 //! The folder that a run writes: claimed before work starts, locked while it goes on, filled without
 //! half-written files.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+mod lock;
 mod staged;
 mod whole;
 
+pub(crate) use lock::FolderLock;
 pub use staged::StagedFolder;
 pub use whole::{WholeFile, write_whole, write_whole_with};
 
@@ -33,8 +35,6 @@ fn cause(error: &io::Error) -> String {
 
 /// What temporary files and folders are called, so that what a killed run left of them is known as such.
 pub const TEMPORARY: &str = ".writing-";
-
-const LOCK: &str = ".mirror.lock";
 
 /// A folder that this run, and no other, writes to. Dropped before [`OutputFolder::keep`], it removes
 /// what this run put there, so that a run that fails early leaves nothing behind.
@@ -186,10 +186,11 @@ fn create_numbered() -> Result<PathBuf, OutputError> {
     }
 }
 
-fn is_empty(folder: &Path) -> io::Result<bool> {
+/// Whether nothing is in the folder but what this program puts there while it works.
+pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if name != LOCK && !name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+        if name != lock::NAME && !name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
             return Ok(false);
         }
     }
@@ -207,55 +208,6 @@ pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The operating system's lock on a file in the folder: it dies with its process, however that ends.
-pub(crate) struct FolderLock {
-    path: PathBuf,
-    file: File,
-}
-
-impl FolderLock {
-    pub(crate) fn take(folder: &Path) -> Result<Self, OutputError> {
-        let path = folder.join(LOCK);
-        let failed = |source| OutputError::Write { path: folder.to_owned(), source };
-        loop {
-            let mut options = File::options();
-            let file =
-                options.create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(OutputError::InUse(folder.to_owned())),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-            // Who held it before may have removed the file between our opening and locking it.
-            if is_at(&file, &path) {
-                return Ok(FolderLock { path, file });
-            }
-        }
-    }
-}
-
-impl Drop for FolderLock {
-    fn drop(&mut self) {
-        if is_at(&self.file, &self.path) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Whether an open file is the one that its path leads to.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if identity(&a) == identity(&b))
-}
-
-/// Elsewhere a file that is open cannot be removed.
-#[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
-    true
 }
 
 /// Makes the names in a folder survive a loss of power: a file's own sync says nothing of its name.

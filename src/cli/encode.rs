@@ -13,7 +13,6 @@ use super::model::ModelFiles;
 use super::progress::encoding_bar;
 use super::{Done, Ending, text, usage};
 use crate::corpus::Lines;
-use crate::interrupt::HalfWritten;
 use crate::output::WholeFile;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
@@ -107,8 +106,7 @@ impl Sink {
         if !matches!(extension, Some("npy" | "jsonl")) {
             return Err(usage(format!("--output {}: the name must end in .npy or .jsonl", target.display())));
         }
-        let file = HalfWritten::listen()?.create(|| WholeFile::beside(target), WholeFile::temporary)?;
-        let mut out = BufWriter::new(file);
+        let mut out = BufWriter::new(WholeFile::beside(target)?);
         if extension == Some("jsonl") {
             return Ok(Sink::JsonLines(out));
         }

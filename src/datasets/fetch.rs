@@ -1,12 +1,11 @@
 //! Bringing a folder to what the manifest says.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{Checked, DatasetsError, Manifest, check, unpack};
 use crate::hub::{self, DatasetFile, Progress};
-use crate::output::{FolderLock, NewFolders, OutputError, TEMPORARY, sync_folder, write_whole};
+use crate::output::{OutputError, StagedFolder, is_empty, write_whole};
 
 /// The data set on the hub, and its file: the archive that SimCSE's download_dataset.sh takes.
 pub const REPOSITORY: &str = "princeton-nlp/datasets-for-simcse";
@@ -49,14 +48,14 @@ pub fn fetch(
         before => before,
     };
     let archive = Archive::find(from, progress)?;
-    let staging = Staging::beside(output)?;
-    archive.unpack(manifest, &staging.folder)?;
+    let staged = StagedFolder::beside(output, before.is_some())?;
+    archive.unpack(manifest, staged.path())?;
     let Some(before) = before else {
-        staging.become_output(output)?;
+        staged.publish()?;
         return Ok(Fetched::New(check(output, manifest)?));
     };
     for path in before.lacking() {
-        copy_whole(&staging.folder.join(path), &before.folder.join(path))?;
+        copy_whole(&staged.path().join(path), &before.folder.join(path))?;
     }
     let all = |paths: fn(&super::SetState) -> &Vec<String>| -> Vec<String> {
         before.sets.iter().flat_map(|(_, set)| paths(set).clone()).collect()
@@ -73,9 +72,7 @@ fn found(output: &Path, manifest: &Manifest) -> Result<Option<Checked>, Datasets
     if !output.is_dir() {
         return Err(OutputError::NotAFolder(output.to_owned()).into());
     }
-    let mut entries =
-        fs::read_dir(output).map_err(|source| DatasetsError::Read { path: output.to_owned(), source })?;
-    if entries.next().is_none() {
+    if is_empty(output).map_err(|source| DatasetsError::Read { path: output.to_owned(), source })? {
         return Ok(None);
     }
     match check(output, manifest)? {
@@ -118,64 +115,6 @@ impl Archive {
             }
             (unpacked, _) => unpacked,
         }
-    }
-}
-
-/// A folder beside the output, on the same file system, that is gone afterwards.
-struct Staging {
-    /// Where to unpack.
-    folder: PathBuf,
-    /// Holds `folder`, and the lock that keeps another run out.
-    around: PathBuf,
-    lock: Option<FolderLock>,
-    _above: NewFolders,
-}
-
-impl Staging {
-    fn beside(output: &Path) -> Result<Self, DatasetsError> {
-        let absolute = std::path::absolute(output)
-            .map_err(|source| OutputError::Write { path: output.to_owned(), source })?;
-        let mut name = OsString::from(TEMPORARY);
-        name.push(absolute.file_name().unwrap_or_default());
-        let around = absolute.with_file_name(name);
-        let above = NewFolders::above(&around);
-        let failed = |source| OutputError::Write { path: output.to_owned(), source };
-        fs::create_dir_all(&around).map_err(failed)?;
-        let lock = FolderLock::take(&around).map_err(|error| match error {
-            OutputError::InUse(_) => OutputError::InUse(output.to_owned()),
-            other => other,
-        })?;
-        let folder = around.join("new");
-        let staging = Staging { folder, around, lock: Some(lock), _above: above };
-        // What a killed run left.
-        if staging.folder.exists() {
-            fs::remove_dir_all(&staging.folder).map_err(failed)?;
-        }
-        fs::create_dir(&staging.folder).map_err(failed)?;
-        Ok(staging)
-    }
-
-    fn become_output(self, output: &Path) -> Result<(), DatasetsError> {
-        let failed = |source| OutputError::Write { path: output.to_owned(), source };
-        if output.is_symlink() {
-            // A link to an empty folder stays one.
-            let target = output.canonicalize().map_err(failed)?;
-            return self.become_output(&target);
-        }
-        if output.exists() {
-            fs::remove_dir(output).map_err(failed)?;
-        }
-        fs::rename(&self.folder, output).map_err(failed)?;
-        Ok(sync_folder(output.parent().unwrap_or(Path::new(""))).map_err(failed)?)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Best effort: what is left is cleared by the next run.
-        let _ = fs::remove_dir_all(&self.folder);
-        self.lock = None;
-        let _ = fs::remove_dir(&self.around);
     }
 }
 

@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::interrupt::HalfWritten;
+
 use super::{OutputError, TEMPORARY, set_readable, sync_folder};
 
-/// A file to be filled. Dropped before [`WholeFile::persist`], it leaves nothing.
+/// A file to be filled. Dropped before [`WholeFile::persist`], it leaves nothing, as it does where a signal ends the
+/// process.
 pub struct WholeFile {
     file: NamedTempFile,
     target: PathBuf,
+    half_written: HalfWritten,
 }
 
 impl WholeFile {
     /// Makes room for what will be at `target`; what is there now stays until then.
     pub fn beside(target: &Path) -> Result<Self, OutputError> {
-        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder(target));
-        let file = file.map_err(|source| OutputError::Write { path: target.to_owned(), source })?;
-        Ok(WholeFile { file, target: target.to_owned() })
-    }
-
-    /// Its name until it is whole.
-    pub fn temporary(&self) -> &Path {
-        self.file.path()
+        let create = || tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder(target));
+        let (file, half_written) = HalfWritten::create(create, NamedTempFile::path)
+            .map_err(|source| OutputError::Write { path: target.to_owned(), source })?;
+        Ok(WholeFile { file, target: target.to_owned(), half_written })
     }
 
     /// Puts it into its place, for good.
@@ -33,6 +33,7 @@ impl WholeFile {
         set_readable(self.file.as_file()).map_err(failed)?;
         self.file.as_file().sync_all().map_err(failed)?;
         self.file.persist(&self.target).map_err(|e| failed(e.error))?;
+        drop(self.half_written);
         sync_folder(folder(&self.target)).map_err(failed)
     }
 }
