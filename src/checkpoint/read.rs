@@ -115,8 +115,9 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();
     names.dedup();
-    if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
-        return Err(corrupt(format!("it names a file outside its folder: {name:?}")));
+    let is_outside = |name: &str| name.contains(['/', '\\']) || name.starts_with('.');
+    if let Some(name) = names.iter().find(|name| is_outside(name) || name.contains(char::is_control)) {
+        return Err(corrupt(format!("it names {name:?}, which cannot be a file of weights in this folder")));
     }
     if names.is_empty() {
         return Err(corrupt("it names no file".into()));

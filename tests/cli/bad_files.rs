@@ -36,6 +36,8 @@ fn text_to_encode() {
     w.write("in.txt", b"fine\nnot \xC3 fine\n");
     w.fails("encode --input in.txt --output out.npy", &["in.txt, line 2: byte 5", "UTF-8"]);
     w.fails("encode --input absent.txt", &["absent.txt", "No such file"]);
+    // Orders to the terminal in a name are shown, not followed.
+    w.fails("encode --input a\u{1b}[31m.txt", &["a\\u{1b}[31m.txt", "No such file"]);
     w.write("folder/x", "");
     w.fails("encode --input folder", &["folder is a folder"]);
 }
