@@ -36,6 +36,7 @@ pub mod ops;
 pub mod optim;
 pub mod output;
 pub mod perturb;
+mod quote;
 pub mod random;
 pub mod regularization;
 pub mod search;

@@ -6,6 +6,8 @@
 use serde_json::{Map, Value};
 use std::path::{Component, Path, PathBuf};
 
+use crate::quote::{quoted, shortened};
+
 /// How token embeddings become the sentence's, as far as a folder can ask for it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolingMode {
@@ -119,7 +121,8 @@ impl SentenceFolder {
         // A folder may be a stranger's: its modules stay inside it.
         if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         {
-            let problem = format!("module {index} has the path {path:?}, expected one inside the folder");
+            let path = quoted(path);
+            let problem = format!("module {index} has the path {path}, expected one inside the folder");
             return Err(SentenceFolderError::new(file, problem));
         }
         // sentence-transformers has moved its modules between packages; the class name stayed.
@@ -135,9 +138,9 @@ impl SentenceFolder {
             }
             (2.., "Normalize") => self.normalize = true,
             _ => {
-                let problem = format!(
-                    "module {index} is {class:?}, expected Transformer, Pooling and at most Normalize"
-                );
+                let class = quoted(class);
+                let problem =
+                    format!("module {index} is {class}, expected Transformer, Pooling and at most Normalize");
                 return Err(SentenceFolderError::new(file, problem));
             }
         }
@@ -166,7 +169,7 @@ fn pooling_mode(file: &Path, config: &Map<String, Value>) -> Result<PoolingMode,
         Some(other) => {
             return Err(SentenceFolderError::new(
                 file,
-                format!("\"pooling_mode\" is {other}, expected \"mean\" or \"cls\""),
+                format!("\"pooling_mode\" is {}, expected \"mean\" or \"cls\"", shortened(other)),
             ));
         }
         None => {
@@ -185,10 +188,10 @@ fn pooling_mode(file: &Path, config: &Map<String, Value>) -> Result<PoolingMode,
         ["mean"] => Ok(PoolingMode::Mean),
         ["cls"] => Ok(PoolingMode::Cls),
         _ => {
-            let asked = modes.join(" + ");
+            let asked = quoted(&modes.join(" + "));
             Err(SentenceFolderError::new(
                 file,
-                format!("asks for the pooling {asked:?}, which is not supported: known are mean and cls"),
+                format!("asks for the pooling {asked}, which is not supported: known are mean and cls"),
             ))
         }
     }
@@ -199,6 +202,7 @@ fn flag(file: &Path, key: &str, config: &Map<String, Value>) -> Result<bool, Sen
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(value)) => Ok(*value),
         Some(other) => {
+            let other = shortened(other);
             Err(SentenceFolderError::new(file, format!("{key:?} is {other}, expected true or false")))
         }
     }
@@ -211,7 +215,7 @@ fn length(file: &Path, key: &str, config: &Map<String, Value>) -> Result<Option<
             Some(length) if length > 0 => Ok(usize::try_from(length).ok()),
             _ => Err(SentenceFolderError::new(
                 file,
-                format!("{key:?} is {value}, expected a number of tokens"),
+                format!("{key:?} is {}, expected a number of tokens", shortened(value)),
             )),
         },
     }

@@ -6,9 +6,9 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use super::read::weight_files;
-use super::run_checkpoints::CheckpointError;
 use crate::corpus::Corpus;
 
 /// The files beside the weights that decide what a model computes.

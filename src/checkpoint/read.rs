@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::torch::TorchFile;
 use crate::encoder::layout::TensorSpec;
 use crate::encoder::{Layout, Parameters, flat};
+use crate::quote::quoted;
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -117,7 +118,10 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     names.dedup();
     let is_outside = |name: &str| name.contains(['/', '\\']) || name.starts_with('.');
     if let Some(name) = names.iter().find(|name| is_outside(name) || name.contains(char::is_control)) {
-        return Err(corrupt(format!("it names {name:?}, which cannot be a file of weights in this folder")));
+        return Err(corrupt(format!(
+            "it names {}, which cannot be a file of weights in this folder",
+            quoted(name)
+        )));
     }
     if names.is_empty() {
         return Err(corrupt("it names no file".into()));

@@ -11,17 +11,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
+use super::error::CheckpointError;
 use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
 use super::origin::Origin;
-use super::read::WeightsError;
+use super::scores::{HeldOutScore, Score};
 use super::tensors;
 use crate::encoder::{Layout, Parameters};
-use crate::output::{OutputError, TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
-use crate::trainer::run::{HeldOutScore, Score};
+use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
 
 /// The folder of checkpoints in an output folder.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -35,27 +33,6 @@ const PREFIX: &str = "step-";
 
 /// run.json is a handful of sums.
 const LARGEST_ORIGIN: u64 = 1 << 16;
-
-#[derive(Debug, Error)]
-pub enum CheckpointError {
-    #[error("cannot write the checkpoint {path}: {source}")]
-    Write { path: PathBuf, source: io::Error },
-    #[error("cannot read {path}: {source}")]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{path} is damaged ({reason}); remove it to go on without its check of corpus and model")]
-    Origin { path: PathBuf, reason: String },
-    #[error("{folder} has no whole checkpoint: {reasons}; start again with --config and another --output")]
-    AllBroken { folder: PathBuf, reasons: String },
-    #[error(
-        "the {what} is not the one that this run started with (its SHA-256 differs); bring that one back, \
-         or start a new run with --config, {flag} and another --output"
-    )]
-    Changed { what: &'static str, flag: &'static str },
-    #[error(transparent)]
-    Model(#[from] WeightsError),
-    #[error(transparent)]
-    Output(#[from] OutputError),
-}
 
 /// How far a run has come: state.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

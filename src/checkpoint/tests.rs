@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use super::manifest::{FileSum, Manifest};
 use super::origin::{Machine, Origin};
 use super::run_checkpoints::{BestState, Newest};
+use super::scores::Score;
 use super::{CheckpointError, RunCheckpoints, Snapshot, State};
 use crate::encoder::layout::Dimensions;
 use crate::encoder::{Layout, Parameters};
 use crate::random::Key;
-use crate::trainer::run::Score;
 
 fn layout() -> Arc<Layout> {
     Arc::new(Layout::new(&Dimensions {

@@ -2,19 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::model_card::model_card;
 use super::read::{WeightsError, read_pooler};
 use super::tensors;
-use crate::corpus::Corpus;
 use crate::encoder::{Architecture, Pooling};
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::tokenize::TokenizeError;
-use crate::trainer::TrainOptions;
-use crate::trainer::run::{HeldOutScore, Score};
 
 #[derive(Debug, Error)]
 pub enum SaveError {
@@ -32,17 +29,13 @@ pub enum SaveError {
     Toml(#[from] toml::ser::Error),
 }
 
-/// What is saved, and what the model card tells of it.
+/// What is saved.
 pub struct Saved<'a> {
     pub encoder: &'a SentenceEncoder,
     /// The folder that training started from.
     pub source: &'a Path,
-    pub options: &'a TrainOptions,
-    pub corpus: &'a Corpus,
-    pub scores: &'a [Score],
-    pub held_out: &'a [HeldOutScore],
-    /// Steps that made these weights.
-    pub steps: u64,
+    /// README.md, in Markdown.
+    pub model_card: &'a str,
 }
 
 /// The name of the resolved configuration in an output folder.
@@ -58,15 +51,14 @@ pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
     encoder.tokenizer.write_to(folder, encoder.max_length)?;
     write_json(&folder.join("config.json"), &config(saved)?)?;
     write_modules(encoder, folder)?;
-    write_whole(&folder.join("README.md"), model_card(saved).as_bytes())?;
-    write_configuration(saved.options, folder)?;
+    write_whole(&folder.join("README.md"), saved.model_card.as_bytes())?;
     let pooler = read_pooler(saved.source)?;
     let weights = [(String::new(), &encoder.parameters)];
     Ok(write_whole_with(&folder.join(WEIGHTS), |file| tensors::write(&weights, &pooler, file))?)
 }
 
 /// Saves the resolved configuration, which `--config` takes back.
-pub fn write_configuration(options: &TrainOptions, folder: &Path) -> Result<(), SaveError> {
+pub fn write_configuration(options: &impl Serialize, folder: &Path) -> Result<(), SaveError> {
     let text = toml::to_string(options)?;
     Ok(write_whole(&folder.join(CONFIGURATION), text.as_bytes())?)
 }

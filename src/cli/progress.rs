@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::checkpoint::{HeldOutScore, Score};
 use crate::trainer::StepReport;
-use crate::trainer::run::{HeldOutScore, Observer, Score};
+use crate::trainer::run::Observer;
 
 /// How often plain lines are written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

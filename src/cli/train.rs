@@ -12,6 +12,7 @@ use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
 use super::{Done, Ending, resume, usage};
 use crate::builtin;
+use crate::checkpoint::HeldOutScore;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{WEIGHTS, write_configuration};
 use crate::corpus::{Batching, Corpus, CorpusError, Entry, Format};
@@ -25,7 +26,7 @@ use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
 use crate::trainer::memory::{self, Estimate};
 use crate::trainer::metrics::METRICS;
-use crate::trainer::run::{Ended, HeldOutScore, Ingredients, Outcome, check_fit, train};
+use crate::trainer::run::{Ended, Ingredients, Outcome, check_fit, train};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.

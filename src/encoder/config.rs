@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::layout::Dimensions;
 use crate::ops::Activation;
+use crate::quote::quoted;
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ fn architecture(fields: &Fields, path: &Path) -> Result<Architecture, ConfigErro
         Some("roberta" | "xlm-roberta" | "camembert") => Ok(Architecture::Roberta),
         other => Err(ConfigError::Architecture {
             path: path.to_owned(),
-            found: other.map_or("nothing".into(), |name| format!("{name:?}")),
+            found: other.map_or("nothing".into(), quoted),
         }),
     }
 }
@@ -175,14 +176,16 @@ fn architecture(fields: &Fields, path: &Path) -> Result<Architecture, ConfigErro
 fn activation(fields: &Fields) -> Result<Activation, String> {
     let name = fields.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu");
     Activation::parse(name)
-        .ok_or_else(|| format!("hidden_act {name:?} is not known; gelu, gelu_new, relu and silu are"))
+        .ok_or_else(|| format!("hidden_act {} is not known; gelu, gelu_new, relu and silu are", quoted(name)))
 }
 
 /// Variants of BERT whose forward pass is another one: computing them as plain BERT would be wrong.
 fn refuse_variants(fields: &Fields) -> Result<(), String> {
     match fields.get("position_embedding_type").and_then(Value::as_str) {
         None | Some("absolute") => {}
-        Some(other) => return Err(format!("position_embedding_type {other:?}; only \"absolute\" is known")),
+        Some(other) => {
+            return Err(format!("position_embedding_type {}; only \"absolute\" is known", quoted(other)));
+        }
     }
     for flag in ["is_decoder", "add_cross_attention"] {
         if fields.get(flag).and_then(Value::as_bool) == Some(true) {

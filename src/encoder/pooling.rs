@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::quote::quoted;
+
 /// How a sequence's hidden states become its embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
@@ -41,7 +43,7 @@ impl FromStr for Pooling {
 
     fn from_str(name: &str) -> Result<Self, String> {
         Pooling::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
-            format!("pooling {name:?} is not known; mean, cls, mean-padded and first-last-avg are")
+            format!("pooling {} is not known; mean, cls, mean-padded and first-last-avg are", quoted(name))
         })
     }
 }

@@ -12,6 +12,7 @@ use ureq::http::{HeaderMap, Response};
 
 use super::id::is_safe_segment;
 use super::{Environment, HubError, HubId};
+use crate::quote::quoted;
 
 pub(super) struct Client {
     api: ApiRepo,
@@ -213,8 +214,7 @@ impl Client {
         let etag = etag.ok_or_else(|| self.bad_answer(file, "no ETag header"))?;
         for (name, value) in [("X-Repo-Commit", &commit), ("ETag", &etag)] {
             if !is_safe_segment(value) {
-                let start: String = value.chars().take(60).collect();
-                return Err(self.bad_answer(file, &format!("the {name} header {start:?}")));
+                return Err(self.bad_answer(file, &format!("the {name} header {}", quoted(value))));
             }
         }
         Ok(Metadata { commit, etag, size, url })

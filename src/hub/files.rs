@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::id::is_safe_path;
 use super::{HubError, HubId};
+use crate::quote::quoted;
 
 /// The one file that every model has.
 pub(super) const CONFIG: &str = "config.json";
@@ -92,8 +93,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
         return Err(format!("names {} files instead of 1 to {MOST_SHARDS}", shards.len()));
     }
     if let Some(odd) = shards.iter().find(|name| !is_safe_path(name) || !name.ends_with(".safetensors")) {
-        let start: String = odd.chars().take(60).collect();
-        return Err(format!("names {start:?}, which cannot be a file of weights"));
+        return Err(format!("names {}, which cannot be a file of weights", quoted(odd)));
     }
     Ok(shards)
 }

@@ -6,6 +6,7 @@
 use super::config::{ROLES, TokenizerClass, TokenizerConfig};
 use super::source::Source;
 use super::{TokenizeError, check};
+use crate::quote::quoted;
 use serde_json::{Map, Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -82,8 +83,9 @@ fn use_class(
         && !matches!(named, "PreTrainedTokenizerFast" | "TokenizersBackend")
     {
         let problem = format!(
-            "\"tokenizer_class\" is {named:?}, which needs a tokenizer.json; without one, vocab.txt is read as \
-             BertTokenizer and vocab.json with merges.txt as RobertaTokenizer"
+            "\"tokenizer_class\" is {}, which needs a tokenizer.json; without one, vocab.txt is read as \
+             BertTokenizer and vocab.json with merges.txt as RobertaTokenizer",
+            quoted(named)
         );
         return Err(TokenizeError::file(source.path("tokenizer_config.json"), problem));
     }
@@ -202,8 +204,8 @@ fn add_tokens(source: &Source, config: &TokenizerConfig, pieces: &mut Pieces) ->
         let got = pieces.token_to_id(&token.content);
         if got != Some(*id) {
             let problem = format!(
-                "the added token {:?} should have id {id}, but the vocabulary gives it {}",
-                token.content,
+                "the added token {} should have id {id}, but the vocabulary gives it {}",
+                quoted(&token.content),
                 got.map_or("none".into(), |id| id.to_string())
             );
             return Err(TokenizeError::file(&source.folder, problem));
@@ -247,7 +249,8 @@ fn class_post_processor(
     let find = |role: &str| {
         let token = config.token(role).unwrap_or_default();
         let id = pieces.token_to_id(token);
-        let id = id.ok_or_else(|| TokenizeError::file(file, format!("has no token {token:?}, the {role}")));
+        let id = id
+            .ok_or_else(|| TokenizeError::file(file, format!("has no token {}, the {role}", quoted(token))));
         id.map(|id| (token, id))
     };
     let (cls, sep) = (find("cls_token")?, find("sep_token")?);

@@ -2,6 +2,7 @@
 //! the longest token's size, and finds out that the unknown token is missing only at the first unknown word.
 
 use super::TokenizeError;
+use crate::quote::{quoted, shortened};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -26,13 +27,18 @@ pub(super) fn model(file: &Path, json: &Map<String, Value>) -> Result<(), Tokeni
     for (token, id) in vocab {
         // u32::MAX marks the sentence's place while the special tokens around it are found.
         if id.as_u64().is_none_or(|id| id >= u64::from(u32::MAX)) {
-            return wrong(format!("the token {token:?} has the id {id}, expected a number from 0 up"));
+            return wrong(format!(
+                "the token {} has the id {}, expected a number from 0 up",
+                quoted(token),
+                shortened(id)
+            ));
         }
     }
     if let Some(unknown) = model.get("unk_token").and_then(Value::as_str)
         && !vocab.contains_key(unknown)
     {
-        return wrong(format!("the vocabulary has no token {unknown:?}, which stands for unknown words"));
+        let unknown = quoted(unknown);
+        return wrong(format!("the vocabulary has no token {unknown}, which stands for unknown words"));
     }
     if let Some(length) = model.get("max_input_chars_per_word").and_then(Value::as_u64)
         && length > MAX_WORD_CHARS
@@ -56,7 +62,7 @@ pub(super) fn post_processor(file: &Path, value: Option<&Value>) -> Result<(), T
     for piece in templates.flatten() {
         let used = piece.pointer("/SpecialToken/id").and_then(Value::as_str);
         if let Some(used) = used.filter(|used| defined.is_none_or(|defined| !defined.contains_key(*used))) {
-            let problem = format!("its post_processor uses the token {used:?} without defining it");
+            let problem = format!("its post_processor uses the token {} without defining it", quoted(used));
             return Err(TokenizeError::file(file, problem));
         }
     }
@@ -80,7 +86,7 @@ fn merges(
         };
         let merge_number = rank + 1;
         let Some((left, right)) = pair else {
-            let shown: String = merge.to_string().chars().take(60).collect();
+            let shown = shortened(merge);
             return Err(TokenizeError::file(
                 file,
                 format!("merge {merge_number} is {shown}, expected two tokens"),
@@ -91,14 +97,16 @@ fn merges(
         joined.push_str(right.strip_prefix(continuing).unwrap_or(right));
         for token in [left, right, &joined] {
             if !vocab.contains_key(token) {
+                let [left, right, token] = [left, right, token].map(quoted);
                 let problem = format!(
-                    "merge {merge_number} ({left:?} with {right:?}) needs {token:?}, which the vocabulary lacks"
+                    "merge {merge_number} ({left} with {right}) needs {token}, which the vocabulary lacks"
                 );
                 return Err(TokenizeError::file(file, problem));
             }
         }
         if !right.starts_with(continuing) {
-            let problem = format!("merge {merge_number}: {right:?} should begin with {continuing:?}");
+            let [right, continuing] = [right, continuing].map(quoted);
+            let problem = format!("merge {merge_number}: {right} should begin with {continuing}");
             return Err(TokenizeError::file(file, problem));
         }
     }

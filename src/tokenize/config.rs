@@ -3,6 +3,7 @@
 
 use super::TokenizeError;
 use super::source::Source;
+use crate::quote::{quoted, shortened};
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
@@ -230,7 +231,10 @@ fn added_tokens_file(
     for (content, id) in source.object(FILE)?.unwrap_or_default() {
         let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
         let id = id.ok_or_else(|| {
-            TokenizeError::file(source.path(FILE), format!("the id of {content:?} is not a token id"))
+            TokenizeError::file(
+                source.path(FILE),
+                format!("the id of {} is not a token id", quoted(&content)),
+            )
         })?;
         let is_special = special.contains(&content);
         tokens.push((id, AddedToken::from(content, is_special)));
@@ -258,6 +262,6 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
 }
 
 fn unexpected(source: &Source, file: &str, key: &str, value: &Value, expected: &str) -> TokenizeError {
-    let shown: String = value.to_string().chars().take(80).collect();
+    let shown = shortened(value);
     TokenizeError::file(source.path(file), format!("{key:?} is {shown}, expected {expected}"))
 }

@@ -15,9 +15,9 @@ pub enum TokenizeError {
 
     /// A tokenizer whose ids the encoder has no rows for.
     #[error(
-        "the tokenizer's token {token:?} has id {id}, but config.json has vocab_size {vocab_size} (ids up to {}): \
+        "the tokenizer's token {} has id {id}, but config.json has vocab_size {vocab_size} (ids up to {}): \
          the tokenizer belongs to another model",
-        vocab_size.saturating_sub(1)
+        crate::quote::quoted(token), vocab_size.saturating_sub(1)
     )]
     IdBeyondVocabulary { token: String, id: u32, vocab_size: usize },
 

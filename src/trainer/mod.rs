@@ -15,6 +15,7 @@ use crate::regularization::Regularization;
 pub mod curves;
 pub mod memory;
 pub mod metrics;
+mod model_card;
 pub mod options;
 pub mod run;
 mod saving;

@@ -9,11 +9,11 @@ use sts_eval::unlabeled::Views;
 use thiserror::Error;
 
 use super::metrics::{Metrics, MetricsError};
+use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
-pub use super::scoring::{HeldOutScore, Score};
 use super::{Hyperparameters, StepError, StepReport, Trainer};
-use crate::checkpoint::write::{SaveError, Saved, save};
-use crate::checkpoint::{CheckpointError, Origin, RunCheckpoints, Schedule};
+use crate::checkpoint::write::{SaveError, Saved, save, write_configuration};
+use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
@@ -313,18 +313,16 @@ impl Run {
         drop(self.trainer);
         ops::release_kept();
         let encoder = SentenceEncoder { parameters: weights, ..self.model };
-        save(
-            &Saved {
-                encoder: &encoder,
-                source: &self.model_folder,
-                options: &self.options,
-                corpus: &self.corpus,
-                scores: &self.scores,
-                held_out: &self.held_out_scores,
-                steps: saved_step,
-            },
-            output,
-        )?;
+        let card = model_card(&Trained {
+            encoder: &encoder,
+            options: &self.options,
+            corpus: &self.corpus,
+            scores: &self.scores,
+            held_out: &self.held_out_scores,
+            steps: saved_step,
+        });
+        write_configuration(&self.options, output)?;
+        save(&Saved { encoder: &encoder, source: &self.model_folder, model_card: &card }, output)?;
         self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.scores, held_out: self.held_out_scores, saved_step, seconds })
     }

@@ -1,30 +1,11 @@
 //! What is measured in the course of training: scores on scored pairs, and held-out lines without labels.
 
-use serde::{Deserialize, Serialize};
 use sts_eval::DEFAULT_BLOCK_SIZE;
-use sts_eval::unlabeled::{Unlabeled, evaluate_views};
+use sts_eval::unlabeled::evaluate_views;
 
 use super::run::{Best, Observer, Run, TrainError};
+use crate::checkpoint::{HeldOutScore, Score};
 use crate::sentence_encoder::SentenceEncoder;
-
-/// A score in the course of training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Steps made when it was taken.
-    pub step: u64,
-    pub set: String,
-    /// Spearman's ρ × 100; `None` where it is undefined (all cosines equal).
-    pub spearman: Option<f64>,
-}
-
-/// What was measured on held-out lines in the course of training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeldOutScore {
-    /// Steps made when it was taken.
-    pub step: u64,
-    #[serde(flatten)]
-    pub unlabeled: Unlabeled,
-}
 
 impl Run {
     /// The step of the newest score or measurement.

@@ -5,8 +5,21 @@ use std::path::Path;
 
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 
-use super::write::Saved;
-use crate::trainer::run::HeldOutScore;
+use super::TrainOptions;
+use crate::checkpoint::{HeldOutScore, Score};
+use crate::corpus::Corpus;
+use crate::sentence_encoder::SentenceEncoder;
+
+/// What the card tells of.
+pub struct Trained<'a> {
+    pub encoder: &'a SentenceEncoder,
+    pub options: &'a TrainOptions,
+    pub corpus: &'a Corpus,
+    pub scores: &'a [Score],
+    pub held_out: &'a [HeldOutScore],
+    /// Steps that made these weights.
+    pub steps: u64,
+}
 
 /// What the model was made from: an id, or a folder's name without where it lies.
 fn source_name(model: &str) -> &str {
@@ -31,12 +44,12 @@ fn held_out(scores: &[HeldOutScore]) -> String {
 }
 
 /// A model card with the front matter that model hubs read.
-pub fn model_card(saved: &Saved) -> String {
-    let options = saved.options;
+pub fn model_card(trained: &Trained) -> String {
+    let options = trained.options;
     let mut card = String::from(
         "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n- sentence-similarity\n- feature-extraction\n- mirror-bert\n---\n\n",
     );
-    let hidden = saved.encoder.encoder.config.dimensions.hidden_size;
+    let hidden = trained.encoder.encoder.config.dimensions.hidden_size;
     // Writing to a String cannot fail.
     let mut line = |text: String| {
         let _ = writeln!(card, "{text}");
@@ -48,36 +61,36 @@ pub fn model_card(saved: &Saved) -> String {
     ));
     line("## Use\n".into());
     line("```python\nfrom sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer(\"path/to/this/folder\")\nembeddings = model.encode([\"A man is playing a guitar.\", \"Someone plays music.\"])\n```\n".into());
-    if !matches!(saved.encoder.encoder.pooling.name(), "mean" | "cls") {
+    if !matches!(trained.encoder.encoder.pooling.name(), "mean" | "cls") {
         line(format!(
             "Note: it was trained with the pooling `{}`, which sentence-transformers does not know; there it pools by the plain mean.\n",
-            saved.encoder.encoder.pooling
+            trained.encoder.encoder.pooling
         ));
     }
     line("## Scores\n".into());
-    if saved.scores.is_empty() && saved.held_out.is_empty() {
+    if trained.scores.is_empty() && trained.held_out.is_empty() {
         line("Not scored in training.\n".into());
-    } else if !saved.scores.is_empty() {
+    } else if !trained.scores.is_empty() {
         line("| steps | set | Spearman × 100 |\n|---|---|---|".into());
-        for score in saved.scores {
+        for score in trained.scores {
             let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
             line(format!("| {} | {} | {value} |", score.step, score.set));
         }
         line(String::new());
     }
-    if !saved.held_out.is_empty() {
-        line(held_out(saved.held_out));
+    if !trained.held_out.is_empty() {
+        line(held_out(trained.held_out));
     }
     line("## Training\n".into());
     let settings: [(&str, String); 12] = [
         ("started from", format!("`{}`", source_name(&options.model))),
-        ("corpus", format!("{} sentences, SHA-256 `{}`", saved.corpus.len(), saved.corpus.sha256())),
-        ("steps of these weights", saved.steps.to_string()),
+        ("corpus", format!("{} sentences, SHA-256 `{}`", trained.corpus.len(), trained.corpus.sha256())),
+        ("steps of these weights", trained.steps.to_string()),
         ("batch size", options.batch_size.to_string()),
         ("learning rate", options.learning_rate.to_string()),
         ("weight decay", options.weight_decay.to_string()),
         ("temperature", options.temperature.to_string()),
-        ("pooling", saved.encoder.encoder.pooling.to_string()),
+        ("pooling", trained.encoder.encoder.pooling.to_string()),
         ("regularizers", options.regularization.reg.clone()),
         ("dropout, drophead", format!("{}, {}", options.dropout, options.drophead)),
         ("masked characters", options.mask_span.to_string()),

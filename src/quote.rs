@@ -1,0 +1,35 @@
+//! How messages quote what stands in files of others, which may be long, and hold anything.
+
+const LONGEST: usize = 60;
+
+/// The beginning of a name, in quotation marks, with control characters escaped.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("{:?}", beginning(name))
+}
+
+/// The beginning of a JSON value.
+pub(crate) fn shortened(value: &serde_json::Value) -> String {
+    beginning(&value.to_string())
+}
+
+fn beginning(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut beginning: String = characters.by_ref().take(LONGEST).collect();
+    if characters.next().is_some() {
+        beginning.push('…');
+    }
+    beginning
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_short_line() {
+        assert_eq!(quoted("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
+        assert_eq!(quoted(&"x".repeat(LONGEST)), format!("{:?}", "x".repeat(LONGEST)));
+        assert_eq!(quoted(&"é".repeat(9999)), format!("\"{}…\"", "é".repeat(LONGEST)));
+        assert_eq!(shortened(&serde_json::json!({"a": ["\n"]})), r#"{"a":["\n"]}"#);
+    }
+}
