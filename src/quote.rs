@@ -12,7 +12,17 @@ pub(crate) fn shortened(value: &serde_json::Value) -> String {
     beginning(&value.to_string())
 }
 
-fn beginning(text: &str) -> String {
+/// A message in which control characters are escaped: it could be an order to the terminal, or look like two.
+pub(crate) fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
+/// The beginning of what could be long.
+pub(crate) fn beginning(text: &str) -> String {
     let mut characters = text.chars();
     let mut beginning: String = characters.by_ref().take(LONGEST).collect();
     if characters.next().is_some() {
@@ -30,6 +40,7 @@ mod tests {
         assert_eq!(quoted("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
         assert_eq!(quoted(&"x".repeat(LONGEST)), format!("{:?}", "x".repeat(LONGEST)));
         assert_eq!(quoted(&"é".repeat(9999)), format!("\"{}…\"", "é".repeat(LONGEST)));
+        assert_eq!(one_line("a\nb \u{1b}[31m é"), r"a\nb \u{1b}[31m é");
         assert_eq!(shortened(&serde_json::json!({"a": ["\n"]})), r#"{"a":["\n"]}"#);
     }
 }

@@ -6,6 +6,7 @@ pub mod manifest;
 pub mod origin;
 pub mod read;
 pub mod run_checkpoints;
+mod safetensors_file;
 pub mod schedule;
 mod scores;
 pub mod tensors;

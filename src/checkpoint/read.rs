@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 use thiserror::Error;
 
+use super::safetensors_file::SafetensorsFile;
 use super::torch::TorchFile;
 use crate::encoder::layout::TensorSpec;
 use crate::encoder::{Layout, Parameters, flat};
-use crate::quote::quoted;
+use crate::quote::{beginning, quoted};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -28,7 +27,7 @@ pub enum WeightsError {
     Corrupt { path: PathBuf, reason: String },
     #[error("{path} lacks the tensor {name}; config.json and the weights do not belong together")]
     Missing { path: PathBuf, name: String },
-    #[error("{path}: {name} has shape {found:?}, but config.json makes it {expected:?}")]
+    #[error("{path}: {name} has shape {}, but config.json makes it {expected:?}", beginning(&format!("{found:?}")))]
     Shape { path: PathBuf, name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("{path}: {name} is stored as {dtype}; f32, f16, bf16 and f64 can be read")]
     Dtype { path: PathBuf, name: String, dtype: String },
@@ -131,26 +130,24 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
 
 /// An opened weights file.
 enum Source {
-    Safetensors { path: PathBuf, bytes: Vec<u8> },
+    Safetensors(SafetensorsFile),
     Pickle { path: PathBuf, file: TorchFile },
 }
 
 impl Source {
     fn open(path: &Path) -> Result<Self, WeightsError> {
-        let corrupt = |reason: String| WeightsError::Corrupt { path: path.to_owned(), reason };
         if path.extension().is_some_and(|e| e == "bin") {
+            let corrupt = |reason: String| WeightsError::Corrupt { path: path.to_owned(), reason };
             let file = TorchFile::open(path).map_err(corrupt)?;
             return Ok(Source::Pickle { path: path.to_owned(), file });
         }
-        let bytes =
-            std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
-        SafeTensors::deserialize(&bytes).map_err(|e| corrupt(e.to_string()))?;
-        Ok(Source::Safetensors { path: path.to_owned(), bytes })
+        Ok(Source::Safetensors(SafetensorsFile::open(path)?))
     }
 
     fn path(&self) -> &Path {
         match self {
-            Source::Safetensors { path, .. } | Source::Pickle { path, .. } => path,
+            Source::Safetensors(file) => file.path(),
+            Source::Pickle { path, .. } => path,
         }
     }
 
@@ -176,15 +173,7 @@ impl Source {
 
     fn tensor(&self, name: &str) -> Result<Option<Tensor>, WeightsError> {
         match self {
-            Source::Safetensors { path, bytes } => {
-                let corrupt = |e: safetensors::SafeTensorError| WeightsError::Corrupt {
-                    path: path.clone(),
-                    reason: e.to_string(),
-                };
-                // Parsing the header again costs little beside the data, and borrows nothing.
-                let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
-                file.tensor(name).ok().map(|view| decode(path, name, &view)).transpose()
-            }
+            Source::Safetensors(file) => file.get(name),
             Source::Pickle { path, file } => {
                 file.get(name).map_err(|reason| WeightsError::Corrupt { path: path.clone(), reason })
             }
@@ -207,22 +196,4 @@ fn aliases(name: &str) -> Vec<String> {
         names.extend(PREFIXES.iter().map(|prefix| format!("{prefix}{old}")));
     }
     names
-}
-
-fn decode(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, WeightsError> {
-    use safetensors::Dtype;
-    let dtype = match view.dtype() {
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::F64 => DType::F64,
-        other => {
-            return Err(WeightsError::Dtype {
-                path: path.to_owned(),
-                name: name.to_owned(),
-                dtype: format!("{other:?}"),
-            });
-        }
-    };
-    Ok(Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?)
 }

@@ -6,26 +6,16 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::{HeldOutScore, Score};
+use crate::quote::one_line;
 use crate::trainer::StepReport;
 use crate::trainer::run::Observer;
 
 /// How often plain lines are written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Writes a line to stderr; nobody is left to tell where that fails.
+/// Writes a line to stderr, which names what is in files of others; nobody is left to tell where that fails.
 pub fn say(message: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", without_control(message));
-}
-
-/// Messages name what is in files of others, which could hold line breaks, or orders to the terminal.
-fn without_control(message: &str) -> String {
-    message
-        .chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            escaped.is_none().then_some(c).into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect()
+    let _ = writeln!(std::io::stderr(), "{}", one_line(message));
 }
 
 /// A training run's progress.

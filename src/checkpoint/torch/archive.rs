@@ -9,6 +9,7 @@ use zip::ZipArchive;
 
 use super::state::{Stored, tensors};
 use super::{LARGEST_PICKLE, Storages, pickle};
+use crate::quote::quoted;
 
 pub struct Archive {
     zip: Mutex<ZipArchive<BufReader<File>>>,
@@ -25,13 +26,16 @@ impl Archive {
             .find(|name| name == "data.pkl" || name.ends_with("/data.pkl"))
             .ok_or("there is no data.pkl in it")?;
         let mut bytes = Vec::new();
-        let entry = zip.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
-        entry.take(LARGEST_PICKLE + 1).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+        let entry = zip.by_name(&name).map_err(|e| format!("{}: {e}", quoted(&name)))?;
+        entry
+            .take(LARGEST_PICKLE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| format!("{}: {e}", quoted(&name)))?;
         if bytes.len() as u64 > LARGEST_PICKLE {
-            return Err(format!("{name} is larger than any dictionary of tensors"));
+            return Err(format!("{} is larger than any dictionary of tensors", quoted(&name)));
         }
         let read = pickle::read(&bytes).and_then(|pickle| tensors(pickle.value));
-        let tensors = read.map_err(|problem| format!("{name}: {problem}"))?;
+        let tensors = read.map_err(|problem| format!("{}: {problem}", quoted(&name)))?;
         let prefix = format!("{}data/", name.trim_end_matches("data.pkl"));
         Ok((Archive { zip: Mutex::new(zip), prefix }, tensors))
     }
@@ -45,7 +49,7 @@ impl Storages for Archive {
     fn size(&self, key: &str) -> Result<u64, String> {
         let name = format!("{}{key}", self.prefix);
         let mut zip = self.zip();
-        let entry = zip.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
+        let entry = zip.by_name(&name).map_err(|e| format!("{}: {e}", quoted(&name)))?;
         // Compressed entries are refused, so that the entry is a part of the file as it is.
         Ok(entry.size().min(entry.compressed_size()))
     }
@@ -53,12 +57,14 @@ impl Storages for Archive {
     fn read(&self, key: &str, start: u64, len: u64) -> Result<Vec<u8>, String> {
         let name = format!("{}{key}", self.prefix);
         let mut zip = self.zip();
-        let mut entry = zip.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
+        let mut entry = zip.by_name(&name).map_err(|e| format!("{}: {e}", quoted(&name)))?;
         let skipped = std::io::copy(&mut entry.by_ref().take(start), &mut std::io::sink());
         let mut bytes = Vec::new();
-        skipped.and_then(|_| entry.take(len).read_to_end(&mut bytes)).map_err(|e| format!("{name}: {e}"))?;
+        skipped
+            .and_then(|_| entry.take(len).read_to_end(&mut bytes))
+            .map_err(|e| format!("{}: {e}", quoted(&name)))?;
         if bytes.len() as u64 != len {
-            return Err(format!("{name} ends early"));
+            return Err(format!("{} ends early", quoted(&name)));
         }
         Ok(bytes)
     }

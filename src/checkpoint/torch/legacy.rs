@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use super::pickle::{self, Pickle, Value};
 use super::state::{Stored, tensors};
 use super::{LARGEST_PICKLE, Storages};
+use crate::quote::quoted;
 
 /// The pickle of the magic number 0x1950a86a20f9469cfc6c, with which all these files begin.
 pub const MAGIC: [u8; 15] =
@@ -73,14 +74,15 @@ fn places(
     let mut places = HashMap::new();
     for key in keys {
         let Value::Text(key) = key else { return Err("a storage in it has no name".to_owned()) };
-        let size =
-            element_sizes.get(&**key).ok_or_else(|| format!("nothing says what storage {key} is of"))?;
+        let size = element_sizes
+            .get(&**key)
+            .ok_or_else(|| format!("nothing says what storage {} is of", quoted(key)))?;
         let mut elements = [0; 8];
         let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut elements));
-        read.map_err(|_| format!("it ends before storage {key}"))?;
+        read.map_err(|_| format!("it ends before storage {}", quoted(key)))?;
         let bytes = u64::from_le_bytes(elements).checked_mul(*size);
         let end = bytes.and_then(|bytes| (at + 8).checked_add(bytes)).filter(|&end| end <= length);
-        let end = end.ok_or_else(|| format!("it ends in storage {key}"))?;
+        let end = end.ok_or_else(|| format!("it ends in storage {}", quoted(key)))?;
         places.insert(key.to_string(), (at + 8, end - at - 8));
         at = end;
     }
@@ -89,15 +91,19 @@ fn places(
 
 impl Storages for Legacy {
     fn size(&self, key: &str) -> Result<u64, String> {
-        self.places.get(key).map(|&(_, bytes)| bytes).ok_or_else(|| format!("there is no storage {key}"))
+        self.places
+            .get(key)
+            .map(|&(_, bytes)| bytes)
+            .ok_or_else(|| format!("there is no storage {}", quoted(key)))
     }
 
     fn read(&self, key: &str, start: u64, len: u64) -> Result<Vec<u8>, String> {
-        let &(place, _) = self.places.get(key).ok_or_else(|| format!("there is no storage {key}"))?;
+        let &(place, _) =
+            self.places.get(key).ok_or_else(|| format!("there is no storage {}", quoted(key)))?;
         let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
         let mut bytes = vec![0; len as usize];
         let read = file.seek(SeekFrom::Start(place + start)).and_then(|_| file.read_exact(&mut bytes));
-        read.map_err(|e| format!("storage {key}: {e}"))?;
+        read.map_err(|e| format!("storage {}: {e}", quoted(key)))?;
         Ok(bytes)
     }
 }

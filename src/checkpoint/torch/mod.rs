@@ -24,6 +24,8 @@ use archive::Archive;
 use legacy::Legacy;
 use state::Stored;
 
+use crate::quote::beginning;
+
 /// A thousand tensors take some 100 KB.
 const LARGEST_PICKLE: u64 = 16 << 20;
 
@@ -67,7 +69,8 @@ impl TorchFile {
     /// The values of a tensor in row-major order.
     fn values(&self, stored: &Stored) -> Result<Vec<u8>, String> {
         let size = stored.dtype.size_in_bytes();
-        let claims = format!("claims the shape {:?}, which is more than the file holds", stored.shape);
+        let shape = beginning(&format!("{:?}", stored.shape));
+        let claims = format!("claims the shape {shape}, which is more than the file holds");
         let place = stored.place().ok_or_else(|| claims.clone())?;
         let present = self.storages.size(&stored.key)? / size as u64;
         if place.end > present || place.elements > present {
