@@ -1,5 +1,7 @@
 //! How messages quote what stands in files of others, which may be long, and hold anything.
 
+use std::fmt::Display;
+
 const LONGEST: usize = 60;
 
 /// The beginning of a name, in quotation marks, with control characters escaped.
@@ -10,6 +12,16 @@ pub(crate) fn quoted(name: &str) -> String {
 /// The beginning of a JSON value.
 pub(crate) fn shortened(value: &serde_json::Value) -> String {
     beginning(&value.to_string())
+}
+
+/// What another library says of a file, which may repeat much of the file.
+pub(crate) fn reason(error: impl Display) -> String {
+    const LONGEST: usize = 300;
+    let mut reason = one_line(&error.to_string());
+    if let Some((end, _)) = reason.char_indices().nth(LONGEST) {
+        reason.replace_range(end.., "…");
+    }
+    reason
 }
 
 /// A message in which control characters are escaped: it could be an order to the terminal, or look like two.
@@ -41,6 +53,8 @@ mod tests {
         assert_eq!(quoted(&"x".repeat(LONGEST)), format!("{:?}", "x".repeat(LONGEST)));
         assert_eq!(quoted(&"é".repeat(9999)), format!("\"{}…\"", "é".repeat(LONGEST)));
         assert_eq!(one_line("a\nb \u{1b}[31m é"), r"a\nb \u{1b}[31m é");
+        assert_eq!(reason("a\nb"), r"a\nb");
+        assert_eq!(reason("é".repeat(9999)), format!("{}…", "é".repeat(300)));
         assert_eq!(shortened(&serde_json::json!({"a": ["\n"]})), r#"{"a":["\n"]}"#);
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 use std::path::{Component, Path, PathBuf};
 
-use crate::quote::{quoted, shortened};
+use crate::quote::{quoted, reason, shortened};
 
 /// How token embeddings become the sentence's, as far as a folder can ask for it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,5 +246,7 @@ fn read_json(file: &Path) -> Result<Option<Value>, SentenceFolderError> {
     }
     let text = std::fs::read(file).map_err(unreadable)?;
     let value = serde_json::from_slice(&text);
-    value.map(Some).map_err(|error| SentenceFolderError::new(file, format!("not valid JSON: {error}")))
+    value
+        .map(Some)
+        .map_err(|error| SentenceFolderError::new(file, format!("not valid JSON: {}", reason(error))))
 }

@@ -31,9 +31,9 @@ pub enum Error {
     LineCounts { input: PathBuf, input_lines: usize, gold: PathBuf, gold_lines: usize },
 
     #[error(
-        "{path}, line {line}: not a JSON object with \"score\" (a number), \"sentence1\" and \"sentence2\" (strings): {source}"
+        "{path}, line {line}: not a JSON object with \"score\" (a number), \"sentence1\" and \"sentence2\" (strings): {reason}"
     )]
-    JsonLine { path: PathBuf, line: usize, source: serde_json::Error },
+    JsonLine { path: PathBuf, line: usize, reason: String },
 
     #[error("{path}, line {line}: {source}")]
     Csv { path: PathBuf, line: usize, source: csv::Error },

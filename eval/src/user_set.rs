@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::error::excerpt_of;
 use crate::task::ReadPairs;
 use crate::{Benchmark, Error, Subset, Task, text};
 
@@ -146,10 +147,11 @@ fn parse_jsonl(pairs: &str, path: &Path) -> Result<ReadPairs, Error> {
 
     let mut read = ReadPairs::default();
     for (line, row) in text::numbered_lines(pairs).filter(|(_, row)| !row.trim().is_empty()) {
-        let row: Row = serde_json::from_str(row).map_err(|source| Error::JsonLine {
+        let row: Row = serde_json::from_str(row).map_err(|error| Error::JsonLine {
             path: path.to_owned(),
             line,
-            source,
+            // It may repeat a value in full.
+            reason: excerpt_of(&error.to_string(), 300),
         })?;
         read.push(row.score, &row.sentence1, &row.sentence2);
     }

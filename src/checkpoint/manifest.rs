@@ -8,6 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::quote::reason;
+
 pub const MANIFEST: &str = "manifest.json";
 
 /// A manifest lists four files; anything larger is none.
@@ -40,31 +42,25 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let bytes = read_at_most(&path, LARGEST_MANIFEST).map_err(|e| format!("{MANIFEST}: {e}"))?;
         let manifest: Manifest =
-            serde_json::from_slice(&bytes).map_err(|e| format!("{MANIFEST} is damaged: {e}"))?;
+            serde_json::from_slice(&bytes).map_err(|e| format!("{MANIFEST} is damaged: {}", reason(e)))?;
         if manifest.format != FORMAT {
             return Err(format!("{MANIFEST} has the format {}, and {FORMAT} is known", manifest.format));
         }
         Ok(manifest)
     }
 
-    /// The bytes of a file, which are those that were written or an error says otherwise.
-    pub fn read_file(&self, folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+    /// Whether a file is what was written; the error says what is wrong with it.
+    pub fn verify(&self, folder: &Path, name: &str) -> Result<(), String> {
         let sum = self.files.get(name).ok_or_else(|| format!("{MANIFEST} does not list {name}"))?;
-        let read = || -> io::Result<Result<Vec<u8>, String>> {
-            let file = File::open(folder.join(name))?;
-            let found = file.metadata()?.len();
-            if found != sum.bytes {
-                return Ok(Err(format!("{name} has {found} bytes, and {} were written", sum.bytes)));
-            }
-            let mut bytes = Vec::new();
-            file.take(sum.bytes).read_to_end(&mut bytes)?;
-            Ok(Ok(bytes))
-        };
-        let bytes = read().map_err(|e| format!("{name}: {e}"))??;
-        if hex(Sha256::digest(&bytes).as_slice()) != sum.sha256 {
+        let path = folder.join(name);
+        let found = path.metadata().map_err(|e| format!("{name}: {e}"))?.len();
+        if found != sum.bytes {
+            return Err(format!("{name} has {found} bytes, and {} were written", sum.bytes));
+        }
+        if sha256_of(&path).map_err(|e| format!("{name}: {e}"))? != sum.sha256 {
             return Err(format!("{name} is not what was written (its SHA-256 differs)"));
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 

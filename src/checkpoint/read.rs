@@ -7,11 +7,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use thiserror::Error;
 
-use super::safetensors_file::SafetensorsFile;
+use super::safetensors_file::{FileError, SafetensorsFile};
 use super::torch::TorchFile;
 use crate::encoder::layout::TensorSpec;
 use crate::encoder::{Layout, Parameters, flat};
-use crate::quote::{beginning, quoted};
+use crate::quote::{beginning, quoted, reason};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -111,7 +111,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
         return Err(corrupt("it is too large for an index".into()));
     }
     let text = std::fs::read_to_string(index).map_err(read)?;
-    let parsed: Index = serde_json::from_str(&text).map_err(|e| corrupt(e.to_string()))?;
+    let parsed: Index = serde_json::from_str(&text).map_err(|e| corrupt(reason(e)))?;
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();
     names.dedup();
@@ -130,7 +130,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
 
 /// An opened weights file.
 enum Source {
-    Safetensors(SafetensorsFile),
+    Safetensors { path: PathBuf, file: SafetensorsFile },
     Pickle { path: PathBuf, file: TorchFile },
 }
 
@@ -141,13 +141,13 @@ impl Source {
             let file = TorchFile::open(path).map_err(corrupt)?;
             return Ok(Source::Pickle { path: path.to_owned(), file });
         }
-        Ok(Source::Safetensors(SafetensorsFile::open(path)?))
+        let file = SafetensorsFile::open(path).map_err(|error| of_file(path, "", error))?;
+        Ok(Source::Safetensors { path: path.to_owned(), file })
     }
 
     fn path(&self) -> &Path {
         match self {
-            Source::Safetensors(file) => file.path(),
-            Source::Pickle { path, .. } => path,
+            Source::Safetensors { path, .. } | Source::Pickle { path, .. } => path,
         }
     }
 
@@ -173,11 +173,21 @@ impl Source {
 
     fn tensor(&self, name: &str) -> Result<Option<Tensor>, WeightsError> {
         match self {
-            Source::Safetensors(file) => file.get(name),
+            Source::Safetensors { path, file } => file.get(name).map_err(|error| of_file(path, name, error)),
             Source::Pickle { path, file } => {
                 file.get(name).map_err(|reason| WeightsError::Corrupt { path: path.clone(), reason })
             }
         }
+    }
+}
+
+fn of_file(path: &Path, name: &str, error: FileError) -> WeightsError {
+    let (path, name) = (path.to_owned(), name.to_owned());
+    match error {
+        FileError::Read(source) => WeightsError::Read { path, source },
+        FileError::Corrupt(reason) => WeightsError::Corrupt { path, reason },
+        FileError::Dtype(dtype) => WeightsError::Dtype { path, name, dtype: format!("{dtype:?}") },
+        FileError::Candle(error) => error.into(),
     }
 }
 

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use super::error::CheckpointError;
 use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
 use super::origin::Origin;
+use super::safetensors_file::SafetensorsFile;
 use super::scores::{HeldOutScore, Score};
 use super::tensors;
 use crate::encoder::{Layout, Parameters};
 use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
+use crate::quote::reason;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,8 @@ const PREFIX: &str = "step-";
 
 /// run.json is a handful of sums.
 const LARGEST_ORIGIN: u64 = 1 << 16;
+/// A score takes a hundred bytes, what was measured on held-out lines some more.
+const LARGEST_STATE: u64 = 1 << 30;
 
 /// How far a run has come: state.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +131,7 @@ impl RunCheckpoints {
         };
         match serde_json::from_slice::<Origin>(&bytes) {
             Ok(earlier) => origin.check_against(&earlier),
-            Err(e) => Err(CheckpointError::Origin { path, reason: e.to_string() }),
+            Err(e) => Err(CheckpointError::Origin { path, reason: reason(e) }),
         }
     }
 
@@ -265,16 +269,18 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<Self, String> {
         let manifest = Manifest::read(folder)?;
-        let state = manifest.read_file(folder, STATE)?;
-        let state: State = serde_json::from_slice(&state).map_err(|e| format!("{STATE}: {e}"))?;
+        let verified = |name: &str| manifest.verify(folder, name).map(|()| folder.join(name));
+        let state = read_at_most(&verified(STATE)?, LARGEST_STATE).map_err(|e| format!("{STATE}: {e}"))?;
+        let state: State = serde_json::from_slice(&state).map_err(|e| format!("{STATE}: {}", reason(e)))?;
         if state.step != step {
             return Err(format!("{STATE} is of step {}", state.step));
         }
+        // Verified first, and then read a tensor at a time: neither needs the whole file in memory.
+        let open = |name: &str| SafetensorsFile::open(&verified(name)?).map_err(|e| format!("{name}: {e}"));
         let weights = |name: &str| -> Result<Parameters, String> {
-            let bytes = manifest.read_file(folder, name)?;
-            tensors::read(&bytes, "", layout, dtype, device).map_err(|e| format!("{name}: {e}"))
+            tensors::read(&open(name)?, "", layout, dtype, device).map_err(|e| format!("{name}: {e}"))
         };
-        let optimizer = manifest.read_file(folder, OPTIMIZER)?;
+        let optimizer = open(OPTIMIZER)?;
         let moments = |prefix: &str| {
             tensors::read(&optimizer, prefix, layout, dtype, device).map_err(|e| format!("{OPTIMIZER}: {e}"))
         };

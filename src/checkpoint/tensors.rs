@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
+use super::safetensors_file::SafetensorsFile;
 use crate::encoder::{Layout, Parameters};
+use crate::quote::beginning;
 
 /// Writes parameters as f32 under a prefix each (`m.`, `v.`), without a second copy of them in memory,
 /// and `others` after them.
@@ -20,7 +21,8 @@ pub fn write(
     // The format wants the data aligned to eight bytes, and allows spaces after the header.
     let padded = header.len().next_multiple_of(8);
     to.write_all(&(padded as u64).to_le_bytes())?;
-    write!(to, "{header:padded$}")?;
+    to.write_all(header.as_bytes())?;
+    to.write_all(&[b' '; 8][..padded - header.len()])?;
     for (_, parameters) in sets {
         for flat in parameters.flats() {
             write_values(flat, to)?;
@@ -71,22 +73,23 @@ fn write_values(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// Reads what [`write`] wrote under a prefix, as parameters of a layout; the error says what is wrong.
-pub fn read(
-    bytes: &[u8],
+pub(super) fn read(
+    file: &SafetensorsFile,
     prefix: &str,
     layout: &Arc<Layout>,
     dtype: DType,
     device: &Device,
 ) -> Result<Parameters, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("it is not safetensors: {e}"))?;
     Parameters::from_named(layout.clone(), dtype, device, |spec| {
         let name = format!("{prefix}{}", spec.name);
-        let view = file.tensor(&name).map_err(|e| candle_core::Error::Msg(format!("{name}: {e}")))?;
-        if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
-            let (dtype, found) = (view.dtype(), view.shape());
-            candle_core::bail!("{name} is {dtype:?} {found:?}, expected F32 {:?}", spec.shape);
+        let wrong = |problem: String| candle_core::Error::Msg(format!("{name}: {problem}"));
+        let tensor = file.get(&name).map_err(|e| wrong(e.to_string()))?;
+        let tensor = tensor.ok_or_else(|| wrong("it is not there".to_owned()))?;
+        if tensor.dtype() != DType::F32 || tensor.dims() != spec.shape {
+            let (dtype, found) = (tensor.dtype(), beginning(&format!("{:?}", tensor.dims())));
+            return Err(wrong(format!("it is {dtype:?} {found}, expected F32 {:?}", spec.shape)));
         }
-        Tensor::from_raw_buffer(view.data(), DType::F32, view.shape(), &Device::Cpu)
+        Ok(tensor)
     })
     .map_err(|e: candle_core::Error| e.to_string())
 }

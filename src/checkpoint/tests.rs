@@ -19,13 +19,17 @@ use crate::encoder::{Layout, Parameters};
 use crate::random::Key;
 
 fn layout() -> Arc<Layout> {
+    layout_of(1)
+}
+
+fn layout_of(num_hidden_layers: usize) -> Arc<Layout> {
     Arc::new(Layout::new(&Dimensions {
         vocab_size: 3,
         max_position_embeddings: 2,
         type_vocab_size: 1,
         hidden_size: 2,
         intermediate_size: 3,
-        num_hidden_layers: 1,
+        num_hidden_layers,
     }))
 }
 
@@ -106,6 +110,19 @@ fn what_is_written_is_read() {
     assert!(read.skipped.is_empty());
     assert_whole(&read, &layout, 2);
     assert_eq!(files_of(folder.path(), 2).len(), 5);
+}
+
+/// Names and places of a model as deep as BERT-large, three times over, take more than 64 KiB.
+#[test]
+fn deep_models_are_written_and_read() {
+    let layout = layout_of(48);
+    let (folder, checkpoints) = two_checkpoints(&layout);
+    assert_whole(&newest(&checkpoints, &layout).unwrap(), &layout, 2);
+    let optimizer = folder.path().join("checkpoints/step-00000002/optimizer.safetensors");
+    let bytes = fs::read(optimizer).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    assert!(header > 1 << 16, "{header}");
+    safetensors::SafeTensors::deserialize(&bytes).unwrap();
 }
 
 /// Every bit of the small files, and every eleventh byte of the tensors.

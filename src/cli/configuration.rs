@@ -7,6 +7,7 @@ use thiserror::Error;
 use toml::Value;
 
 use super::{Cli, Ending};
+use crate::quote::{quoted, reason};
 
 /// A configuration is a page of settings; a larger file is something else.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -47,7 +48,7 @@ pub fn flags(path: &Path) -> Result<Vec<String>, ConfigurationError> {
     let table: toml::Table = toml::from_str(&text).map_err(|e| {
         let before = &text.as_bytes()[..e.span().map_or(0, |span| span.start.min(text.len()))];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        refused(format!("{shown}, line {line}: this is not TOML: {}", e.message()))
+        refused(format!("{shown}, line {line}: this is not TOML: {}", reason(e.message())))
     })?;
     let command = Cli::command();
     let known: Vec<String> = command
@@ -60,6 +61,7 @@ pub fn flags(path: &Path) -> Result<Vec<String>, ConfigurationError> {
     let mut flags = Vec::new();
     for (key, value) in table {
         if !known.contains(&key) {
+            let key = quoted(&key);
             return Err(refused(format!(
                 "{shown}: {key} is not a setting; the settings are {}",
                 known.join(", ")

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::layout::Dimensions;
 use crate::ops::Activation;
-use crate::quote::quoted;
+use crate::quote::{quoted, reason};
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl EncoderConfig {
     /// Reads the text of a `config.json`; `path` is used in messages only.
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
-        let mut json: Value = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
+        let mut json: Value = serde_json::from_str(text).map_err(|e| invalid(reason(e)))?;
         let fields = json.as_object_mut().ok_or_else(|| invalid("it is not a JSON object".into()))?;
 
         let architecture = architecture(fields, path)?;
@@ -74,7 +74,7 @@ impl EncoderConfig {
             fields.insert("pad_token_id".into(), default_pad.into());
         }
         fields.entry("type_vocab_size").or_insert_with(|| if default_pad == 0 { 2.into() } else { 1.into() });
-        let config: BertConfig = serde_json::from_value(json).map_err(|e| invalid(e.to_string()))?;
+        let config: BertConfig = serde_json::from_value(json).map_err(|e| invalid(reason(e)))?;
         Self::from_bert(&config, architecture, activation).map_err(invalid)
     }
 

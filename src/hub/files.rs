@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::id::is_safe_path;
 use super::{HubError, HubId};
-use crate::quote::quoted;
+use crate::quote::{quoted, reason};
 
 /// The one file that every model has.
 pub(super) const CONFIG: &str = "config.json";
@@ -86,8 +86,8 @@ fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
     if text.len() as u64 > LARGEST_INDEX {
         return Err(format!("is larger than {LARGEST_INDEX} bytes"));
     }
-    let index: ShardIndex =
-        serde_json::from_slice(&text).map_err(|error| format!("is not an index of weights ({error})"))?;
+    let index: ShardIndex = serde_json::from_slice(&text)
+        .map_err(|error| format!("is not an index of weights ({})", reason(error)))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     if shards.is_empty() || shards.len() > MOST_SHARDS {
         return Err(format!("names {} files instead of 1 to {MOST_SHARDS}", shards.len()));

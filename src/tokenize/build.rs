@@ -6,7 +6,7 @@
 use super::config::{ROLES, TokenizerClass, TokenizerConfig};
 use super::source::Source;
 use super::{TokenizeError, check};
-use crate::quote::quoted;
+use crate::quote::{quoted, reason};
 use serde_json::{Map, Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -182,7 +182,7 @@ fn prepend_lowercase(json: &mut Map<String, Value>) {
 }
 
 fn parse(file: &PathBuf, json: &Map<String, Value>) -> Result<Pieces, TokenizeError> {
-    let bytes = serde_json::to_vec(json).map_err(|error| TokenizeError::file(file, error.to_string()))?;
+    let bytes = serde_json::to_vec(json).map_err(|error| TokenizeError::file(file, reason(error)))?;
     // The library's parsers of rarer parts (templates, character maps) can panic on contradictory values.
     match catch_unwind(|| Pieces::from_bytes(&bytes)) {
         Ok(Ok(pieces)) => Ok(pieces),
@@ -197,7 +197,9 @@ fn parse(file: &PathBuf, json: &Map<String, Value>) -> Result<Pieces, TokenizeEr
 fn add_tokens(source: &Source, config: &TokenizerConfig, pieces: &mut Pieces) -> Result<(), TokenizeError> {
     let add = |pieces: &mut Pieces, tokens: Vec<AddedToken>| {
         let added = pieces.add_tokens(tokens);
-        added.map_err(|error| TokenizeError::file(&source.folder, format!("its added tokens clash: {error}")))
+        added.map_err(|error| {
+            TokenizeError::file(&source.folder, format!("its added tokens clash: {}", reason(error)))
+        })
     };
     add(pieces, config.added.iter().map(|(_, token)| token.clone()).collect())?;
     for (id, token) in &config.added {
@@ -268,7 +270,7 @@ fn class_post_processor(
             "special_tokens": {cls.0: named(cls), sep.0: named(sep)},
         })
     };
-    serde_json::from_value(json).map_err(|error| TokenizeError::file(file, error.to_string()))
+    serde_json::from_value(json).map_err(|error| TokenizeError::file(file, reason(error)))
 }
 
 /// The ids before and after a sentence, found by letting the post-processor frame one impossible id.

@@ -39,7 +39,7 @@ impl TokenizeError {
         Self::File { file: file.into(), problem: problem.into() }
     }
 
-    pub(super) fn encode(text: &str, reason: impl ToString) -> Self {
-        Self::Encode { beginning: text.chars().take(40).collect(), reason: reason.to_string() }
+    pub(super) fn encode(text: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Encode { beginning: text.chars().take(40).collect(), reason: crate::quote::reason(reason) }
     }
 }

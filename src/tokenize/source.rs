@@ -1,6 +1,7 @@
 //! The files of a model folder that say how it tokenizes, read with bounds.
 
 use super::TokenizeError;
+use crate::quote::reason;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -42,7 +43,9 @@ impl Source {
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(object)) => Ok(Some(object)),
             Ok(_) => Err(TokenizeError::file(self.path(name), "expected a JSON object")),
-            Err(error) => Err(TokenizeError::file(self.path(name), format!("not valid JSON: {error}"))),
+            Err(error) => {
+                Err(TokenizeError::file(self.path(name), format!("not valid JSON: {}", reason(error))))
+            }
         }
     }
 }

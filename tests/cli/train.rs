@@ -150,7 +150,7 @@ fn a_configuration_file_is_the_flags() {
 fn wrong_configurations_are_refused_by_key() {
     let w = Workspace::new();
     for (text, says) in [
-        ("batchsize = 3", vec!["c.toml", "batchsize is not a setting", "batch-size"]),
+        ("batchsize = 3", vec!["c.toml", "\"batchsize\" is not a setting", "batch-size"]),
         ("batch-size = \"many\"", vec!["c.toml", "--batch-size", "many"]),
         ("batch-size = [3]", vec!["c.toml", "batch-size", "array"]),
         ("rho = -1.0", vec!["--rho", "-1"]),
