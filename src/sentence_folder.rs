@@ -8,6 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::quote::{quoted, reason, shortened};
 
+/// Of a module in its folder, in bytes.
+const LONGEST_PATH: usize = 255;
+
 /// How token embeddings become the sentence's, as far as a folder can ask for it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolingMode {
@@ -119,7 +122,10 @@ impl SentenceFolder {
         };
         let (class, path) = (text("type")?, text("path")?);
         // A folder may be a stranger's: its modules stay inside it.
-        if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if path.len() > LONGEST_PATH
+            || path.contains(char::is_control)
+            || !Path::new(path).components().all(inside)
         {
             let path = quoted(path);
             let problem = format!("module {index} has the path {path}, expected one inside the folder");

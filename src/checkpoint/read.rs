@@ -81,6 +81,9 @@ const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
 /// A shard index lists a handful of files; anything larger is no such list.
 const LARGEST_INDEX: u64 = 64 << 20;
 
+/// Of a file, in bytes, on the file systems that there are.
+const LONGEST_NAME: usize = 255;
+
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
@@ -115,8 +118,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();
     names.dedup();
-    let is_outside = |name: &str| name.contains(['/', '\\']) || name.starts_with('.');
-    if let Some(name) = names.iter().find(|name| is_outside(name) || name.contains(char::is_control)) {
+    if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
         return Err(corrupt(format!(
             "it names {}, which cannot be a file of weights in this folder",
             quoted(name)
@@ -126,6 +128,14 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
         return Err(corrupt("it names no file".into()));
     }
     Ok(names.iter().map(|name| folder.join(name)).collect())
+}
+
+/// Whether it can be a file of a folder, in that folder.
+fn is_file_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME
+        && !name.contains(['/', '\\'])
+        && !name.starts_with('.')
+        && !name.contains(char::is_control)
 }
 
 /// An opened weights file.
