@@ -43,8 +43,8 @@ impl Estimate {
         Ok(Estimate {
             weights: sets * 4 * model.encoder.layout().len() as u64,
             // Half as much again for the way back's own buffers and what is kept for reuse. Measured on a
-            // built-in, a MiniLM and a BERT-base shape, batches of 16 to 200 and six compositions, the whole is
-            // between 3 percent below the peak and 26 above.
+            // built-in, a MiniLM, a BERT-base and a BERT-large shape, batches of 16 to 200 and six compositions,
+            // the whole is between 3 percent below the peak and 26 above.
             step: passes * tokens * token * 3 / 2,
             rest: BASE + corpus.memory() as u64,
         })
