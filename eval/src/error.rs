@@ -59,7 +59,7 @@ pub enum Error {
     Unknown { what: &'static str, given: String, known: String },
 
     #[error(
-        "{given:?} does not name a set of pairs; write NAME=FILE, the file ending in .tsv, .csv or .jsonl"
+        "{given:?} does not name a set of pairs; write NAME=FILE, a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
     )]
     SetArgument { given: String },
 

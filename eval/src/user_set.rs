@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::error::excerpt_of;
+use crate::error::{excerpt, excerpt_of};
 use crate::task::ReadPairs;
 use crate::{Benchmark, Error, Subset, Task, text};
 
@@ -44,6 +44,9 @@ pub struct UserSet {
     pub path: PathBuf,
 }
 
+/// A column of a table, in bytes.
+const LONGEST_NAME: usize = 200;
+
 impl FromStr for UserSet {
     type Err = Error;
 
@@ -53,10 +56,10 @@ impl FromStr for UserSet {
             Some((name, _)) if Benchmark::from_key(name).is_some() => {
                 Err(Error::DuplicateTask { name: name.to_owned() })
             }
-            Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Some((name, file)) if (1..=LONGEST_NAME).contains(&name.len()) && !file.is_empty() => {
                 Ok(Self { name: name.to_owned(), path: PathBuf::from(file) })
             }
-            _ => Err(Error::SetArgument { given: given.to_owned() }),
+            _ => Err(Error::SetArgument { given: excerpt(given) }),
         }
     }
 }

@@ -16,6 +16,7 @@ pub use json::Json;
 pub use latex::Latex;
 pub use markdown::Markdown;
 pub use table::Table;
+pub(crate) use table::write_aligned;
 
 use crate::{Error, Report};
 

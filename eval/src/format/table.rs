@@ -20,16 +20,28 @@ impl Format for Table {
             line.extend(row.cells.iter().map(|cell| cell.score.text("-")));
             lines.push(line);
         }
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-
-        for line in &lines {
-            write!(output, "{:<width$}", line[0], width = widths[0])?;
-            for (cell, &width) in line.iter().zip(&widths).skip(1) {
-                write!(output, "  {cell:>width$}")?;
-            }
-            writeln!(output)?;
-        }
+        write_aligned(&lines, output)?;
         grid.notes.iter().try_for_each(|note| writeln!(output, "{note}"))
     }
+}
+
+/// Rows of as many cells each: the first to the left, numbers to the right.
+pub(crate) fn write_aligned(rows: &[Vec<String>], output: &mut dyn Write) -> io::Result<()> {
+    let length = |cell: &String| cell.chars().count();
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> =
+        (0..columns).map(|column| rows.iter().map(|row| length(&row[column])).max().unwrap_or(0)).collect();
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            // A format's own width must be below 65,536, and a name is a user's.
+            let padding = " ".repeat(width - length(cell));
+            if column == 0 {
+                write!(output, "{cell}{padding}")?;
+            } else {
+                write!(output, "  {padding}{cell}")?;
+            }
+        }
+        writeln!(output)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Unlabeled, UnlabeledReport};
-use crate::format::one_line;
+use crate::format::{one_line, write_aligned};
 
 /// The forms in which [`UnlabeledReport`]s are written, a row a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,16 +61,7 @@ fn rows(reports: &[UnlabeledReport]) -> Vec<Vec<String>> {
 }
 
 fn table(reports: &[UnlabeledReport], output: &mut dyn Write) -> io::Result<()> {
-    let rows = rows(reports);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    for row in &rows {
-        write!(output, "{:<width$}", row[0], width = widths[0])?;
-        for (cell, &width) in row.iter().zip(&widths).skip(1) {
-            write!(output, "  {cell:>width$}")?;
-        }
-        writeln!(output)?;
-    }
+    write_aligned(&rows(reports), output)?;
     writeln!(output, "{}", sizes(reports))?;
     writeln!(output, "{LEGEND}")
 }
