@@ -51,11 +51,14 @@ struct Axes {
 
 impl Axes {
     fn new(curve: &Curve) -> Self {
-        let finite =
-            || curve.lines.iter().flat_map(|line| &line.loss).copied().filter(|loss| loss.is_finite());
-        let (low, high) =
-            (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-        let (low, high) = if low < high { (low, high) } else { (low.min(1e9) - 0.5, low.min(1e9) + 0.5) };
+        let drawn = || curve.lines.iter().flat_map(|line| &line.loss).copied().filter(|&loss| is_drawn(loss));
+        let (low, high) = (drawn().fold(f64::INFINITY, f64::min), drawn().fold(f64::NEG_INFINITY, f64::max));
+        let (low, high) = match high - low {
+            height if height > 1e-9 * low.abs().max(high.abs()) => (low, high),
+            // All the same but for rounding; or there are none.
+            height if height.is_finite() => (low - 0.5, low + 0.5),
+            _ => (-0.5, 0.5),
+        };
         let step = round_step((high - low) / 5.0);
         let loss = ((low / step).floor() * step, (high / step).ceil() * step);
         let end = curve.t.last().copied().filter(|&t| t > 0.0).unwrap_or(1.0);
@@ -110,7 +113,7 @@ impl Axes {
                 .t
                 .iter()
                 .zip(&line.loss)
-                .filter(|(_, loss)| loss.is_finite())
+                .filter(|(_, loss)| is_drawn(**loss))
                 .map(|(&t, &loss)| format!("{:.1},{:.1}", self.x(t), self.y(loss)))
                 .collect();
             let (style, dash) = (format!("stroke:var(--line-{})", i % 3), DASHES[i % 3]);
@@ -128,6 +131,11 @@ impl Axes {
             );
         }
     }
+}
+
+/// Whether a loss has a place in the plot: one that ran away leaves no room to see the others.
+fn is_drawn(loss: f64) -> bool {
+    loss.abs() <= 1e9
 }
 
 /// 1, 2 or 5 times a power of ten, at least `least`.
