@@ -16,12 +16,7 @@ pub(crate) fn shortened(value: &serde_json::Value) -> String {
 
 /// What another library says of a file, which may repeat much of the file.
 pub(crate) fn reason(error: impl Display) -> String {
-    const LONGEST: usize = 300;
-    let mut reason = one_line(&error.to_string());
-    if let Some((end, _)) = reason.char_indices().nth(LONGEST) {
-        reason.replace_range(end.., "…");
-    }
-    reason
+    cut(one_line(&error.to_string()), 300)
 }
 
 /// A message in which control characters are escaped: it could be an order to the terminal, or look like two.
@@ -35,12 +30,15 @@ pub(crate) fn one_line(message: &str) -> String {
 
 /// The beginning of what could be long.
 pub(crate) fn beginning(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut beginning: String = characters.by_ref().take(LONGEST).collect();
-    if characters.next().is_some() {
-        beginning.push('…');
+    cut(text.to_owned(), LONGEST)
+}
+
+/// The first `longest` characters, with an ellipsis where there are more.
+fn cut(mut text: String, longest: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(longest) {
+        text.replace_range(end.., "…");
     }
-    beginning
+    text
 }
 
 #[cfg(test)]

@@ -89,17 +89,20 @@ fn places(
     Ok(places)
 }
 
+impl Legacy {
+    /// Where a storage's values begin, and how many bytes they are.
+    fn place(&self, key: &str) -> Result<(u64, u64), String> {
+        self.places.get(key).copied().ok_or_else(|| format!("there is no storage {}", quoted(key)))
+    }
+}
+
 impl Storages for Legacy {
     fn size(&self, key: &str) -> Result<u64, String> {
-        self.places
-            .get(key)
-            .map(|&(_, bytes)| bytes)
-            .ok_or_else(|| format!("there is no storage {}", quoted(key)))
+        self.place(key).map(|(_, bytes)| bytes)
     }
 
     fn read(&self, key: &str, start: u64, len: u64) -> Result<Vec<u8>, String> {
-        let &(place, _) =
-            self.places.get(key).ok_or_else(|| format!("there is no storage {}", quoted(key)))?;
+        let (place, _) = self.place(key)?;
         let mut file = self.file.lock().unwrap_or_else(|e| e.into_inner());
         let mut bytes = vec![0; len as usize];
         let read = file.seek(SeekFrom::Start(place + start)).and_then(|_| file.read_exact(&mut bytes));
