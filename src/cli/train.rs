@@ -103,7 +103,7 @@ impl Train {
             write_configuration(&options, output.path())?;
         }
         let held_out = held_out_views(&options, &held_out, &corpus, &model)?;
-        say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free()));
+        say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free_memory()));
         let mut progress = TrainingProgress::default();
         let interrupt = Interrupt::listen()?;
         let ingredients =

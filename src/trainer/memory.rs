@@ -6,6 +6,8 @@ use crate::corpus::Corpus;
 use crate::regularization::Composition;
 use crate::sentence_encoder::SentenceEncoder;
 
+pub use super::free_memory::free_memory;
+
 /// Sentences whose lengths stand for the corpus.
 const SAMPLE: u64 = 256;
 
@@ -87,19 +89,6 @@ fn mean_tokens(options: &TrainOptions, model: &SentenceEncoder, corpus: &Corpus)
 fn shown(bytes: u64) -> String {
     let megabytes = bytes as f64 / 1e6;
     if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
-}
-
-/// Bytes of memory that a new process can have: what the system has available, or the rest of what this
-/// process's group may use. `None` where the system does not say.
-pub fn free() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let available = 1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
-    let number = |name: &str| -> Option<u64> {
-        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
-    };
-    let group = number("memory.max").map(|most| most.saturating_sub(number("memory.current").unwrap_or(0)));
-    Some(group.map_or(available, |group| group.min(available)))
 }
 
 #[cfg(test)]
