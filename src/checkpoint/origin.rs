@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use super::read::weight_files;
 use crate::corpus::Corpus;
+use crate::ops::instruction_set;
 
 /// The files beside the weights that decide what a model computes.
 const MODEL_FILES: [&str; 12] = [
@@ -72,13 +73,10 @@ impl Origin {
 impl Machine {
     fn this(device: &Device) -> Self {
         let build = std::env::current_exe().and_then(|program| sha256_of(&program));
-        // The enum's name without the list of what it stands for.
-        let simd = format!("{:?}", pulp::Arch::new());
-        let simd = simd.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         Machine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build.unwrap_or_else(|_| "unknown".to_owned()),
-            instruction_set: format!("{} {simd}", std::env::consts::ARCH),
+            instruction_set: instruction_set(),
             device: if device.is_cpu() { "cpu" } else { "gpu" }.to_owned(),
         }
     }

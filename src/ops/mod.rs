@@ -24,6 +24,7 @@ pub use buffers::release_kept;
 pub use encoder::{Tape, embed, embed_tracked, hidden_states};
 pub use pooling::Pooling;
 pub use shape::{EncoderShape, ShapeError};
+pub use simd::instruction_set;
 
 #[cfg(test)]
 mod reference;

@@ -24,6 +24,14 @@ pub(crate) fn arch() -> Arch {
     *ARCH
 }
 
+/// What the kernels run on, by the processor's architecture and the name of the level: `x86_64 V4`.
+pub fn instruction_set() -> String {
+    // The enum's name without the list of what it stands for.
+    let level = format!("{:?}", arch());
+    let level = level.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    format!("{} {level}", std::env::consts::ARCH)
+}
+
 /// Defines a function whose body is compiled for every instruction set and run by the best that this machine has.
 ///
 /// `kernel! { fn name<'a, S>(simd, x: &'a [f32], …) -> T { … } }`: references name the lifetime, and the

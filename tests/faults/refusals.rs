@@ -97,3 +97,12 @@ fn losses_that_are_not_finite_stop_the_run() {
     let said = fail(&mut workshop.resume("out"), 1);
     assert!(said.contains("going on after step 1") && said.contains("error: step 2: "), "{said}");
 }
+
+/// The kernels' own choice counts, not what the processor has.
+#[test]
+fn a_resume_on_another_instruction_set_is_warned_of() {
+    let workshop = Workshop::new();
+    workshop.killed_in_the_middle("out", &[]);
+    let said = succeed(workshop.resume("out").env("MIRROR_SIMD", "portable"));
+    assert!(said.contains("the instruction set is") && said.contains("Scalar and was"), "{said}");
+}
