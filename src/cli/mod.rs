@@ -18,6 +18,7 @@ mod encode;
 mod eval;
 mod export;
 mod forms;
+mod install;
 mod machine;
 mod model;
 mod progress;
@@ -45,6 +46,8 @@ enum Command {
     Data(data::Data),
     Export(export::Export),
     Sharpness(sharpness::Sharpness),
+    Completions(install::Completions),
+    Man(install::ManualPages),
 }
 
 /// Why a command ended without success.
@@ -86,6 +89,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Data(data) => data.run(),
         Command::Export(export) => export.run(),
         Command::Sharpness(sharpness) => sharpness.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(pages) => pages.run(),
     };
     done.map_or_else(end, |()| ExitCode::SUCCESS)
 }

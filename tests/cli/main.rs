@@ -7,6 +7,7 @@ mod data;
 mod encode;
 mod eval;
 mod export;
+mod install;
 mod models;
 mod onnx_clients;
 mod python;

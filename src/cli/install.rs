@@ -1,0 +1,60 @@
+//! What a package of the program carries beside it: completions for shells, and manual pages.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{Cli, Done};
+use crate::output::{OutputError, write_whole};
+
+/// Print completions of commands and flags for a shell.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mirror completions bash > ~/.local/share/bash-completion/completions/mirror
+  mirror completions zsh > ~/.zfunc/_mirror
+  mirror completions fish > ~/.config/fish/completions/mirror.fish")]
+pub struct Completions {
+    /// bash, zsh, fish, elvish or powershell
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self) -> Done {
+        // Into memory first: a broken pipe is a panic in the generator and no error here.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "mirror", &mut script);
+        Ok(io::stdout().write_all(&script)?)
+    }
+}
+
+/// Write manual pages, one a command.
+#[derive(Args)]
+#[command(after_help = "Example:
+  mirror man ~/.local/share/man/man1")]
+pub struct ManualPages {
+    /// Folder for mirror.1, mirror-train.1, …; made where it is missing
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+impl ManualPages {
+    pub fn run(self) -> Done {
+        let failed = |source| OutputError::Write { path: self.folder.clone(), source };
+        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        let mut program = Cli::command().disable_help_subcommand(true);
+        program.build();
+        self.write(&program, "mirror")
+    }
+
+    fn write(&self, command: &clap::Command, name: &str) -> Done {
+        let mut page = Vec::new();
+        Man::new(command.clone().display_name(name)).render(&mut page)?;
+        write_whole(&self.folder.join(format!("{name}.1")), &page)?;
+        command
+            .get_subcommands()
+            .try_for_each(|child| self.write(child, &format!("{name}-{}", child.get_name())))
+    }
+}
