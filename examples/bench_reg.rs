@@ -11,7 +11,7 @@ use clap::Parser;
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pooling, SequenceId};
 use mirror::objective::Objective;
-use mirror::ops::{normals, vectors};
+use mirror::backend::cpu::{normals, vectors};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::perturb::plain::Plain;

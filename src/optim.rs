@@ -2,8 +2,9 @@
 
 use candle_core::Result;
 
-use crate::encoder::{Parameters, flat};
-use crate::ops::adamw;
+use crate::backend::cpu::tensors as flat;
+use crate::encoder::Parameters;
+use crate::backend::cpu::adamw;
 
 /// Hyperparameters of [`AdamW`]; the defaults are the original's.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use mirror::encoder::{
 };
 use mirror::objective::registry::{BuildContext, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
-use mirror::ops::Activation;
+use mirror::backend::cpu::Activation;
 use mirror::random::Key;
 
 /// The terms that `--reg` adds to NT-Xent.

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::safetensors_file::{FileError, SafetensorsFile};
 use super::torch::TorchFile;
 use crate::encoder::layout::TensorSpec;
-use crate::encoder::{Layout, Parameters, flat};
+use crate::encoder::{Layout, Parameters};
 use crate::quote::{beginning, quoted, reason};
 
 #[derive(Debug, Error)]
@@ -204,7 +204,7 @@ fn of_file(path: &Path, name: &str, error: FileError) -> WeightsError {
 /// In f32, which is what the weights become.
 fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
     let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
-    flat::with_f32_all(&[flat], |values| values[0].iter().all(|value| value.is_finite()))
+    crate::backend::cpu::tensors::with_f32_all(&[flat], |values| values[0].iter().all(|value| value.is_finite()))
 }
 
 /// A tensor's names in checkpoints: with and without a prefix, and LayerNorm's old `gamma`/`beta`.

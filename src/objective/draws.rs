@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{PackedBatch, Parameters};
-use crate::ops;
+use crate::backend::cpu;
 use crate::random::{Key, Site};
 
 /// Distribution of noise on word embeddings.
@@ -91,7 +91,7 @@ impl Draws for HashedDraws {
             .map(|(group, spec)| {
                 let key = key.at(group as u64);
                 let mut values = vec![0f32; spec.len];
-                ops::normals::fill(key, &mut values);
+                cpu::normals::fill(key, &mut values);
                 Tensor::from_vec(values, spec.len, &Device::Cpu)?
                     .to_dtype(like.dtype())?
                     .to_device(like.device())

@@ -17,7 +17,7 @@ use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, S
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
-use crate::ops;
+use crate::backend::cpu;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::OutputFolder;
 use crate::regularization::InvalidRegularization;
@@ -311,7 +311,7 @@ impl Run {
         let seconds = self.began.elapsed().as_secs_f64();
         // Writing should not be what takes the most memory.
         drop(self.trainer);
-        ops::release_kept();
+        cpu::release_kept();
         let encoder = SentenceEncoder { parameters: weights, ..self.model };
         let card = model_card(&Trained {
             encoder: &encoder,

@@ -49,7 +49,7 @@ macro_rules! kernel {
                     $body
                 }
             }
-            $crate::ops::simd::arch().dispatch(Op { $($arg,)* lifetime: std::marker::PhantomData })
+            $crate::backend::cpu::simd::arch().dispatch(Op { $($arg,)* lifetime: std::marker::PhantomData })
         }
     };
     (@ret) => { () };

@@ -2,8 +2,8 @@
 
 use super::reference;
 use super::*;
-use crate::encoder::layout::{Dimensions, Layout};
-use crate::encoder::packed_batch::{PackedBatch, Pass, SequenceId};
+use crate::model::layout::{Dimensions, Layout};
+use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::random::Key;
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ pub fn case(
         num_hidden_layers: shape.layers,
     });
     let key = Key::new(seed);
-    let group = |(g, group): (usize, &crate::encoder::layout::Group)| {
+    let group = |(g, group): (usize, &crate::model::layout::Group)| {
         let mut values = Vec::with_capacity(group.len);
         for (t, tensor) in group.tensors.iter().enumerate() {
             let norm_weight = tensor.name.ends_with("LayerNorm.weight");

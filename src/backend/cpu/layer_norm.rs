@@ -183,7 +183,7 @@ fn dot_weighted<S: Simd>(g: &[f32], w: &[f32], z: Option<&[f32]>) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::reference;
+    use crate::backend::cpu::reference;
     use proptest::prelude::*;
 
     fn values(salt: u64, n: usize) -> Vec<f32> {

@@ -3,7 +3,7 @@
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor};
 
-use crate::ops::vectors;
+use super::vectors;
 
 /// Calls `f` with the values of contiguous f32 tensors on the CPU.
 pub fn with_f32_all<R>(tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {

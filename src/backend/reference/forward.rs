@@ -7,12 +7,12 @@ use std::collections::HashMap;
 
 use candle_core::{D, DType, Device, IndexOp, Result, Tensor, Var};
 
-use super::config::EncoderConfig;
-use super::packed_batch::{self, PackedBatch, Pass, SequenceId};
-use super::parameters::Parameters;
-use super::pooling::Pooling;
-use super::{Encoded, Tape};
-use crate::ops::Activation;
+use crate::model::config::EncoderConfig;
+use crate::batch::{self as packed_batch, PackedBatch, Pass, SequenceId};
+use crate::weights::Parameters;
+use crate::model::Pooling;
+use crate::encoder::{Encoded, Tape};
+use crate::backend::cpu::Activation;
 use crate::random::{Dropout, Key, Site};
 
 /// `[n, hidden]` embeddings of a batch, without a graph.

@@ -2,7 +2,7 @@
 //! against in tests.
 
 use super::{Activation, EncoderShape, Pooling};
-use crate::encoder::packed_batch::{PackedBatch, Pass, attention_row_key, drophead_factors, row_key};
+use crate::batch::{PackedBatch, Pass, attention_row_key, drophead_factors, row_key};
 use crate::random::{Dropout, Key, Site};
 
 /// Weight groups in f64.

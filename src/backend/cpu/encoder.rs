@@ -9,7 +9,7 @@ use super::pooling::{self, Pooling};
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
 use super::weight_gradients::{accumulate, add_to};
 use super::{embedding, layer};
-use crate::encoder::packed_batch::{PackedBatch, Pass};
+use crate::batch::{PackedBatch, Pass};
 use rayon::prelude::*;
 
 /// Embeddings `[n, hidden]`, not normalised. `weights` are the flat buffers in the layout's order

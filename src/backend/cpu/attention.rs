@@ -6,7 +6,7 @@
 use super::buffers::Buffer;
 use super::matmul::{Init, Matrix, matmul};
 use super::simd::{LANES, Simd, fma, kernel, sum_lanes};
-use crate::encoder::packed_batch::{Pass, attention_row_key, drophead_factors};
+use crate::batch::{Pass, attention_row_key, drophead_factors};
 use crate::random::{Dropout, Key};
 
 /// Sizes that all sequences share.
@@ -281,8 +281,8 @@ fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::packed_batch::SequenceId;
-    use crate::ops::reference;
+    use crate::batch::SequenceId;
+    use crate::backend::cpu::reference;
     use proptest::prelude::*;
 
     fn values(salt: u64, n: usize) -> Vec<f32> {

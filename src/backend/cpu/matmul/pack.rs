@@ -1,7 +1,7 @@
 //! Copies of parts of A and B in the order in which the kernel reads them.
 
 use super::{Matrix, panel_width, tile_rows};
-use crate::ops::simd::Simd;
+use crate::backend::cpu::simd::Simd;
 use std::ops::Range;
 
 /// Some columns of B over a stretch of its depth: row `p` is at `at + p · stride`, as wide as a panel.

@@ -1,13 +1,14 @@
-//! The fused CPU path: [`crate::ops`] on the flat buffers of f32 parameters.
+//! The fused CPU path: [`crate::backend::cpu`] on the flat buffers of f32 parameters.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::config::EncoderConfig;
-use super::packed_batch::{PackedBatch, Pass};
-use super::parameters::Parameters;
-use super::pooling::Pooling;
-use super::{Encoded, Tape, flat};
-use crate::ops::{self, EncoderShape};
+use crate::model::config::EncoderConfig;
+use crate::batch::{PackedBatch, Pass};
+use crate::weights::Parameters;
+use crate::model::Pooling;
+use super::tensors as flat;
+use crate::encoder::{Encoded, Tape};
+use crate::backend::cpu::{self as ops, EncoderShape};
 
 impl EncoderConfig {
     /// The sizes that the fused operations need.

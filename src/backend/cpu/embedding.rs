@@ -6,7 +6,7 @@ use super::layer_norm::{self, RowDropout, Sums};
 use super::shape::{EmbeddingGradients, EmbeddingWeights};
 use super::simd::kernel;
 use super::weight_gradients::add_to;
-use crate::encoder::packed_batch::PackedBatch;
+use crate::batch::PackedBatch;
 use crate::random::{Dropout, Key, Site};
 use rayon::prelude::*;
 

@@ -123,7 +123,7 @@ pub(crate) fn cos_sin_turns<S: Simd>(turns: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::simd::kernel;
+    use crate::backend::cpu::simd::kernel;
 
     kernel! {
     /// The largest errors of exp (relative), erf, tanh and sigmoid (absolute) at `xs`.

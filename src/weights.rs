@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::flat;
-use super::layout::{Layout, TensorSpec};
+use crate::backend::cpu::tensors as flat;
+use crate::model::layout::{Layout, TensorSpec};
 
 /// A point or a direction in weight space: one flat tensor `[len]` for the embeddings and one for
 /// each layer, in the order of a [`Layout`]. Gradients, Adam's moments and perturbations have the

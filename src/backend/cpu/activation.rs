@@ -121,7 +121,7 @@ pub(crate) fn backward<'a, S>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::reference;
+    use crate::backend::cpu::reference;
 
     const ALL: [Activation; 4] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::layout::Dimensions;
-use crate::ops::Activation;
+use crate::backend::cpu::Activation;
 use crate::quote::{quoted, reason};
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.

@@ -6,6 +6,7 @@ pub mod vectors;
 
 mod activation;
 mod attention;
+pub mod backend;
 mod buffers;
 mod chunk;
 mod embedding;
@@ -17,6 +18,7 @@ pub(crate) mod matmul;
 mod pooling;
 mod shape;
 pub(crate) mod simd;
+pub mod tensors;
 mod weight_gradients;
 
 pub use activation::Activation;

@@ -2,7 +2,7 @@
 
 use super::activation::Activation;
 use super::layer_norm::Affine;
-use crate::encoder::packed_batch::PackedBatch;
+use crate::batch::PackedBatch;
 
 /// The sizes and choices of a checkpoint's configuration that the computation depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,7 @@
 //! for in a forward, and what a layer hands to the next is still in the cache.
 
 use super::shape::EncoderShape;
-use crate::encoder::packed_batch::{PackedBatch, Pass};
+use crate::batch::{PackedBatch, Pass};
 use crate::random::{Key, Site};
 use std::ops::Range;
 
@@ -157,7 +157,7 @@ impl<'a> ChunkContext<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::packed_batch::SequenceId;
+    use crate::batch::SequenceId;
     use proptest::prelude::*;
 
     fn batch_of(lengths: &[usize]) -> PackedBatch {

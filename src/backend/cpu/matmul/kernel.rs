@@ -2,7 +2,7 @@
 
 use super::pack::{Panel, Tile};
 use super::{MAX_ROWS, panel_width};
-use crate::ops::simd::Simd;
+use crate::backend::cpu::simd::Simd;
 
 #[derive(Clone, Copy)]
 pub(super) enum TileInit {

@@ -9,20 +9,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
 
-pub mod composed;
-pub mod config;
-pub mod flat;
-pub mod fused;
-pub mod layout;
-pub mod packed_batch;
-pub mod parameters;
-pub mod pooling;
-
-pub use config::{Architecture, EncoderConfig};
-pub use layout::Layout;
-pub use packed_batch::{PackedBatch, Pass, SequenceId};
-pub use parameters::Parameters;
-pub use pooling::Pooling;
+use crate::backend::cpu::backend as fused;
+use crate::backend::reference::forward as composed;
+pub use crate::batch::{PackedBatch, Pass, SequenceId};
+pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, config, layout};
+pub use crate::weights::Parameters;
 
 /// The way back from embeddings to weights, kept by a tracked forward pass. It may be walked more
 /// than once, with another gradient each time.

@@ -1,0 +1,9 @@
+//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
+
+pub mod config;
+pub mod layout;
+mod pooling;
+
+pub use config::{Architecture, EncoderConfig};
+pub use layout::Layout;
+pub use pooling::Pooling;
