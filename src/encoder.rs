@@ -1,90 +1,71 @@
 //! The encoder: BERT and RoBERTa over packed batches. Weights are an argument, never hidden state.
 //!
-//! Two paths compute the same function. [`composed`] is plain candle operations: any device, any
-//! dtype, and what the other is tested against. [`fused`] is hand-written forward and backward on
-//! the CPU in f32. Either gives embeddings `[n, hidden]` and, when tracked, a [`Tape`] that turns
-//! a gradient of the embeddings into one of the weights. Losses therefore see only embeddings.
+//! An [`Encoder`] says what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
+//! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
+//! therefore see only embeddings.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
-use crate::backend::cpu::backend as fused;
-use crate::backend::reference::forward as composed;
+use crate::backend::{self, Backend, Input};
+pub use crate::backend::{Encoded, Tape};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
 pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, config, layout};
 pub use crate::weights::Parameters;
 
-/// The way back from embeddings to weights, kept by a tracked forward pass. It may be walked more
-/// than once, with another gradient each time.
-pub trait Tape {
-    /// The gradient of `sum(grad_embeddings · embeddings)`. `parameters` are those of the forward
-    /// pass, `grad_embeddings` is `[n, hidden]`.
-    fn backward(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Parameters>;
-
-    /// The gradient with respect to the noise on word embeddings, `[total_tokens, hidden]`.
-    fn noise_gradient(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor>;
-}
-
-/// A tracked forward pass: `[n, hidden]` embeddings (detached) and the way back.
-pub struct Encoded {
-    pub embeddings: Tensor,
-    pub tape: Box<dyn Tape>,
-}
-
-/// Which implementation computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// Plain candle operations.
-    Composed,
-    /// Fused CPU operations where the parameters are f32 on the CPU, else composed.
-    Fused,
-}
-
-/// An encoder without weights: what it computes, and how.
+/// An encoder without weights.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     pub config: EncoderConfig,
     pub pooling: Pooling,
-    pub path: Path,
+    /// Who computes; `None` leaves it to the weights.
+    backend: Option<&'static dyn Backend>,
 }
 
 impl Encoder {
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
-        Encoder { config, pooling, path: Path::Fused }
+        Encoder { config, pooling, backend: None }
+    }
+
+    /// The same encoder, computed by `backend` whatever the weights: for tests, which hold one against another.
+    pub fn on(self, backend: &'static dyn Backend) -> Self {
+        Encoder { backend: Some(backend), ..self }
     }
 
     pub fn layout(&self) -> Arc<Layout> {
         Arc::new(Layout::new(&self.config.dimensions))
     }
 
-    fn runs_fused(&self, parameters: &Parameters) -> bool {
-        self.path == Path::Fused && parameters.device().is_cpu() && parameters.dtype() == DType::F32
-    }
-
     /// Embeddings `[n, hidden]`, not normalised, without a graph. `noise` is `[total_tokens,
     /// hidden]`, added to the word embeddings.
     pub fn embed(
         &self,
-        parameters: &Parameters,
+        weights: &Parameters,
         batch: &PackedBatch,
         noise: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        let embed = if self.runs_fused(parameters) { fused::embed } else { composed::embed };
-        embed(&self.config, parameters, batch, noise, pass, self.pooling)
+        self.backend(weights).embed(weights, &self.input(batch, noise, pass))
     }
 
     /// As [`Encoder::embed`], with the way back.
     pub fn embed_tracked(
         &self,
-        parameters: &Parameters,
+        weights: &Parameters,
         batch: &PackedBatch,
         noise: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Encoded> {
-        let embed = if self.runs_fused(parameters) { fused::embed_tracked } else { composed::embed_tracked };
-        embed(&self.config, parameters, batch, noise, pass, self.pooling)
+        self.backend(weights).embed_tracked(weights, &self.input(batch, noise, pass))
+    }
+
+    fn backend(&self, weights: &Parameters) -> &'static dyn Backend {
+        self.backend.unwrap_or_else(|| backend::of(weights))
+    }
+
+    fn input<'a>(&'a self, batch: &'a PackedBatch, noise: Option<&'a Tensor>, pass: &'a Pass) -> Input<'a> {
+        Input { config: &self.config, pooling: self.pooling, batch, noise, pass }
     }
 
     /// Appends a tokenised sentence to a batch, padded where the pooling wants padding.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::backend::cpu::tensors as flat;
 use crate::model::layout::{Layout, TensorSpec};
 
 /// A point or a direction in weight space: one flat tensor `[len]` for the embeddings and one for
@@ -12,7 +11,7 @@ use crate::model::layout::{Layout, TensorSpec};
 /// same form, so that an update, a norm or `w + ρ·ε` is one pass over a few buffers.
 ///
 /// Values are never tracked by autograd; an encoder makes its own leaves. A clone shares buffers,
-/// which only [`crate::optim`] writes, through tensors that it owns.
+/// so that what takes `&mut` writes to buffers that its caller made.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     layout: Arc<Layout>,
@@ -98,25 +97,31 @@ impl Parameters {
         self.layout.tensors().map(|(group, spec)| (spec.name.as_str(), self.view(group, spec)))
     }
 
+    /// Refuses parameters of another layout, dtype or device: what is computed from both would be wrong.
+    pub fn same_form(&self, other: &Parameters) -> Result<()> {
+        let layouts = Arc::ptr_eq(&self.layout, &other.layout) || self.layout == other.layout;
+        if !layouts || self.dtype() != other.dtype() || !self.device().same_device(other.device()) {
+            let form = |p: &Parameters| {
+                format!("{} parameters in {:?} on {:?}", p.layout.len(), p.dtype(), p.device().location())
+            };
+            candle_core::bail!("{} do not go with {}", form(self), form(other));
+        }
+        Ok(())
+    }
+
+    /// Sets all values to 0, in place.
+    pub fn clear(&mut self) -> Result<()> {
+        self.flats.iter().try_for_each(Tensor::zero_set)
+    }
+
     /// A copy with buffers of its own.
     pub fn copy(&self) -> Result<Self> {
         self.map(Tensor::copy)
     }
 
-    /// `self + scale · direction`, in new buffers.
-    pub fn plus(&self, direction: &Parameters, scale: f64) -> Result<Self> {
-        self.zip(direction, |a, b| flat::plus(a, b, scale))
-    }
-
     /// `scale · self`, in new buffers.
     pub fn scaled(&self, scale: f64) -> Result<Self> {
         self.map(|flat| flat.affine(scale, 0.0))
-    }
-
-    /// The Euclidean norm over all parameters together, accumulated in f64.
-    pub fn norm(&self) -> Result<f64> {
-        let squares: f64 = self.flats.iter().map(flat::sum_of_squares).sum::<Result<f64>>()?;
-        Ok(squares.sqrt())
     }
 
     /// Applies `f` to each flat tensor.
@@ -131,6 +136,7 @@ impl Parameters {
         other: &Parameters,
         mut f: impl FnMut(&Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<Self> {
+        self.same_form(other)?;
         let flats = self.flats.iter().zip(&other.flats).map(|(a, b)| f(a, b)).collect::<Result<_>>()?;
         Ok(Parameters { layout: self.layout.clone(), flats })
     }

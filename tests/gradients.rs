@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::{
-    Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Path as Route, Pooling, SequenceId,
-};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use mirror::model::Activation;
 use mirror::objective::registry::{BuildContext, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
-use mirror::backend::cpu::Activation;
 use mirror::random::Key;
 
 /// The terms that `--reg` adds to NT-Xent.
@@ -33,8 +31,7 @@ impl Problem {
         let config = EncoderConfig::from_folder(&folder).unwrap();
         let layout = Arc::new(Layout::new(&config.dimensions));
         let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
-        let mut encoder = Encoder::new(config, pooling);
-        encoder.path = if dtype == DType::F64 { Route::Composed } else { Route::Fused };
+        let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);
         Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1) }
     }

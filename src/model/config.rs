@@ -6,8 +6,8 @@ use candle_transformers::models::bert::Config as BertConfig;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::activation::Activation;
 use super::layout::Dimensions;
-use crate::backend::cpu::Activation;
 use crate::quote::{quoted, reason};
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.

@@ -68,6 +68,13 @@ pub struct Dimensions {
     pub num_hidden_layers: usize,
 }
 
+impl Dimensions {
+    /// Groups of an encoder's weights, which come first: other weights may follow in groups of their own.
+    pub fn groups(&self) -> usize {
+        1 + self.num_hidden_layers
+    }
+}
+
 impl Layout {
     pub fn new(d: &Dimensions) -> Self {
         let h = d.hidden_size;

@@ -5,9 +5,9 @@ use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::{PackedBatch, Parameters};
-use crate::backend::cpu;
+use crate::batch::PackedBatch;
 use crate::random::{Key, Site};
+use crate::weights::Parameters;
 
 /// Distribution of noise on word embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -82,21 +82,6 @@ impl Draws for HashedDraws {
     }
 
     fn direction(&self, like: &Parameters) -> Result<Parameters> {
-        let key = self.key.site(Site::Direction);
-        let flats = like
-            .layout()
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(group, spec)| {
-                let key = key.at(group as u64);
-                let mut values = vec![0f32; spec.len];
-                cpu::normals::fill(key, &mut values);
-                Tensor::from_vec(values, spec.len, &Device::Cpu)?
-                    .to_dtype(like.dtype())?
-                    .to_device(like.device())
-            })
-            .collect::<Result<_>>()?;
-        Parameters::from_flats(like.layout().clone(), flats)
+        like.normals(self.key.site(Site::Direction))
     }
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::encoder::{Encoder, PackedBatch, Parameters, Pass};
+use crate::batch::{PackedBatch, Pass};
+use crate::encoder::Encoder;
 use crate::objective::{HashedDraws, Step, mean};
 use crate::optim::AdamW;
 use crate::perturb::plain::Plain;
 use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
+use crate::weights::Parameters;
 
 pub mod curves;
 pub mod memory;

@@ -1,24 +1,16 @@
 //! AdamW over flat buffers, in one pass.
 
 use super::simd::{fma, kernel};
+use crate::backend::AdamWConfig;
 use rayon::prelude::*;
 
 /// Values that one task updates.
 const BLOCK: usize = 1 << 16;
 
-/// Hyperparameters, with PyTorch's names and meaning; weight decay is decoupled.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
-    pub lr: f64,
-    pub betas: (f64, f64),
-    pub eps: f64,
-    pub weight_decay: f64,
-}
-
 /// One update of `parameters` from `gradients`, with the moments `m` and `v`, all of the same length; `step`
 /// counts from 1. The operations are those of `torch.optim.AdamW` for a single tensor, in its order.
 pub fn step(
-    options: &AdamW,
+    config: &AdamWConfig,
     step: u64,
     parameters: &mut [f32],
     gradients: &[f32],
@@ -26,7 +18,7 @@ pub fn step(
     v: &mut [f32],
 ) {
     assert!(parameters.len() == gradients.len() && m.len() == gradients.len() && v.len() == gradients.len());
-    let factors = Factors::new(options, step);
+    let factors = Factors::new(config, step);
     let moments = m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK));
     let values = parameters.par_chunks_mut(BLOCK).zip(gradients.par_chunks(BLOCK));
     values.zip(moments).for_each(|((p, g), (m, v))| update(factors, p, g, m, v));
@@ -45,16 +37,16 @@ struct Factors {
 }
 
 impl Factors {
-    fn new(o: &AdamW, step: u64) -> Self {
+    fn new(c: &AdamWConfig, step: u64) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         Factors {
-            decay: (1.0 - o.lr * o.weight_decay) as f32,
-            one_minus_beta1: (1.0 - o.betas.0) as f32,
-            beta2: o.betas.1 as f32,
-            one_minus_beta2: (1.0 - o.betas.1) as f32,
-            step_size: (o.lr / correction(o.betas.0)) as f32,
-            root_correction: correction(o.betas.1).sqrt() as f32,
-            eps: o.eps as f32,
+            decay: (1.0 - c.learning_rate * c.weight_decay) as f32,
+            one_minus_beta1: (1.0 - c.beta1) as f32,
+            beta2: c.beta2 as f32,
+            one_minus_beta2: (1.0 - c.beta2) as f32,
+            step_size: (c.learning_rate / correction(c.beta1)) as f32,
+            root_correction: correction(c.beta2).sqrt() as f32,
+            eps: c.eps as f32,
         }
     }
 }
@@ -77,7 +69,7 @@ mod tests {
 
     #[test]
     fn follows_the_formula_in_f64() {
-        let options = AdamW { lr: 1e-2, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 };
+        let config = AdamWConfig { learning_rate: 1e-2, ..AdamWConfig::default() };
         let n = BLOCK + 37;
         let value = |i: usize, salt: u64| crate::random::Key::new(salt).at(i as u64).normal(0);
         let mut p: Vec<f32> = (0..n).map(|i| value(i, 1) as f32).collect();
@@ -86,14 +78,14 @@ mod tests {
             (p.iter().map(|&x| f64::from(x)).collect(), vec![0f64; n], vec![0f64; n]);
         for t in 1..=5u64 {
             let g: Vec<f32> = (0..n).map(|i| value(i, 10 + t) as f32).collect();
-            step(&options, t, &mut p, &g, &mut m, &mut v);
+            step(&config, t, &mut p, &g, &mut m, &mut v);
             for i in 0..n {
                 let g = f64::from(g[i]);
-                p64[i] *= 1.0 - options.lr * options.weight_decay;
+                p64[i] *= 1.0 - config.learning_rate * config.weight_decay;
                 m64[i] = 0.9 * m64[i] + 0.1 * g;
                 v64[i] = 0.999 * v64[i] + 0.001 * g * g;
                 let (c1, c2) = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
-                p64[i] -= options.lr / c1 * m64[i] / (v64[i].sqrt() / c2.sqrt() + options.eps);
+                p64[i] -= config.learning_rate / c1 * m64[i] / (v64[i].sqrt() / c2.sqrt() + config.eps);
             }
         }
         for i in 0..n {

@@ -281,8 +281,8 @@ fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::SequenceId;
     use crate::backend::cpu::reference;
+    use crate::batch::SequenceId;
     use proptest::prelude::*;
 
     fn values(salt: u64, n: usize) -> Vec<f32> {

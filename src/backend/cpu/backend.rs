@@ -1,127 +1,117 @@
-//! The fused CPU path: [`crate::backend::cpu`] on the flat buffers of f32 parameters.
+//! From tensors to slices: the flat buffers of f32 parameters, handed to the fused operations.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::model::config::EncoderConfig;
-use crate::batch::{PackedBatch, Pass};
+use super::shape::EncoderShape;
+use super::tensors::{f32_values, with_f32, with_f32_all, with_f32_all_mut, with_f32_mut};
+use super::{adamw, encoder, normals, vectors};
+use crate::backend::{AdamWConfig, Backend, Encoded, Input, Tape, Update};
+use crate::random::Key;
 use crate::weights::Parameters;
-use crate::model::Pooling;
-use super::tensors as flat;
-use crate::encoder::{Encoded, Tape};
-use crate::backend::cpu::{self as ops, EncoderShape};
 
-impl EncoderConfig {
-    /// The sizes that the fused operations need.
-    pub fn shape(&self) -> EncoderShape {
-        let d = &self.dimensions;
-        EncoderShape {
-            hidden: d.hidden_size,
-            heads: self.num_attention_heads,
-            intermediate: d.intermediate_size,
-            layers: d.num_hidden_layers,
-            activation: self.activation,
-            layer_norm_eps: self.layer_norm_eps as f32,
-            vocab_size: d.vocab_size,
-            max_position_embeddings: d.max_position_embeddings,
-            type_vocab_size: d.type_vocab_size,
-        }
+/// f32 on the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu;
+
+impl Backend for Cpu {
+    fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
+        let (shape, noise) = (EncoderShape::from(input.config), input.noise.map(f32_values).transpose()?);
+        let embeddings = with_weights(&shape, weights, input, |weights| {
+            encoder::embed(&shape, weights, input.batch, noise.as_deref(), input.pass, input.pooling)
+        })?;
+        Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)
     }
-}
 
-fn pooling(pooling: Pooling) -> ops::Pooling {
-    match pooling {
-        // Padding rows are in the batch where mean-padded wants them.
-        Pooling::Mean | Pooling::MeanPadded => ops::Pooling::Mean,
-        Pooling::Cls => ops::Pooling::Cls,
-        Pooling::FirstLastAvg => ops::Pooling::FirstLast,
+    fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
+        let (shape, noise) = (EncoderShape::from(input.config), input.noise.map(f32_values).transpose()?);
+        let (embeddings, tape) = with_weights(&shape, weights, input, |weights| {
+            encoder::embed_tracked(&shape, weights, input.batch, noise.as_deref(), input.pass, input.pooling)
+        })?;
+        let embeddings = Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)?;
+        let form = input.noise.map_or((DType::F32, Device::Cpu), |n| (n.dtype(), n.device().clone()));
+        let noise = (input.batch.total_tokens(), shape.hidden);
+        Ok(Encoded { embeddings, tape: Box::new(CpuTape { tape, shape, noise, form }) })
     }
-}
 
-/// `[n, hidden]` embeddings of a batch, without a graph.
-pub fn embed(
-    config: &EncoderConfig,
-    parameters: &Parameters,
-    batch: &PackedBatch,
-    noise: Option<&Tensor>,
-    pass: &Pass,
-    pooled: Pooling,
-) -> Result<Tensor> {
-    let (shape, noise) = (config.shape(), values(noise)?);
-    let embeddings = with_weights(&shape, parameters, batch, |weights| {
-        ops::embed(&shape, weights, batch, noise.as_deref(), pass, pooling(pooled))
-    })?;
-    Tensor::from_vec(embeddings, (batch.len(), shape.hidden), &Device::Cpu)
-}
+    fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
+        with_f32(x, vectors::sum_of_squares)
+    }
 
-/// As [`embed`], with what is needed to go back.
-pub fn embed_tracked(
-    config: &EncoderConfig,
-    parameters: &Parameters,
-    batch: &PackedBatch,
-    noise: Option<&Tensor>,
-    pass: &Pass,
-    pooled: Pooling,
-) -> Result<Encoded> {
-    let (shape, noise) = (config.shape(), values(noise)?);
-    let (embeddings, tape) = with_weights(&shape, parameters, batch, |weights| {
-        ops::embed_tracked(&shape, weights, batch, noise.as_deref(), pass, pooling(pooled))
-    })?;
-    let embeddings = Tensor::from_vec(embeddings, (batch.len(), shape.hidden), &Device::Cpu)?;
-    let tape = FusedTape { tape, total_tokens: batch.total_tokens(), hidden: shape.hidden };
-    Ok(Encoded { embeddings, tape: Box::new(tape) })
-}
+    fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor> {
+        let sum = with_f32_all(&[a, b], |slices| {
+            let mut sum = vec![0f32; slices[0].len()];
+            vectors::add_scaled(slices[0], scale as f32, slices[1], &mut sum);
+            sum
+        })?;
+        Tensor::from_vec(sum, a.dims(), &Device::Cpu)
+    }
 
-struct FusedTape {
-    tape: ops::Tape,
-    total_tokens: usize,
-    hidden: usize,
-}
+    fn add(&self, a: &mut Tensor, scale: f64, b: &Tensor) -> Result<()> {
+        with_f32(b, |b| with_f32_mut(a, |a| vectors::add_scaled_to(a, scale as f32, b)))?
+    }
 
-impl Tape for FusedTape {
-    fn backward(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Parameters> {
-        let grad_embeddings = f32_values(grad_embeddings)?;
-        let layout = parameters.layout();
-        let mut gradients: Vec<Vec<f32>> = layout.groups.iter().map(|group| vec![0.0; group.len]).collect();
-        let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
-        with_slices(parameters, |weights| self.tape.backward(weights, &grad_embeddings, &mut slices))?;
-        let flats = gradients
-            .into_iter()
-            .map(|values| {
-                let len = values.len();
-                Tensor::from_vec(values, len, &Device::Cpu)
+    fn perturb(&self, direction: &mut Tensor, scale: f64, weights: &Tensor) -> Result<()> {
+        with_f32(weights, |w| with_f32_mut(direction, |d| vectors::perturb(d, scale as f32, w)))?
+    }
+
+    fn normals(&self, key: Key, like: &Tensor) -> Result<Tensor> {
+        let mut values = vec![0f32; like.elem_count()];
+        normals::fill(key, &mut values);
+        Tensor::from_vec(values, like.dims(), &Device::Cpu)
+    }
+
+    fn adamw(&self, config: &AdamWConfig, step: u64, group: Update) -> Result<()> {
+        let Update { weights, gradient, m, v } = group;
+        with_f32(gradient, |g| {
+            with_f32_all_mut(&[weights, m, v], |slices| match slices {
+                [p, m, v] => adamw::step(config, step, p, g, m, v),
+                _ => unreachable!("three tensors give three slices"),
             })
-            .collect::<Result<_>>()?;
-        Parameters::from_flats(layout.clone(), flats)
+        })?
+    }
+}
+
+struct CpuTape {
+    tape: encoder::Tape,
+    shape: EncoderShape,
+    /// Shape of the noise, whether there was any or not.
+    noise: (usize, usize),
+    /// Its dtype and device.
+    form: (DType, Device),
+}
+
+impl Tape for CpuTape {
+    fn backward(&self, weights: &Parameters, grad_embeddings: &Tensor, into: &mut Parameters) -> Result<()> {
+        weights.same_form(into)?;
+        let grad_embeddings = f32_values(grad_embeddings)?;
+        let into: Vec<&Tensor> = self.shape.groups(into.flats()).iter().collect();
+        with_slices(&self.shape, weights, |weights| {
+            with_f32_all_mut(&into, |into| self.tape.backward(weights, &grad_embeddings, into))
+        })?
     }
 
-    fn noise_gradient(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor> {
+    fn noise_gradient(&self, weights: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor> {
         let grad_embeddings = f32_values(grad_embeddings)?;
         let gradient =
-            with_slices(parameters, |weights| self.tape.noise_gradient(weights, &grad_embeddings))?;
-        Tensor::from_vec(gradient, (self.total_tokens, self.hidden), &Device::Cpu)
+            with_slices(&self.shape, weights, |weights| self.tape.noise_gradient(weights, &grad_embeddings))?;
+        let (dtype, device) = &self.form;
+        Tensor::from_vec(gradient, self.noise, &Device::Cpu)?.to_dtype(*dtype)?.to_device(device)
     }
 }
 
-fn f32_values(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-}
-
-fn values(noise: Option<&Tensor>) -> Result<Option<Vec<f32>>> {
-    noise.map(f32_values).transpose()
-}
-
-/// Calls `f` with the flat buffers, after checking that the batch's ids lie within them.
+/// Calls `f` with the encoder's flat buffers, after checking that the batch's ids lie within them.
 fn with_weights<R>(
     shape: &EncoderShape,
-    parameters: &Parameters,
-    batch: &PackedBatch,
+    weights: &Parameters,
+    input: &Input,
     f: impl FnOnce(&[&[f32]]) -> R,
 ) -> Result<R> {
-    with_slices(parameters, |weights| shape.check(weights, batch).map(|()| f(weights)))?
+    with_slices(shape, weights, |weights| shape.check(weights, input.batch).map(|()| f(weights)))?
         .map_err(candle_core::Error::wrap)
 }
 
-/// Calls `f` with the flat buffers.
-fn with_slices<R>(parameters: &Parameters, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
-    flat::with_f32_all(parameters.flats(), f)
+/// Calls `f` with the encoder's flat buffers.
+fn with_slices<R>(shape: &EncoderShape, weights: &Parameters, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let groups: Vec<&Tensor> = shape.groups(weights.flats()).iter().collect();
+    with_f32_all(&groups, f)
 }

@@ -5,11 +5,12 @@
 
 use super::buffers::Buffer;
 use super::chunk::{Chunk, ChunkContext, Queries, chunks_of};
-use super::pooling::{self, Pooling};
+use super::pooling;
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
 use super::weight_gradients::{accumulate, add_to};
 use super::{embedding, layer};
 use crate::batch::{PackedBatch, Pass};
+use crate::model::Pooling;
 use rayon::prelude::*;
 
 /// Embeddings `[n, hidden]`, not normalised. `weights` are the flat buffers in the layout's order
@@ -27,31 +28,10 @@ pub fn embed(
     let chunks = chunks_of(batch);
     let forward = |chunk: &Chunk| {
         let c = ChunkContext::new(shape, batch, pass, chunk);
-        run(&c, weights, noise, Some(pooling), &mut NoTape).1
+        run(&c, weights, noise, pooling, &mut NoTape)
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
     collect_pooled(shape, batch, chunks.iter().zip(&pooled))
-}
-
-/// The last layer's output, `[total_tokens, hidden]`.
-pub fn hidden_states(
-    shape: &EncoderShape,
-    weights: &[&[f32]],
-    batch: &PackedBatch,
-    noise: Option<&[f32]>,
-    pass: &Pass,
-) -> Vec<f32> {
-    let chunks = chunks_of(batch);
-    let forward = |chunk: &Chunk| {
-        let c = ChunkContext::new(shape, batch, pass, chunk);
-        run(&c, weights, noise, None, &mut NoTape).0
-    };
-    let outputs: Vec<Buffer> = chunks.par_iter().map(forward).collect();
-    let mut all = vec![0.0; batch.total_tokens() * shape.hidden];
-    for (chunk, output) in chunks.iter().zip(&outputs) {
-        scatter_rows(&ChunkContext::new(shape, batch, pass, chunk), output, &mut all);
-    }
-    all
 }
 
 /// As [`embed`], and what [`Tape::backward`] needs.
@@ -67,7 +47,7 @@ pub fn embed_tracked(
     let forward = |chunk: Chunk| {
         let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
         let c = ChunkContext::new(shape, batch, pass, &chunk);
-        let (_, pooled) = run(&c, weights, noise, Some(pooling), &mut recorded);
+        let pooled = run(&c, weights, noise, pooling, &mut recorded);
         (ChunkTape { recorded, chunk }, pooled)
     };
     let (chunks, pooled): (Vec<ChunkTape>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
@@ -104,25 +84,22 @@ impl Recorder for Recorded {
 }
 
 /// Rows that layer `layer` computes, by what is pooled.
-fn queries_of(shape: &EncoderShape, pooling: Option<Pooling>, layer: usize) -> Queries {
-    match pooling {
-        Some(pooling) if layer + 1 == shape.layers => pooling.queries(),
-        _ => Queries::All,
-    }
+fn queries_of(shape: &EncoderShape, pooling: Pooling, layer: usize) -> Queries {
+    if layer + 1 == shape.layers { pooling::queries(pooling) } else { Queries::All }
 }
 
-/// One chunk through the encoder: the last layer's output and, where asked for, embeddings `[n, hidden]`.
+/// One chunk through the encoder: its embeddings `[n, hidden]`.
 fn run(
     c: &ChunkContext,
     weights: &[&[f32]],
     noise: Option<&[f32]>,
-    pooling: Option<Pooling>,
+    pooling: Pooling,
     recorder: &mut impl Recorder,
-) -> (Buffer, Buffer) {
+) -> Buffer {
     let shape = c.shape;
     let (mut x, saved) = embedding::forward(c, &EmbeddingWeights::new(shape, weights[0]), noise);
     recorder.embeddings(saved);
-    let mut pooled = Buffer::zeros(if pooling.is_some() { c.len() * shape.hidden } else { 0 });
+    let mut pooled = Buffer::zeros(c.len() * shape.hidden);
     let mut queries = Queries::All;
     for layer in 0..shape.layers {
         queries = queries_of(shape, pooling, layer);
@@ -130,14 +107,12 @@ fn run(
         let (y, saved) = layer::forward(c, &w, layer, &x, queries);
         recorder.layer(saved);
         x = y;
-        if layer == 0 && pooling == Some(Pooling::FirstLast) {
-            pooling::add(c, Pooling::FirstLast, queries, &x, &mut pooled);
+        if layer == 0 && pooling == Pooling::FirstLastAvg {
+            pooling::add(c, pooling, queries, &x, &mut pooled);
         }
     }
-    if let Some(pooling) = pooling {
-        pooling::add(c, pooling, queries, &x, &mut pooled);
-    }
-    (x, pooled)
+    pooling::add(c, pooling, queries, &x, &mut pooled);
+    pooled
 }
 
 fn collect_pooled<'a>(
@@ -276,9 +251,9 @@ impl<'a> ChunkBackward<'a> {
         w: &LayerWeights,
         layer: usize,
     ) -> (layer::Step, &'a layer::Saved) {
-        let queries = queries_of(&tape.shape, Some(tape.pooling), layer);
+        let queries = queries_of(&tape.shape, tape.pooling, layer);
         let mut gradient = self.take_gradient(tape.pooling, queries);
-        if layer == 0 && tape.pooling == Pooling::FirstLast {
+        if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
             pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);
         }
         let recorded = self.recorded;

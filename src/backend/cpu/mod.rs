@@ -1,12 +1,15 @@
-//! Fused CPU operations on plain f32 slices, each with its forward and backward together.
-
-pub mod adamw;
-pub mod normals;
-pub mod vectors;
+//! f32 on the CPU: fused operations on plain slices, each with its forward and backward together, and the
+//! [`Backend`](super::Backend) that calls them. The only room with `unsafe`.
+//!
+//! Sequences are cut into chunks (a function of their lengths only) that go through all layers while their rows
+//! are in cache; a layer keeps what its backward needs and recomputes probabilities, activations and dropout
+//! masks. Reductions have fixed lanes and fixed blocks, so that the result has the same bits for any number of
+//! threads.
 
 mod activation;
+mod adamw;
 mod attention;
-pub mod backend;
+mod backend;
 mod buffers;
 mod chunk;
 mod embedding;
@@ -14,18 +17,17 @@ mod encoder;
 mod layer;
 mod layer_norm;
 mod math;
-pub(crate) mod matmul;
+mod matmul;
+mod normals;
 mod pooling;
 mod shape;
-pub(crate) mod simd;
-pub mod tensors;
+mod simd;
+mod tensors;
+mod vectors;
 mod weight_gradients;
 
-pub use activation::Activation;
+pub use backend::Cpu;
 pub use buffers::release_kept;
-pub use encoder::{Tape, embed, embed_tracked, hidden_states};
-pub use pooling::Pooling;
-pub use shape::{EncoderShape, ShapeError};
 
 #[cfg(test)]
 mod reference;

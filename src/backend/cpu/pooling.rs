@@ -1,29 +1,18 @@
-//! From hidden states to one embedding for each sequence.
+//! From hidden states to one embedding for each sequence. Padding rows are in the batch where `mean-padded`
+//! wants them, so that its mean is that of all rows, as any other.
 
 use super::chunk::{ChunkContext, Queries};
 use super::simd::kernel;
+use crate::model::Pooling;
 
-/// Which hidden states an embedding is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooling {
-    /// The mean over a sequence's rows of the last layer, padding rows included where there are any.
-    Mean,
-    /// The first row of the last layer.
-    Cls,
-    /// The mean over rows of the average of the first and the last layer's outputs.
-    FirstLast,
+/// How many of the last layer's rows matter.
+pub(crate) fn queries(pooling: Pooling) -> Queries {
+    if pooling == Pooling::Cls { Queries::First } else { Queries::All }
 }
 
-impl Pooling {
-    /// How many of the last layer's rows matter.
-    pub(crate) fn queries(self) -> Queries {
-        if self == Pooling::Cls { Queries::First } else { Queries::All }
-    }
-
-    /// The factor of a layer's mean.
-    fn share(self) -> f32 {
-        if self == Pooling::FirstLast { 0.5 } else { 1.0 }
-    }
+/// The factor of a layer's mean.
+fn share(pooling: Pooling) -> f32 {
+    if pooling == Pooling::FirstLastAvg { 0.5 } else { 1.0 }
 }
 
 /// Adds the part of one layer's output: `hidden_states` is `[tokens, hidden]` or, for [`Queries::First`],
@@ -41,7 +30,7 @@ pub(crate) fn add(
             Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
             _ => c.rows(i),
         };
-        let scale = pooling.share() / rows.len() as f32;
+        let scale = share(pooling) / rows.len() as f32;
         add_mean(&hidden_states[rows.start * hidden..rows.end * hidden], scale, out);
     }
 }
@@ -78,7 +67,7 @@ pub(crate) fn backward(
             Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
             _ => c.rows(i),
         };
-        let scale = pooling.share() / rows.len() as f32;
+        let scale = share(pooling) / rows.len() as f32;
         for row in hidden_gradient[rows.start * hidden..rows.end * hidden].chunks_exact_mut(hidden) {
             for (out, &g) in row.iter_mut().zip(g) {
                 *out += g * scale;

@@ -1,8 +1,9 @@
 //! The encoder in plain f64, one sequence and one value at a time: what the fused operations are held
 //! against in tests.
 
-use super::{Activation, EncoderShape, Pooling};
+use super::shape::EncoderShape;
 use crate::batch::{PackedBatch, Pass, attention_row_key, drophead_factors, row_key};
+use crate::model::{Activation, Pooling};
 use crate::random::{Dropout, Key, Site};
 
 /// Weight groups in f64.
@@ -123,9 +124,9 @@ pub fn embed(
         let (first, last) = (&outputs[1.min(outputs.len() - 1)], &outputs[outputs.len() - 1]);
         let mean = |rows: &Rows, c: usize| rows.iter().map(|r| r[c]).sum::<f64>() / rows.len() as f64;
         all.extend((0..shape.hidden).map(|c| match pooling {
-            Pooling::Mean => mean(last, c),
+            Pooling::Mean | Pooling::MeanPadded => mean(last, c),
             Pooling::Cls => last[0][c],
-            Pooling::FirstLast => (mean(first, c) + mean(last, c)) / 2.0,
+            Pooling::FirstLastAvg => (mean(first, c) + mean(last, c)) / 2.0,
         }));
     }
     all

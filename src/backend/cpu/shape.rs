@@ -1,8 +1,8 @@
 //! The encoder's sizes, and views of the flat weight buffers by name.
 
-use super::activation::Activation;
 use super::layer_norm::Affine;
 use crate::batch::PackedBatch;
+use crate::model::{Activation, EncoderConfig};
 
 /// The sizes and choices of a checkpoint's configuration that the computation depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,29 @@ pub enum ShapeError {
     Position { position: u32, positions: usize },
 }
 
+impl From<&EncoderConfig> for EncoderShape {
+    fn from(config: &EncoderConfig) -> Self {
+        let d = &config.dimensions;
+        EncoderShape {
+            hidden: d.hidden_size,
+            heads: config.num_attention_heads,
+            intermediate: d.intermediate_size,
+            layers: d.num_hidden_layers,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps as f32,
+            vocab_size: d.vocab_size,
+            max_position_embeddings: d.max_position_embeddings,
+            type_vocab_size: d.type_vocab_size,
+        }
+    }
+}
+
 impl EncoderShape {
+    /// The encoder's groups among those of some weights; [`EncoderShape::check`] refuses too few.
+    pub fn groups<'a, T>(&self, groups: &'a [T]) -> &'a [T] {
+        &groups[..groups.len().min(self.layers + 1)]
+    }
+
     /// Elements in each weight group, embeddings first.
     pub fn group_len(&self, group: usize) -> usize {
         let (h, i) = (self.hidden, self.intermediate);

@@ -1,13 +1,22 @@
-//! Arithmetic on flat tensors: fused on the CPU in f32, candle's elsewhere; bit-identical for any
-//! number of threads.
+//! The values of contiguous f32 tensors on the CPU, as slices.
+
+use std::cell::Cell;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor};
 
-use super::vectors;
+/// Copies of a tensor's values, whatever its dtype and device.
+pub fn f32_values(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}
 
-/// Calls `f` with the values of contiguous f32 tensors on the CPU.
-pub fn with_f32_all<R>(tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
-    let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+/// Calls `f` with the values of a tensor.
+pub fn with_f32<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    with_f32_all(&[tensor], |slices| f(slices[0]))
+}
+
+/// Calls `f` with the values of all tensors.
+pub fn with_f32_all<R>(tensors: &[&Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let guards: Vec<_> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
     let slices = guards
         .iter()
         .map(|(storage, layout)| match (&**storage, layout.contiguous_offsets()) {
@@ -18,48 +27,49 @@ pub fn with_f32_all<R>(tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Re
     Ok(f(&slices))
 }
 
-/// Calls `f` with the values of a contiguous f32 tensor on the CPU, to be changed in place.
-pub fn with_f32_mut(tensor: &Tensor, f: impl FnMut(&mut [f32])) -> Result<()> {
-    struct InPlace<F>(std::cell::RefCell<F>);
-    impl<F: FnMut(&mut [f32])> InplaceOp1 for InPlace<F> {
+/// Calls `f` with the values of a tensor, to be changed in place.
+pub fn with_f32_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    struct InPlace<F, R> {
+        f: Cell<Option<F>>,
+        result: Cell<Option<R>>,
+    }
+    impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for InPlace<F, R> {
         fn name(&self) -> &'static str {
             "in-place"
         }
         fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-            match (storage, layout.contiguous_offsets()) {
-                (CpuStorage::F32(values), Some((start, end))) => {
-                    (self.0.borrow_mut())(&mut values[start..end]);
+            match (storage, layout.contiguous_offsets(), self.f.take()) {
+                (CpuStorage::F32(values), Some((start, end)), Some(f)) => {
+                    self.result.set(Some(f(&mut values[start..end])));
                     Ok(())
                 }
-                _ => candle_core::bail!("an in-place operation needs a contiguous f32 tensor"),
+                _ => candle_core::bail!("fused operations write to contiguous f32 tensors on the CPU"),
             }
         }
     }
-    tensor.inplace_op1(&InPlace(std::cell::RefCell::new(f)))
-}
-
-/// Whether the fused operations take a tensor.
-pub fn is_fused(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous()
-}
-
-/// Σ x², accumulated in f64.
-pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
-    if is_fused(x) {
-        return with_f32_all(std::slice::from_ref(x), |x| vectors::sum_of_squares(x[0]));
+    let operation = InPlace { f: Cell::new(Some(f)), result: Cell::new(None) };
+    tensor.inplace_op1(&operation)?;
+    match operation.result.take() {
+        Some(result) => Ok(result),
+        None => candle_core::bail!("an operation in place was not carried out"),
     }
-    x.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar()
 }
 
-/// `a + scale · b`
-pub fn plus(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
-    if !is_fused(a) || !is_fused(b) {
-        return a + b.affine(scale, 0.0)?;
+/// Calls `f` with the values of all tensors, to be changed in place. Each has a storage of its own.
+pub fn with_f32_all_mut<R>(tensors: &[&Tensor], f: impl FnOnce(&mut [&mut [f32]]) -> R) -> Result<R> {
+    fn nest<'a, R>(
+        tensors: &[&Tensor],
+        mut slices: Vec<&'a mut [f32]>,
+        f: impl FnOnce(&mut [&mut [f32]]) -> R,
+    ) -> Result<R> {
+        match tensors.split_first() {
+            None => Ok(f(&mut slices)),
+            Some((first, rest)) => with_f32_mut(first, |values| {
+                let mut slices: Vec<&mut [f32]> = slices;
+                slices.push(values);
+                nest(rest, slices, f)
+            })?,
+        }
     }
-    let sum = with_f32_all(&[a.clone(), b.clone()], |slices| {
-        let mut sum = vec![0f32; slices[0].len()];
-        vectors::add_scaled(slices[0], scale as f32, slices[1], &mut sum);
-        sum
-    })?;
-    Tensor::from_vec(sum, a.dims(), a.device())
+    nest(tensors, Vec::with_capacity(tensors.len()), f)
 }

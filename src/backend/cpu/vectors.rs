@@ -56,9 +56,19 @@ fn block_add_scaled_to<'a, S>(simd, a: &'a mut [f32], scale: f32, b: &'a [f32]) 
 }
 }
 
-/// `x *= factor`
-pub fn scale(x: &mut [f32], factor: f32) {
-    x.par_chunks_mut(BLOCK).for_each(|x| x.iter_mut().for_each(|x| *x *= factor));
+/// `direction = weights + scale · direction`, the product rounded before the sum.
+pub fn perturb(direction: &mut [f32], scale: f32, weights: &[f32]) {
+    assert!(direction.len() == weights.len());
+    let blocks = direction.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK));
+    blocks.for_each(|(direction, weights)| block_perturb(direction, scale, weights));
+}
+
+kernel! {
+fn block_perturb<'a, S>(simd, direction: &'a mut [f32], scale: f32, weights: &'a [f32]) {
+    for (d, &w) in direction.iter_mut().zip(weights) {
+        *d = w + *d * scale;
+    }
+}
 }
 
 #[cfg(test)]
@@ -86,6 +96,9 @@ mod tests {
             let mut in_place = a.clone();
             add_scaled_to(&mut in_place, scale, &b);
             prop_assert_eq!(&sum, &in_place);
+            let mut perturbed = b.clone();
+            perturb(&mut perturbed, scale, &a);
+            prop_assert!((0..n).all(|i| perturbed[i] == a[i] + b[i] * scale));
             for i in 0..n {
                 let want = f64::from(a[i]) + f64::from(scale) * f64::from(b[i]);
                 prop_assert!((f64::from(sum[i]) - want).abs() < 4e-7);

@@ -1,126 +1,20 @@
-//! The encoder in plain candle operations: the path of any device and dtype, the oracle that the
-//! fused path is tested against, and the documentation of what both compute.
+//! An encoder's forward pass in plain candle operations. Rows are packed everywhere but in attention, which
+//! gathers them into a padded grid.
 //!
 //! candle's fused LayerNorm and softmax drop gradients silently, so both are spelled out here.
 
-use std::collections::HashMap;
+use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
 
-use candle_core::{D, DType, Device, IndexOp, Result, Tensor, Var};
-
-use crate::model::config::EncoderConfig;
-use crate::batch::{self as packed_batch, PackedBatch, Pass, SequenceId};
-use crate::weights::Parameters;
-use crate::model::Pooling;
-use crate::encoder::{Encoded, Tape};
-use crate::backend::cpu::Activation;
+use super::Weights;
+use crate::backend::Input;
+use crate::batch::{self, PackedBatch, Pass, SequenceId};
+use crate::model::{Activation, EncoderConfig, Pooling};
 use crate::random::{Dropout, Key, Site};
 
-/// `[n, hidden]` embeddings of a batch, without a graph.
-pub fn embed(
-    config: &EncoderConfig,
-    parameters: &Parameters,
-    batch: &PackedBatch,
-    noise: Option<&Tensor>,
-    pass: &Pass,
-    pooling: Pooling,
-) -> Result<Tensor> {
-    let weights = Weights::views(parameters)?;
-    Forward::new(config, &weights, batch, pass)?.embed(noise, pooling)
-}
-
-/// As [`embed`], with what is needed to go back.
-pub fn embed_tracked(
-    config: &EncoderConfig,
-    parameters: &Parameters,
-    batch: &PackedBatch,
-    noise: Option<&Tensor>,
-    pass: &Pass,
-    pooling: Pooling,
-) -> Result<Encoded> {
-    let weights = Weights::leaves(parameters)?;
-    let noise = match noise {
-        Some(noise) => Var::from_tensor(&noise.detach())?,
-        None => Var::zeros(
-            (batch.total_tokens(), config.dimensions.hidden_size),
-            parameters.dtype(),
-            parameters.device(),
-        )?,
-    };
-    let embeddings = Forward::new(config, &weights, batch, pass)?.embed(Some(noise.as_tensor()), pooling)?;
-    Ok(Encoded {
-        embeddings: embeddings.detach(),
-        tape: Box::new(ComposedTape { weights, noise, embeddings }),
-    })
-}
-
-/// Named weights of one evaluation: plain views, or autograd leaves of their own.
-struct Weights {
-    tensors: HashMap<String, Tensor>,
-}
-
-impl Weights {
-    fn views(parameters: &Parameters) -> Result<Self> {
-        let tensors =
-            parameters.named().map(|(name, view)| Ok((name.to_owned(), view?))).collect::<Result<_>>()?;
-        Ok(Weights { tensors })
-    }
-
-    /// A leaf for each named tensor rather than for each flat one: candle's gradient of a narrowed
-    /// view is a zero-filled copy of the whole flat tensor, once for every name in it.
-    fn leaves(parameters: &Parameters) -> Result<Self> {
-        let tensors = parameters
-            .named()
-            .map(|(name, view)| Ok((name.to_owned(), Var::from_tensor(&view?)?.into_inner())))
-            .collect::<Result<_>>()?;
-        Ok(Weights { tensors })
-    }
-
-    fn get(&self, name: &str) -> Result<&Tensor> {
-        match self.tensors.get(name) {
-            Some(tensor) => Ok(tensor),
-            None => candle_core::bail!("the encoder has no tensor called {name}"),
-        }
-    }
-}
-
-struct ComposedTape {
-    weights: Weights,
-    noise: Var,
-    /// Tracked.
-    embeddings: Tensor,
-}
-
-impl ComposedTape {
-    fn gradients(&self, grad_embeddings: &Tensor) -> Result<candle_core::backprop::GradStore> {
-        let grad = grad_embeddings.to_dtype(self.embeddings.dtype())?.to_device(self.embeddings.device())?;
-        (&self.embeddings * grad)?.sum_all()?.backward()
-    }
-}
-
-impl Tape for ComposedTape {
-    fn backward(&self, parameters: &Parameters, grad_embeddings: &Tensor) -> Result<Parameters> {
-        let gradients = self.gradients(grad_embeddings)?;
-        let layout = parameters.layout().clone();
-        Parameters::from_named(layout, parameters.dtype(), parameters.device(), |spec| {
-            // A missing gradient is an error, never a zero: candle drops them silently.
-            match gradients.get(self.weights.get(&spec.name)?) {
-                Some(gradient) => Ok(gradient.clone()),
-                None => candle_core::bail!("{} got no gradient", spec.name),
-            }
-        })
-    }
-
-    fn noise_gradient(&self, _: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor> {
-        match self.gradients(grad_embeddings)?.get(self.noise.as_tensor()) {
-            Some(gradient) => Ok(gradient.clone()),
-            None => candle_core::bail!("the word embeddings got no gradient"),
-        }
-    }
-}
-
 /// One forward pass over one batch.
-struct Forward<'a> {
+pub(super) struct Forward<'a> {
     config: &'a EncoderConfig,
+    pooling: Pooling,
     weights: &'a Weights,
     batch: &'a PackedBatch,
     pass: &'a Pass,
@@ -169,28 +63,24 @@ impl Padding {
 }
 
 impl<'a> Forward<'a> {
-    fn new(
-        config: &'a EncoderConfig,
-        weights: &'a Weights,
-        batch: &'a PackedBatch,
-        pass: &'a Pass,
-    ) -> Result<Self> {
+    pub fn new(input: &Input<'a>, weights: &'a Weights) -> Result<Self> {
+        let &Input { config, pooling, batch, pass, .. } = input;
         let word = weights.get("embeddings.word_embeddings.weight")?;
         let (dtype, device) = (word.dtype(), word.device().clone());
         let padding = Padding::new(batch, dtype, &device)?;
         let keys = batch.ids.iter().map(|&id: &SequenceId| pass.sequence(id)).collect();
-        Ok(Forward { config, weights, batch, pass, keys, dtype, device, padding })
+        Ok(Forward { config, pooling, weights, batch, pass, keys, dtype, device, padding })
     }
 
     /// `[n, hidden]`
-    fn embed(&self, noise: Option<&Tensor>, pooling: Pooling) -> Result<Tensor> {
+    pub fn embed(&self, noise: Option<&Tensor>) -> Result<Tensor> {
         let mut hidden_states = self.embeddings(noise)?;
         let mut first = None;
         for layer in 0..self.config.dimensions.num_hidden_layers {
             hidden_states = self.layer(layer, &hidden_states)?;
             first.get_or_insert_with(|| hidden_states.clone());
         }
-        match pooling {
+        match self.pooling {
             Pooling::Cls => {
                 let starts: Vec<u32> =
                     self.batch.cu_seqlens[..self.batch.len()].iter().map(|&s| s as u32).collect();
@@ -282,7 +172,7 @@ impl<'a> Forward<'a> {
         for i in 0..n {
             for head in 0..heads {
                 for query in 0..self.batch.seqlen(i) {
-                    let row = packed_batch::attention_row_key(self.keys[i], layer, head, query);
+                    let row = batch::attention_row_key(self.keys[i], layer, head, query);
                     let start = ((i * heads + head) * width + query) * width;
                     for (key, factor) in factors[start..start + self.batch.key_lens[i]].iter_mut().enumerate()
                     {
@@ -297,11 +187,8 @@ impl<'a> Forward<'a> {
     /// `[n, heads, 1, 1]`
     fn drophead_factors(&self, layer: usize) -> Result<Tensor> {
         let heads = self.config.num_attention_heads;
-        let factors: Vec<f32> = self
-            .keys
-            .iter()
-            .flat_map(|&key| packed_batch::drophead_factors(self.pass, key, layer, heads))
-            .collect();
+        let factors: Vec<f32> =
+            self.keys.iter().flat_map(|&key| batch::drophead_factors(self.pass, key, layer, heads)).collect();
         self.tensor(factors, &[self.batch.len(), heads, 1, 1])
     }
 
@@ -311,7 +198,7 @@ impl<'a> Forward<'a> {
         let mut factors = Vec::with_capacity(self.batch.total_tokens() * hidden);
         for (i, &key) in self.keys.iter().enumerate() {
             for token in 0..self.batch.seqlen(i) {
-                let row = packed_batch::row_key(key, layer, site, token);
+                let row = batch::row_key(key, layer, site, token);
                 factors.extend((0..hidden as u32).map(|channel| dropout.factor(row, channel)));
             }
         }
@@ -342,7 +229,8 @@ impl<'a> Forward<'a> {
                 x * ((inner.tanh()? + 1.0)? * 0.5)?
             }
             Activation::Relu => x.relu(),
-            Activation::Silu => x / (x.neg()?.exp()? + 1.0)?,
+            // x / (1 + exp(−x)) spelled out has the gradient 0 · ∞ where exp(−x) is beyond the dtype.
+            Activation::Silu => x.silu(),
         }
     }
 
