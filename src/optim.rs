@@ -37,3 +37,45 @@ impl AdamW {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::layout::{Dimensions, Layout};
+    use crate::random::Key;
+
+    fn zeros(hidden_size: usize, dtype: DType) -> Parameters {
+        let layout = Layout::new(&Dimensions {
+            vocab_size: 7,
+            max_position_embeddings: 5,
+            type_vocab_size: 2,
+            hidden_size,
+            intermediate_size: 6,
+            num_hidden_layers: 1,
+        });
+        Parameters::zeros(Arc::new(layout), dtype, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn moments_or_a_gradient_of_another_form_are_an_error_and_update_nothing() {
+        for dtype in [DType::F32, DType::F64] {
+            let other = if dtype == DType::F32 { DType::F64 } else { DType::F32 };
+            for wrong in [zeros(4, other), zeros(8, dtype)] {
+                for place in 0..3 {
+                    let mut weights = zeros(4, dtype);
+                    let mut optimizer = AdamW::new(AdamWConfig::default(), &weights).unwrap();
+                    let mut gradient = weights.normals(Key::new(1)).unwrap();
+                    let parts = [&mut gradient, &mut optimizer.m, &mut optimizer.v];
+                    parts.into_iter().nth(place).map(|part| *part = wrong.clone()).unwrap();
+                    let error = optimizer.update(&mut weights, &gradient).unwrap_err().to_string();
+                    assert!(error.contains("do not go with"), "{error}");
+                    assert_eq!((weights.norm().unwrap(), optimizer.step), (0.0, 0));
+                }
+            }
+        }
+    }
+}

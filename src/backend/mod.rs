@@ -23,6 +23,8 @@ mod adamw;
 mod arithmetic;
 mod cpu;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 pub use adamw::{AdamWConfig, Update};
 pub use cpu::Cpu;

@@ -130,7 +130,8 @@ impl<'a> Forward<'a> {
         let output = self.hidden_dropout(&output, layer, Site::AttentionOutput)?;
         let attended = self.layer_norm(&name("attention.output.LayerNorm"), &(output + hidden_states)?)?;
 
-        let intermediate = self.activation(&self.linear(&name("intermediate.dense"), &attended)?)?;
+        let intermediate =
+            activation(self.config.activation, &self.linear(&name("intermediate.dense"), &attended)?)?;
         let output = self.linear(&name("output.dense"), &intermediate)?;
         let output = self.hidden_dropout(&output, layer, Site::FeedForwardOutput)?;
         self.layer_norm(&name("output.LayerNorm"), &(output + attended)?)
@@ -220,22 +221,22 @@ impl<'a> Forward<'a> {
             .broadcast_add(self.weights.get(&format!("{name}.bias"))?)
     }
 
-    fn activation(&self, x: &Tensor) -> Result<Tensor> {
-        match self.config.activation {
-            // candle's gelu_erf has a gradient with a constant of six digits; erf's is exact.
-            Activation::Gelu => x * (((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?,
-            Activation::GeluTanh => {
-                let inner = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
-                x * ((inner.tanh()? + 1.0)? * 0.5)?
-            }
-            Activation::Relu => x.relu(),
-            // x / (1 + exp(−x)) spelled out has the gradient 0 · ∞ where exp(−x) is beyond the dtype.
-            Activation::Silu => x.silu(),
-        }
-    }
-
     fn tensor<T: candle_core::WithDType>(&self, values: Vec<T>, shape: &[usize]) -> Result<Tensor> {
         Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)
+    }
+}
+
+fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        // candle's gelu_erf has a gradient with a constant of six digits; erf's is exact.
+        Activation::Gelu => x * (((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?,
+        Activation::GeluTanh => {
+            let inner = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
+            x * ((inner.tanh()? + 1.0)? * 0.5)?
+        }
+        Activation::Relu => x.relu(),
+        // x / (1 + exp(−x)), spelled out, has the gradient 0 · ∞ where exp(−x) is beyond the dtype.
+        Activation::Silu => x.silu(),
     }
 }
 
@@ -244,4 +245,30 @@ fn softmax(scores: &Tensor) -> Result<Tensor> {
     let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?;
     let exp = shifted.exp()?;
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn slopes_far_from_zero_are_those_of_the_limits() {
+        for function in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
+            for dtype in [DType::F32, DType::F64] {
+                let far = [-1000f64, -800.0, -104.0, -89.0, -40.0, 40.0, 89.0, 104.0, 800.0, 1000.0];
+                let x = Var::from_tensor(&Tensor::new(&far, &Device::Cpu).unwrap().to_dtype(dtype).unwrap());
+                let x = x.unwrap();
+                let y = activation(function, x.as_tensor()).unwrap();
+                let gradients = y.sum_all().unwrap().backward().unwrap();
+                let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+                for ((x, y), slope) in far.iter().zip(wide(&y)).zip(wide(gradients.get(&x).unwrap())) {
+                    let limit = if *x > 0.0 { 1.0 } else { 0.0 };
+                    assert!((slope - limit).abs() < 1e-12, "{function:?} {dtype:?}: {slope} at {x}");
+                    assert!((y - x * limit).abs() < 1e-12, "{function:?} {dtype:?}: {y} at {x}");
+                }
+            }
+        }
+    }
 }
