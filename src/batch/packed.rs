@@ -83,14 +83,4 @@ impl PackedBatch {
     pub fn max_seqlen(&self) -> usize {
         (0..self.len()).map(|i| self.seqlen(i)).max().unwrap_or(0)
     }
-
-    /// Sequence `i` alone, appended to `into` with its padding and identity.
-    pub fn copy_sequence(&self, i: usize, into: &mut PackedBatch) {
-        let rows = self.rows(i);
-        into.token_ids.extend_from_slice(&self.token_ids[rows.clone()]);
-        into.position_ids.extend_from_slice(&self.position_ids[rows]);
-        into.cu_seqlens.push(into.token_ids.len());
-        into.key_lens.push(self.key_lens[i]);
-        into.ids.push(self.ids[i]);
-    }
 }
