@@ -156,7 +156,8 @@ impl Bench {
         let pass = Pass { key: Key::new(3), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.0 };
         let began = Instant::now();
         let encoded = encoder.embed_tracked(parameters, &batch, None, &pass)?;
-        let gradients = encoded.tape.backward(parameters, &gradient)?;
+        let mut gradients = parameters.zeros_like()?;
+        encoded.tape.backward(parameters, &gradient, &mut gradients)?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(json!({ "seconds": seconds, "gradient_norm": gradients.norm()? }))
     }

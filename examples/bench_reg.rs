@@ -6,12 +6,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device};
 use clap::Parser;
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pooling, SequenceId};
 use mirror::objective::Objective;
-use mirror::ops::{normals, vectors};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::perturb::plain::Plain;
@@ -102,19 +101,9 @@ fn random(batch_size: usize) -> Result<(Encoder, Parameters, PackedBatch)> {
     });
     let config = EncoderConfig::from_json(&config.to_string(), "MiniLM's shape".as_ref())?;
     let encoder = Encoder::new(config, Pooling::Mean);
-    let (layout, key) = (encoder.layout(), Key::new(1));
-    let flats = layout
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(g, group)| {
-            let mut values = vec![0f32; group.len];
-            normals::fill(key.at(g as u64), &mut values);
-            vectors::scale(&mut values, 0.05);
-            Tensor::from_vec(values, group.len, &Device::Cpu)
-        })
-        .collect::<candle_core::Result<_>>()?;
-    let weights = Parameters::from_flats(layout, flats)?;
+    let key = Key::new(1);
+    let weights =
+        Parameters::zeros(encoder.layout(), DType::F32, &Device::Cpu)?.normals(key)?.scaled(0.05)?;
     let mut batch = PackedBatch::new();
     for view in 0..2 {
         for sentence in 0..batch_size as u32 {

@@ -21,6 +21,8 @@
 //! labels. The evaluator is a crate of its own, `sts-eval`, and
 //! [`datasets`] brings the public data that it reads; [`cli`] is what a person types.
 
+pub mod backend;
+pub mod batch;
 pub mod builtin;
 pub mod checkpoint;
 pub mod cli;
@@ -30,9 +32,9 @@ pub mod encoder;
 pub mod export;
 pub mod hub;
 pub mod interrupt;
+pub mod model;
 pub mod objective;
 pub mod onnx;
-pub mod ops;
 pub mod optim;
 pub mod output;
 pub mod perturb;
@@ -46,6 +48,7 @@ pub mod sharpness;
 pub mod tokenize;
 pub mod trainer;
 pub mod unlabeled;
+pub mod weights;
 
 /// What clap gives a group of flags when none of them is on the command line, so that a default
 /// is written once.

@@ -2,25 +2,9 @@
 
 use candle_core::Result;
 
-use crate::encoder::{Parameters, flat};
-use crate::ops::adamw;
-
-/// Hyperparameters of [`AdamW`]; the defaults are the original's.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWConfig {
-    pub learning_rate: f64,
-    /// Applied to all parameters, biases and LayerNorm included, as the original does.
-    pub weight_decay: f64,
-    pub beta1: f64,
-    pub beta2: f64,
-    pub eps: f64,
-}
-
-impl Default for AdamWConfig {
-    fn default() -> Self {
-        AdamWConfig { learning_rate: 2e-5, weight_decay: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8 }
-    }
-}
+pub use crate::backend::AdamWConfig;
+use crate::backend::{self, Update};
+use crate::weights::Parameters;
 
 /// The optimizer's state. Dense: an embedding row absent from a batch decays and keeps its
 /// momentum, as in PyTorch.
@@ -39,45 +23,59 @@ impl AdamW {
         Ok(AdamW { config, m: parameters.zeros_like()?, v: parameters.zeros_like()?, step: 0 })
     }
 
-    /// One update of `parameters` along `gradient`.
+    /// One update of `parameters` along `gradient`, in one pass over each group. Where the gradient or the
+    /// moments have another form, nothing is updated.
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters) -> Result<()> {
-        self.step += 1;
-        if parameters.flats().iter().chain(gradient.flats()).all(flat::is_fused) {
-            return self.update_fused(parameters, gradient);
+        [gradient, &self.m, &self.v].into_iter().try_for_each(|other| parameters.same_form(other))?;
+        let (backend, step) = (backend::of(parameters), self.step + 1);
+        let moments = self.m.flats_mut().iter_mut().zip(self.v.flats_mut());
+        let groups = parameters.flats_mut().iter_mut().zip(gradient.flats()).zip(moments);
+        for ((weights, gradient), (m, v)) in groups {
+            backend.adamw(&self.config, step, Update { weights, gradient, m, v })?;
         }
-        let c = self.config;
-        let bias1 = 1.0 - c.beta1.powf(self.step as f64);
-        let bias2_sqrt = (1.0 - c.beta2.powf(self.step as f64)).sqrt();
-        self.m = self.m.zip(gradient, |m, g| m.affine(c.beta1, 0.0)? + g.affine(1.0 - c.beta1, 0.0)?)?;
-        self.v =
-            self.v.zip(gradient, |v, g| v.affine(c.beta2, 0.0)? + g.sqr()?.affine(1.0 - c.beta2, 0.0)?)?;
-        let direction = self.m.zip(&self.v, |m, v| m / v.sqrt()?.affine(1.0 / bias2_sqrt, c.eps)?)?;
-        let decayed = parameters.scaled(1.0 - c.learning_rate * c.weight_decay)?;
-        *parameters = decayed.plus(&direction, -c.learning_rate / bias1)?;
+        self.step = step;
         Ok(())
     }
+}
 
-    /// In place, one pass over each flat buffer.
-    fn update_fused(&mut self, parameters: &mut Parameters, gradient: &Parameters) -> Result<()> {
-        let c = self.config;
-        let options = adamw::AdamW {
-            lr: c.learning_rate,
-            betas: (c.beta1, c.beta2),
-            eps: c.eps,
-            weight_decay: c.weight_decay,
-        };
-        let flats =
-            parameters.flats().iter().zip(gradient.flats()).zip(self.m.flats().iter().zip(self.v.flats()));
-        for ((p, g), (m, v)) in flats {
-            flat::with_f32_all(std::slice::from_ref(g), |g| {
-                flat::with_f32_mut(p, |p| {
-                    // The closures cannot return errors to each other; shapes and dtypes were checked above.
-                    let _ = flat::with_f32_mut(m, |m| {
-                        let _ = flat::with_f32_mut(v, |v| adamw::step(&options, self.step, p, g[0], m, v));
-                    });
-                })
-            })??;
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::layout::{Dimensions, Layout};
+    use crate::random::Key;
+
+    fn zeros(hidden_size: usize, dtype: DType) -> Parameters {
+        let layout = Layout::new(&Dimensions {
+            vocab_size: 7,
+            max_position_embeddings: 5,
+            type_vocab_size: 2,
+            hidden_size,
+            intermediate_size: 6,
+            num_hidden_layers: 1,
+        });
+        Parameters::zeros(Arc::new(layout), dtype, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn moments_or_a_gradient_of_another_form_are_an_error_and_update_nothing() {
+        for dtype in [DType::F32, DType::F64] {
+            let other = if dtype == DType::F32 { DType::F64 } else { DType::F32 };
+            for wrong in [zeros(4, other), zeros(8, dtype)] {
+                for place in 0..3 {
+                    let mut weights = zeros(4, dtype);
+                    let mut optimizer = AdamW::new(AdamWConfig::default(), &weights).unwrap();
+                    let mut gradient = weights.normals(Key::new(1)).unwrap();
+                    let parts = [&mut gradient, &mut optimizer.m, &mut optimizer.v];
+                    parts.into_iter().nth(place).map(|part| *part = wrong.clone()).unwrap();
+                    let error = optimizer.update(&mut weights, &gradient).unwrap_err().to_string();
+                    assert!(error.contains("do not go with"), "{error}");
+                    assert_eq!((weights.norm().unwrap(), optimizer.step), (0.0, 0));
+                }
+            }
         }
-        Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub enum Site {
     Measurement = 10,
     /// Sentences that are drawn from a corpus to measure on, and where they are masked.
     Holdout = 11,
+    /// Masks of a step's further passes (R-Drop); the clean pass's are those of the step itself.
+    Redraw = 12,
 }
 
 /// A 64-bit name of a place, from which values are hashed.

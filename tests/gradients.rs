@@ -1,21 +1,21 @@
 //! Gradients: candle loses them silently, and weight decay hides that. Each tensor's is held against finite
-//! differences in f64, and the fused path's against the composed one.
+//! differences in f64, and the CPU backend's against the reference.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::{
-    Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Path as Route, Pooling, SequenceId,
-};
-use mirror::objective::registry::{BuildContext, Options};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use mirror::model::Activation;
+use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
-use mirror::ops::Activation;
 use mirror::random::Key;
 
 /// The terms that `--reg` adds to NT-Xent.
-const TERMS: [&str; 4] = ["r3f", "r-drop", "freelb", "smart"];
+fn terms() -> Vec<&'static str> {
+    LOSS_TERMS.iter().map(|&(name, _)| name).collect()
+}
 
 const LENGTH: usize = 9;
 
@@ -33,8 +33,7 @@ impl Problem {
         let config = EncoderConfig::from_folder(&folder).unwrap();
         let layout = Arc::new(Layout::new(&config.dimensions));
         let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
-        let mut encoder = Encoder::new(config, pooling);
-        encoder.path = if dtype == DType::F64 { Route::Composed } else { Route::Fused };
+        let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);
         Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1) }
     }
@@ -158,30 +157,30 @@ fn nt_xent_agrees_with_finite_differences() {
 
 #[test]
 fn every_loss_term_agrees_with_finite_differences() {
-    for term in TERMS {
+    for term in terms() {
         agrees_with_finite_differences("bert", Pooling::Mean, &[term]);
         agrees_with_finite_differences("roberta", Pooling::Cls, &[term]);
     }
 }
 
 #[test]
-fn the_fused_path_has_the_composed_paths_gradient() {
+fn the_cpu_has_the_references_gradient() {
     for folder in ["bert", "roberta"] {
         for pooling in Pooling::ALL {
             for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
                 let gradient = |dtype| {
                     let mut problem = Problem::new(folder, pooling, dtype);
                     problem.encoder.config.activation = activation;
-                    let objective = problem.objective(&TERMS);
+                    let objective = problem.objective(&terms());
                     (problem.loss(&objective, &problem.weights), problem.gradient(&objective))
                 };
-                let ((loss, fused), (expected_loss, composed)) = (gradient(DType::F32), gradient(DType::F64));
+                let ((loss, cpu), (expected_loss, reference)) = (gradient(DType::F32), gradient(DType::F64));
                 let told = format!("{folder} {pooling} {activation:?}");
                 assert!(
                     (loss - expected_loss).abs() < 1e-4 * expected_loss,
                     "{told}: {loss} {expected_loss}"
                 );
-                let worst = largest_error(&told, &fused, &composed);
+                let worst = largest_error(&told, &cpu, &reference);
                 println!("{told}: largest error {worst:.1e}");
             }
         }
@@ -189,9 +188,9 @@ fn the_fused_path_has_the_composed_paths_gradient() {
 }
 
 /// Of each tensor, as a share of its largest value.
-fn largest_error(told: &str, fused: &Parameters, composed: &Parameters) -> f64 {
+fn largest_error(told: &str, cpu: &Parameters, reference: &Parameters) -> f64 {
     let mut worst = 0f64;
-    for ((name, ours), (_, expected)) in fused.named().zip(composed.named()) {
+    for ((name, ours), (_, expected)) in cpu.named().zip(reference.named()) {
         let (ours, expected) = (values(&ours.unwrap()), values(&expected.unwrap()));
         let most = |values: &[f64]| values.iter().fold(0f64, |m, v| m.max(v.abs()));
         if name.ends_with("attention.self.key.bias") {

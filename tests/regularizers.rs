@@ -2,16 +2,19 @@
 //! cannot tell instances apart or are not numbers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use mirror::encoder::{
     Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pooling, SequenceId,
 };
-use mirror::objective::registry::BuildContext;
+use mirror::objective::registry::{BuildContext, LOSS_TERMS};
+use mirror::objective::{LossTerm, Objective, Passes, Step};
 use mirror::optim::{AdamW, AdamWConfig};
+use mirror::perturb::registry::PERTURBATIONS;
 use mirror::random::Key;
-use mirror::regularization::Options;
+use mirror::regularization::{Composition, Options, names};
 use mirror::trainer::{Hyperparameters, StepError, Trainer};
 
 #[derive(Parser)]
@@ -89,41 +92,37 @@ fn bits(weights: &Parameters) -> Vec<u32> {
     weights.flats().iter().flat_map(values).map(f32::to_bits).collect()
 }
 
-const COMPOSITIONS: [&str; 12] = [
-    "none",
-    "sam",
-    "asam",
-    "delta-sam",
-    "sam-instance",
-    "r3f",
-    "r-drop",
-    "freelb",
-    "smart",
-    "delta-sam,r3f",
-    "asam,r-drop,smart",
-    "delta-sam,r3f,r-drop,freelb,smart",
-];
+/// Everything that `--reg` knows by itself, every perturbation with every loss term, and all terms together.
+fn compositions() -> Vec<String> {
+    let terms: Vec<&str> = LOSS_TERMS.iter().map(|&(name, _)| name).collect();
+    let mut all: Vec<String> = names().map(str::to_owned).collect();
+    all.push("none".to_owned());
+    for perturbation in PERTURBATIONS {
+        all.extend(terms.iter().map(|term| format!("{},{term}", perturbation.name)));
+        all.push(format!("{},{}", perturbation.name, terms.join(",")));
+    }
+    all
+}
 
 /// What metrics.jsonl carries of a step, and docs/metrics.md explains.
 #[test]
 fn a_step_reports_what_its_regularizers_found() {
     const GUARDEDNESS: [&str; 7] =
         ["a_mean", "a_s", "r", "effective_instances", "g_min", "g_max", "g_negative_share"];
-    for (reg, readings) in [
-        ("none", &[][..]),
-        ("sam", &[]),
-        ("asam", &[]),
-        ("delta-sam", &GUARDEDNESS),
-        ("sam-instance", &["instance_sharpness"]),
-        ("r3f", &["r3f"]),
-        ("sam,r-drop,freelb,smart", &["r-drop", "freelb", "smart"]),
-        ("delta-sam,r3f", &[&GUARDEDNESS[..], &["r3f"]].concat()),
-    ] {
-        let report = trainer(&["--reg", reg], 1e-3, 0.1).step(&batch(5, Key::new(9))).unwrap();
+    for reg in compositions() {
+        // A loss term reports what it added under its own name.
+        let parsed = Composition::parse(&reg).unwrap();
+        let mut readings = parsed.terms.clone();
+        match parsed.perturbation {
+            Some("delta-sam") => readings.extend(GUARDEDNESS),
+            Some("sam-instance") => readings.push("instance_sharpness"),
+            _ => {}
+        }
+        let report = trainer(&["--reg", &reg], 1e-3, 0.1).step(&batch(5, Key::new(9))).unwrap();
         let line = serde_json::to_value(&report).unwrap();
         let always = ["step", "loss", "descent_loss", "gradient_norm", "tokens"];
         let mut found: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut wanted = [&always[..], readings].concat();
+        let mut wanted = [&always[..], &readings].concat();
         found.sort_unstable();
         wanted.sort_unstable();
         assert_eq!(found, wanted, "{reg}");
@@ -140,8 +139,8 @@ fn a_step_reports_what_its_regularizers_found() {
 /// direction changes any of them.
 #[test]
 fn a_batch_of_equal_losses_gives_finite_steps() {
-    for reg in COMPOSITIONS {
-        let mut trainer = trainer(&["--reg", reg], 1e-3, 0.0);
+    for reg in compositions() {
+        let mut trainer = trainer(&["--reg", &reg], 1e-3, 0.0);
         let mut packed = PackedBatch::new();
         for view in 0..2 {
             (0..8).for_each(|sentence| packed.push(&[2, 7, 9, 3], 0, SequenceId { view, sentence }));
@@ -183,4 +182,35 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
         "{error}"
     );
     assert_eq!(bits(&trainer.weights), before);
+}
+
+/// A loss term that is not a number the second time that it is asked: along δ-SAM's random direction.
+struct SecondIsNan(AtomicUsize);
+
+impl LossTerm for SecondIsNan {
+    fn name(&self) -> &'static str {
+        "second-is-nan"
+    }
+
+    fn prepare(&mut self, _: &Step, _: &Parameters) -> candle_core::Result<()> {
+        Ok(())
+    }
+
+    fn instance_losses(&self, passes: &mut Passes) -> candle_core::Result<Tensor> {
+        let value = if self.0.fetch_add(1, Ordering::Relaxed) == 1 { f64::NAN } else { 0.0 };
+        passes.clean()?.sum(1)?.narrow(0, 0, passes.step.instances())?.affine(0.0, value)
+    }
+}
+
+/// Where changes of loss are not numbers, δ-SAM's weights would be uniform: the step would be SAM's.
+#[test]
+fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
+    let mut trainer = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
+    trainer.regularization.objective = Objective { terms: vec![Box::new(SecondIsNan(AtomicUsize::new(0)))] };
+    let before = bits(&trainer.weights);
+    let error = trainer.step(&batch(5, Key::new(3))).unwrap_err().to_string();
+    assert!(error.contains("the reading a_mean is NaN") && error.contains("--rho"), "{error}");
+    assert_eq!((bits(&trainer.weights), trainer.optimizer.step), (before, 0));
+    // Asked again, it is a number.
+    trainer.step(&batch(5, Key::new(3))).unwrap();
 }

@@ -10,7 +10,7 @@ use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use super::read::weight_files;
 use crate::corpus::Corpus;
-use crate::ops::instruction_set;
+use crate::backend::cpu::instruction_set;
 
 /// The files beside the weights that decide what a model computes.
 const MODEL_FILES: [&str; 12] = [

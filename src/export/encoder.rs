@@ -1,4 +1,4 @@
-//! The encoder as a graph, layer by layer: what [`crate::encoder::composed`] computes, padded.
+//! The encoder as a graph, layer by layer: what [`crate::backend::Reference`] computes, padded.
 //!
 //! Linear layers, LayerNorm, attention and GELU have the forms that PyTorch's exporter gives them, since
 //! those are what ONNX Runtime fuses.
@@ -10,7 +10,7 @@ use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
 use super::proto::DataType;
 use super::weights::Initializer;
 use crate::encoder::{Architecture, EncoderConfig, Parameters};
-use crate::ops::Activation;
+use crate::model::Activation;
 
 /// The names of a graph's inputs, int64 `[batch, sequence]`.
 pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];

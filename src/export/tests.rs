@@ -1,4 +1,4 @@
-//! Graphs of random encoders, run by ONNX Runtime beside the composed path.
+//! Graphs of random encoders, run by ONNX Runtime beside the reference backend.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,9 +8,8 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::{LARGEST_FILE, OPSETS, Precision, Source, write_graph};
-use crate::encoder::{
-    Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Path as ComputePath, Pooling, SequenceId,
-};
+use crate::backend::Reference;
+use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use crate::onnx::session::Padded;
 use crate::onnx::{Graph, Runtime};
 use crate::random::Key;
@@ -63,8 +62,7 @@ fn case() -> impl Strategy<Value = Case> {
                 "type_vocab_size": types, "layer_norm_eps": epsilon, "pad_token_id": pad,
             });
             let config = EncoderConfig::from_json(&config.to_string(), Path::new("config.json")).unwrap();
-            let mut encoder = Encoder::new(config, pooling);
-            encoder.path = ComputePath::Composed;
+            let encoder = Encoder::new(config, pooling).on(&Reference);
             Case { encoder, max_length: LONGEST + 2, normalize, seed, sentences, opset }
         },
     )
@@ -85,7 +83,7 @@ impl Case {
         .unwrap()
     }
 
-    /// What the composed path makes of the batch, `[batch, hidden]`.
+    /// What the reference backend makes of the batch, `[batch, hidden]`.
     fn expected(&self, parameters: &Parameters) -> Array2<f32> {
         let mut batch = PackedBatch::new();
         for (i, tokens) in self.sentences.iter().enumerate() {

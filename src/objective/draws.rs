@@ -5,9 +5,9 @@ use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::{PackedBatch, Parameters};
-use crate::ops;
+use crate::batch::{PackedBatch, SequenceId};
 use crate::random::{Key, Site};
+use crate::weights::Parameters;
 
 /// Distribution of noise on word embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -51,6 +51,16 @@ impl HashedDraws {
     pub fn pass_key(&self) -> Key {
         self.key
     }
+
+    /// The key of a sequence's noise, under which its tokens lie.
+    fn noise_key(&self, term: u64, id: SequenceId) -> Key {
+        let key = self.key.site(Site::EmbeddingNoise).at(term);
+        key.at(u64::from(id.view)).at(u64::from(id.sentence))
+    }
+
+    fn direction_key(&self) -> Key {
+        self.key.site(Site::Direction)
+    }
 }
 
 impl Draws for HashedDraws {
@@ -63,10 +73,9 @@ impl Draws for HashedDraws {
         range: f64,
     ) -> Result<Tensor> {
         let mut noise = vec![0f32; batch.total_tokens() * hidden];
-        let key = self.key.site(Site::EmbeddingNoise).at(term);
         let rows: Vec<Key> = (0..batch.len())
             .flat_map(|i| {
-                let sequence = key.at(u64::from(batch.ids[i].view)).at(u64::from(batch.ids[i].sentence));
+                let sequence = self.noise_key(term, batch.ids[i]);
                 (0..batch.seqlen(i)).map(move |token| sequence.at(token as u64))
             })
             .collect();
@@ -82,21 +91,45 @@ impl Draws for HashedDraws {
     }
 
     fn direction(&self, like: &Parameters) -> Result<Parameters> {
-        let key = self.key.site(Site::Direction);
-        let flats = like
-            .layout()
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(group, spec)| {
-                let key = key.at(group as u64);
-                let mut values = vec![0f32; spec.len];
-                ops::normals::fill(key, &mut values);
-                Tensor::from_vec(values, spec.len, &Device::Cpu)?
-                    .to_dtype(like.dtype())?
-                    .to_device(like.device())
-            })
-            .collect::<Result<_>>()?;
-        Parameters::from_flats(like.layout().clone(), flats)
+        like.normals(self.direction_key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::batch::Pass;
+
+    /// Two places with one key would draw the same values: masks that agree, noise that follows a mask.
+    #[test]
+    fn no_two_places_of_a_step_share_a_key() {
+        const SENTENCES: u32 = 14;
+        let ids: Vec<SequenceId> = (0..2)
+            .flat_map(|view| (0..SENTENCES).map(move |sentence| SequenceId { view, sentence }))
+            .collect();
+        let draws = HashedDraws::new(42, 3);
+        let clean = Pass { key: draws.pass_key(), ..Pass::inference() };
+        let mut places = vec![("the clean pass".to_owned(), clean.keys(&ids, 12, 12, 14))];
+        for draw in 0..3 {
+            places.push((format!("draw {draw}"), clean.redrawn(draw).keys(&ids, 12, 12, 14)));
+        }
+        for term in 0..4 {
+            let rows = ids.iter().flat_map(|&id| (0..14).map(move |t| draws.noise_key(term, id).at(t)));
+            places.push((format!("noise {term}"), rows.collect()));
+        }
+        let blocks = (0..13).flat_map(|group| (0..400).map(move |block| (group, block)));
+        let direction = blocks.map(|(group, block)| draws.direction_key().at(group).at(block));
+        places.push(("the direction".to_owned(), direction.collect()));
+        let mut seen = HashMap::new();
+        for (place, keys) in &places {
+            for key in keys {
+                // 64 bits of a key are a bijection of it.
+                if let Some(other) = seen.insert(key.bits64(), place) {
+                    panic!("{place} and {other} share a key");
+                }
+            }
+        }
     }
 }

@@ -3,14 +3,15 @@
 //! random start. The term adds the mean of the K perturbed losses. Found once a step at w, then held
 //! fixed, so that a weight perturbation compares like with like.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
-use super::{LossTerm, Passes, Step, nt_xent};
-use crate::encoder::{PackedBatch, Parameters};
+use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use crate::batch::PackedBatch;
+use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,32 +57,13 @@ impl Options {
 impl FreeLb {
     /// δ + α·g/‖g‖ for each sequence, drawn back to the ball of the largest norm.
     fn ascend(&self, batch: &PackedBatch, delta: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-        let step = scale_sequences(batch, gradient, |norm| self.options.freelb_step_size / norm.max(1e-30))?;
+        let norms = sequences::norms(batch, gradient)?;
+        let step =
+            sequences::scale(batch, gradient, |i| self.options.freelb_step_size / norms[i].max(1e-30))?;
         let moved = (delta + step)?;
-        let max_norm = self.options.freelb_max_norm;
-        scale_sequences(batch, &moved, |norm| if norm > max_norm { max_norm / norm } else { 1.0 })
+        let (norms, most) = (sequences::norms(batch, &moved)?, self.options.freelb_max_norm);
+        sequences::scale(batch, &moved, |i| if norms[i] > most { most / norms[i] } else { 1.0 })
     }
-}
-
-/// Multiplies each sequence's rows by a factor of their joint Euclidean norm.
-pub(super) fn scale_sequences(
-    batch: &PackedBatch,
-    x: &Tensor,
-    factor: impl Fn(f64) -> f64,
-) -> Result<Tensor> {
-    let squares: Vec<f64> = x
-        .to_dtype(candle_core::DType::F64)?
-        .sqr()?
-        .sum(D::Minus1)?
-        .to_device(&candle_core::Device::Cpu)?
-        .to_vec1()?;
-    let mut factors = vec![1f64; batch.total_tokens()];
-    for i in 0..batch.len() {
-        let norm = squares[batch.rows(i)].iter().sum::<f64>().sqrt();
-        factors[batch.rows(i)].fill(factor(norm));
-    }
-    let factors = Tensor::from_vec(factors, (batch.total_tokens(), 1), &candle_core::Device::Cpu)?;
-    x.broadcast_mul(&factors.to_dtype(x.dtype())?.to_device(x.device())?)
 }
 
 impl LossTerm for FreeLb {
@@ -98,20 +80,14 @@ impl LossTerm for FreeLb {
             NoiseDistribution::Uniform,
             self.options.freelb_init,
         )?;
-        let start = start.to_dtype(weights.dtype())?.to_device(weights.device())?;
         // A sequence of L tokens has L·hidden values: FreeLB's 1/√(L·h), so that length does not matter.
-        let mut factors = Vec::with_capacity(step.batch.total_tokens());
-        for i in 0..step.batch.len() {
-            let length = step.batch.seqlen(i);
-            factors.extend(std::iter::repeat_n(1.0 / ((length * hidden) as f64).sqrt(), length));
-        }
-        let factors = Tensor::from_vec(factors, (step.batch.total_tokens(), 1), &candle_core::Device::Cpu)?;
-        let mut delta = start.broadcast_mul(&factors.to_dtype(start.dtype())?.to_device(start.device())?)?;
+        let mut delta =
+            sequences::scale(step.batch, &start, |i| 1.0 / ((step.batch.seqlen(i) * hidden) as f64).sqrt())?;
         self.perturbations.clear();
         for k in 0..self.options.freelb_steps {
             self.perturbations.push(delta.clone());
             if k + 1 < self.options.freelb_steps {
-                let mut passes = Passes::new(step, weights, true)?;
+                let mut passes = Passes::tracked(step, weights);
                 let loss = nt_xent::instance_losses(&passes.noisy(&delta)?, step.temperature)?.sum_all()?;
                 delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
             }

@@ -7,7 +7,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-use crate::encoder::{Encoder, PackedBatch, Parameters, Pass, Tape};
+use crate::batch::{PackedBatch, Pass};
+use crate::encoder::{Encoder, Tape};
+use crate::weights::Parameters;
 
 pub mod draws;
 pub mod free_lb;
@@ -15,6 +17,7 @@ pub mod nt_xent;
 pub mod r3f;
 pub mod r_drop;
 pub mod registry;
+mod sequences;
 pub mod smart;
 
 pub use draws::{Draws, HashedDraws};
@@ -68,57 +71,90 @@ impl Step<'_> {
 pub struct Passes<'a> {
     pub step: &'a Step<'a>,
     pub weights: &'a Parameters,
-    /// `[2N, hidden]` embeddings of the clean pass, f64 on the CPU.
-    clean: Tensor,
-    /// Leaves and tapes; empty when nothing is tracked.
-    tapes: Vec<(Var, Box<dyn Tape>)>,
-    tracked: bool,
+    /// Made when it is first asked for.
+    clean: Option<Tensor>,
+    /// Leaves and tapes; `None` when nothing is tracked.
+    tapes: Option<Vec<(Var, Box<dyn Tape>)>>,
 }
 
 impl<'a> Passes<'a> {
-    fn new(step: &'a Step<'a>, weights: &'a Parameters, tracked: bool) -> Result<Self> {
-        let placeholder = Tensor::zeros(0, DType::F64, &Device::Cpu)?;
-        let mut passes = Passes { step, weights, clean: placeholder, tapes: Vec::new(), tracked };
-        passes.clean = passes.run(None, &step.pass)?;
-        Ok(passes)
+    /// Passes with a way back.
+    fn tracked(step: &'a Step<'a>, weights: &'a Parameters) -> Self {
+        Passes { step, weights, clean: None, tapes: Some(Vec::new()) }
+    }
+
+    /// Passes whose embeddings are constants.
+    fn untracked(step: &'a Step<'a>, weights: &'a Parameters) -> Self {
+        Passes { step, weights, clean: None, tapes: None }
     }
 
     /// Embeddings `[2N, hidden]` of the clean pass: both views, the step's shared dropout masks.
-    pub fn clean(&self) -> &Tensor {
-        &self.clean
+    pub fn clean(&mut self) -> Result<Tensor> {
+        if let Some(clean) = &self.clean {
+            return Ok(clean.clone());
+        }
+        let clean = self.run(None, &self.step.pass)?;
+        Ok(self.clean.insert(clean).clone())
     }
 
     /// Embeddings with noise `[total_tokens, hidden]` on the word embeddings, same masks.
     pub fn noisy(&mut self, noise: &Tensor) -> Result<Tensor> {
-        let pass = self.step.pass;
-        self.run(Some(noise), &pass)
+        self.run(Some(noise), &self.step.pass)
     }
 
-    /// Embeddings under other dropout masks than the clean pass's. `draw` ≥ 1 names them.
+    /// Embeddings under other dropout masks than the clean pass's. `draw` names them.
     pub fn redrawn(&mut self, draw: u64) -> Result<Tensor> {
-        let pass = Pass { key: self.step.pass.key.at(draw), ..self.step.pass };
-        self.run(None, &pass)
+        self.run(None, &self.step.pass.redrawn(draw))
     }
 
+    /// `[2N, hidden]`, f64 on the CPU.
     fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
         let (encoder, batch) = (self.step.encoder, self.step.batch);
-        if !self.tracked {
+        let Some(tapes) = &mut self.tapes else {
             return to_f64(&encoder.embed(self.weights, batch, noise, pass)?);
-        }
+        };
         let encoded = encoder.embed_tracked(self.weights, batch, noise, pass)?;
         let leaf = Var::from_tensor(&to_f64(&encoded.embeddings)?)?;
         let embeddings = leaf.as_tensor().clone();
-        self.tapes.push((leaf, encoded.tape));
+        tapes.push((leaf, encoded.tape));
         Ok(embeddings)
     }
 
     /// The gradient of `loss` with respect to the noise of the latest pass, `[total_tokens, hidden]`.
     pub fn noise_gradient(&self, loss: &Tensor) -> Result<Tensor> {
         let gradients = loss.backward()?;
-        match self.tapes.last().and_then(|(leaf, tape)| Some((gradients.get(leaf)?, tape))) {
+        let latest = self.tapes.as_ref().and_then(|tapes| tapes.last());
+        match latest.and_then(|(leaf, tape)| Some((gradients.get(leaf)?, tape))) {
             Some((gradient, tape)) => tape.noise_gradient(self.weights, gradient),
             None => candle_core::bail!("the loss does not depend on the latest pass"),
         }
+    }
+
+    /// The gradient of `loss` with respect to the weights: the sum of those of all passes.
+    fn gradient(&self, loss: &Tensor) -> Result<Parameters> {
+        let leaf_gradients = loss.backward()?;
+        let mut sum = self.weights.zeros_like()?;
+        let mut own: Option<Parameters> = None;
+        for (n, (leaf, tape)) in self.tapes.iter().flatten().enumerate() {
+            let Some(grad) = leaf_gradients.get(leaf) else {
+                candle_core::bail!("a pass of the encoder got no gradient")
+            };
+            if n == 0 {
+                tape.backward(self.weights, grad, &mut sum)?;
+                continue;
+            }
+            // Each pass's gradient is summed up by itself, then added: so sums round as they always have.
+            let own = match &mut own {
+                Some(own) => {
+                    own.clear()?;
+                    own
+                }
+                none => none.insert(self.weights.zeros_like()?),
+            };
+            tape.backward(self.weights, grad, own)?;
+            sum.add(own, 1.0)?;
+        }
+        Ok(sum)
     }
 }
 
@@ -141,22 +177,7 @@ impl Evaluation<'_> {
     /// The gradient of `Σ_j weights[j] · l_j` at the evaluation's parameters.
     pub fn gradient(&self, weights: &[f64]) -> Result<Parameters> {
         let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
-        let leaf_gradients = (&self.losses * weights)?.sum_all()?.backward()?;
-        let mut sum: Option<Parameters> = None;
-        for (leaf, tape) in &self.passes.tapes {
-            let Some(grad) = leaf_gradients.get(leaf) else {
-                candle_core::bail!("a pass of the encoder got no gradient")
-            };
-            let gradient = tape.backward(self.passes.weights, grad)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&gradient, 1.0)?,
-                None => gradient,
-            });
-        }
-        match sum {
-            Some(sum) => Ok(sum),
-            None => candle_core::bail!("an evaluation without a pass has no gradient"),
-        }
+        self.passes.gradient(&(&self.losses * weights)?.sum_all()?)
     }
 
     /// The gradient of the mean loss.
@@ -191,18 +212,18 @@ impl Objective {
 
     /// Losses at `weights` with the way back.
     pub fn evaluate<'a>(&self, step: &'a Step<'a>, weights: &'a Parameters) -> Result<Evaluation<'a>> {
-        let mut passes = Passes::new(step, weights, true)?;
+        let mut passes = Passes::tracked(step, weights);
         let (losses, terms) = self.losses(&mut passes)?;
         Ok(Evaluation { instance_losses: losses.to_vec1()?, passes, losses, terms })
     }
 
     /// Losses at `weights` alone.
     pub fn instance_losses(&self, step: &Step, weights: &Parameters) -> Result<Vec<f64>> {
-        self.losses(&mut Passes::new(step, weights, false)?)?.0.to_vec1()
+        self.losses(&mut Passes::untracked(step, weights))?.0.to_vec1()
     }
 
     fn losses(&self, passes: &mut Passes) -> Result<(Tensor, Vec<(&'static str, f64)>)> {
-        let mut losses = nt_xent::instance_losses(passes.clean(), passes.step.temperature)?;
+        let mut losses = nt_xent::instance_losses(&passes.clean()?, passes.step.temperature)?;
         let mut means = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
             let added = term.instance_losses(passes)?;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 use super::{LossTerm, Passes, Step, nt_xent};
-use crate::encoder::{Architecture, Parameters};
+use crate::model::Architecture;
+use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,17 +62,16 @@ impl LossTerm for R3f {
         "r3f"
     }
 
-    fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()> {
+    fn prepare(&mut self, step: &Step, _weights: &Parameters) -> Result<()> {
         let hidden = step.encoder.config.dimensions.hidden_size;
-        let noise = step.draws.noise(TERM, step.batch, hidden, self.distribution, self.eps)?;
-        self.noise = Some(noise.to_dtype(weights.dtype())?.to_device(weights.device())?);
+        self.noise = Some(step.draws.noise(TERM, step.batch, hidden, self.distribution, self.eps)?);
         Ok(())
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let Some(noise) = &self.noise else { candle_core::bail!("r3f was not prepared") };
         let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(passes.clean(), temperature)?;
+        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
         let log_q = nt_xent::log_probabilities(&passes.noisy(noise)?, temperature)?;
         nt_xent::symmetric_divergence(&log_p, &log_q)? * self.lambda
     }

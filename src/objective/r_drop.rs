@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::registry::{BuildContext, InvalidOption, at_least_zero};
 use super::{LossTerm, Passes, Step, nt_xent};
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,7 +41,7 @@ impl LossTerm for RDrop {
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(passes.clean(), temperature)?;
+        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
         let log_q = nt_xent::log_probabilities(&passes.redrawn(1)?, temperature)?;
         nt_xent::symmetric_divergence(&log_p, &log_q)? * (0.5 * self.alpha)
     }

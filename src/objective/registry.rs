@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::LossTerm;
-use crate::encoder::Architecture;
+use crate::model::Architecture;
 
 /// What defaults may depend on.
 #[derive(Clone, Copy, Debug)]

@@ -4,14 +4,14 @@
 //! perturbed distributions, and a Bregman proximal point, μ times the divergence from the
 //! distributions of an exponential moving average of earlier weights.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, probability};
-use super::{LossTerm, Passes, Step, nt_xent};
-use crate::encoder::Parameters;
+use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,27 +61,16 @@ impl Smart {
         let hidden = step.encoder.config.dimensions.hidden_size;
         let eps = self.options.smart_eps;
         let start = step.draws.noise(TERM, step.batch, hidden, NoiseDistribution::Normal, eps * 0.1)?;
-        let start = start.to_dtype(weights.dtype())?.to_device(weights.device())?;
-        let mut passes = Passes::new(step, weights, true)?;
-        let log_p = nt_xent::log_probabilities(&passes.clean().detach(), step.temperature)?;
+        let clean = Passes::untracked(step, weights).clean()?;
+        let log_p = nt_xent::log_probabilities(&clean, step.temperature)?;
+        let mut passes = Passes::tracked(step, weights);
         let log_q = nt_xent::log_probabilities(&passes.noisy(&start)?, step.temperature)?;
         let divergence = nt_xent::symmetric_divergence(&log_p, &log_q)?.sum_all()?;
         let gradient = passes.noise_gradient(&divergence)?;
-        let direction = divide_by_largest(step, &gradient)?;
+        let largest = sequences::largest(step.batch, &gradient)?;
+        let direction = sequences::scale(step.batch, &gradient, |i| 1.0 / largest[i].max(1e-30))?;
         (start + (direction * eps)?)?.clamp(-eps, eps)
     }
-}
-
-/// Each sequence's rows divided by their largest absolute entry.
-fn divide_by_largest(step: &Step, gradient: &Tensor) -> Result<Tensor> {
-    let rows: Vec<f64> = gradient.to_dtype(DType::F64)?.abs()?.max(1)?.to_device(&Device::Cpu)?.to_vec1()?;
-    let mut factors = vec![0f64; rows.len()];
-    for i in 0..step.batch.len() {
-        let largest = rows[step.batch.rows(i)].iter().copied().fold(1e-30, f64::max);
-        factors[step.batch.rows(i)].fill(1.0 / largest);
-    }
-    let factors = Tensor::from_vec(factors, (rows.len(), 1), &Device::Cpu)?;
-    gradient.broadcast_mul(&factors.to_dtype(gradient.dtype())?.to_device(gradient.device())?)
 }
 
 impl LossTerm for Smart {
@@ -95,8 +84,8 @@ impl LossTerm for Smart {
         }
         self.delta = Some(self.adversary(step, weights)?);
         if let Some(average) = &self.average {
-            let passes = Passes::new(step, average, false)?;
-            self.averaged = Some(nt_xent::log_probabilities(passes.clean(), step.temperature)?.detach());
+            let clean = Passes::untracked(step, average).clean()?;
+            self.averaged = Some(nt_xent::log_probabilities(&clean, step.temperature)?);
         }
         Ok(())
     }
@@ -106,7 +95,7 @@ impl LossTerm for Smart {
             candle_core::bail!("smart was not prepared")
         };
         let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(passes.clean(), temperature)?;
+        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
         let log_q = nt_xent::log_probabilities(&passes.noisy(delta)?, temperature)?;
         let smoothness = (nt_xent::symmetric_divergence(&log_p, &log_q)? * self.options.smart_lambda)?;
         let proximal = (nt_xent::symmetric_divergence(&log_p, averaged)? * self.options.smart_mu)?;
@@ -116,7 +105,8 @@ impl LossTerm for Smart {
     fn after_update(&mut self, weights: &Parameters) -> Result<()> {
         if let Some(average) = &mut self.average {
             let decay = self.options.smart_decay;
-            *average = average.scaled(decay)?.plus(weights, 1.0 - decay)?;
+            *average = average.scaled(decay)?;
+            average.add(weights, 1.0 - decay)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 pub struct Asam {
     pub rho: f64,
@@ -16,27 +16,24 @@ pub struct Asam {
 }
 
 impl Asam {
-    fn epsilon(&self, weights: &Parameters, gradient: Parameters) -> Result<Parameters> {
+    /// w + ε*
+    fn ascended(&self, weights: &Parameters, gradient: Parameters) -> Result<Parameters> {
         let gradient = self.restriction.apply(gradient)?;
         let scale = weights.map(|w| w.abs()?.affine(1.0, self.eta))?;
         let scaled = gradient.zip(&scale, |g, t| g * t)?;
         let norm = scaled.norm()?;
         let factor = if norm > 0.0 && norm.is_finite() { self.rho / norm } else { 0.0 };
-        scaled.zip(&scale, |tg, t| (tg * t)?.affine(factor, 0.0))
+        scaled.zip(&scale, |tg, t| tg * t)?.perturb(factor, weights)
     }
 }
 
 impl WeightPerturbation for Asam {
-    fn name(&self) -> &'static str {
-        "asam"
-    }
-
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
         let gradient = evaluation.mean_gradient()?;
         let norm = gradient.norm()?;
         let at_weights = AtWeights::new(evaluation, norm, BTreeMap::new());
-        let epsilon = self.epsilon(weights, gradient)?;
-        descend_at(problem, weights, epsilon, at_weights)
+        let perturbed = self.ascended(weights, gradient)?;
+        descend_at(problem, &perturbed, at_weights)
     }
 }

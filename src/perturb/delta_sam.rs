@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use candle_core::Result;
 
-use super::sam::normalised;
+use super::sam::ascended;
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
-use crate::encoder::Parameters;
 use crate::objective::mean;
+use crate::weights::Parameters;
 
 pub struct DeltaSam {
     /// ρ, of the random direction and of the ascent alike.
@@ -83,10 +83,6 @@ impl DeltaSam {
 }
 
 impl WeightPerturbation for DeltaSam {
-    fn name(&self) -> &'static str {
-        "delta-sam"
-    }
-
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
         let a = self.guardedness(problem, weights, &evaluation.instance_losses)?;
@@ -94,8 +90,8 @@ impl WeightPerturbation for DeltaSam {
         let gradient = evaluation.gradient(&instance_weights.g_prime)?;
         let norm = gradient.norm()?;
         let at_weights = AtWeights::new(evaluation, norm, instance_weights.readings());
-        let epsilon = normalised(&self.restriction.apply(gradient)?, self.rho)?;
-        descend_at(problem, weights, epsilon, at_weights)
+        let perturbed = ascended(weights, self.restriction.apply(gradient)?, self.rho)?;
+        descend_at(problem, &perturbed, at_weights)
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use candle_core::Result;
 
-use crate::encoder::Parameters;
 use crate::objective::{Evaluation, Objective, Step};
+use crate::weights::Parameters;
 
 pub mod asam;
 pub mod delta_sam;
@@ -60,23 +60,13 @@ pub struct Descent {
 
 /// A way to choose where the gradient is taken. See ARCHITECTURE.md, "A new regularizer".
 pub trait WeightPerturbation: Send {
-    fn name(&self) -> &'static str;
-
     /// The gradient to apply at `weights`.
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent>;
 }
 
-/// The gradient of the mean loss at `weights + epsilon`, with what was found at `weights`. Takes ε
-/// over, so that it is gone before the second evaluation's activations are there.
-fn descend_at(
-    problem: &Problem,
-    weights: &Parameters,
-    epsilon: Parameters,
-    at_weights: AtWeights,
-) -> Result<Descent> {
-    let perturbed = weights.plus(&epsilon, 1.0)?;
-    drop(epsilon);
-    let evaluation = problem.evaluate(&perturbed)?;
+/// The gradient of the mean loss at `perturbed`, with what was found at the weights themselves.
+fn descend_at(problem: &Problem, perturbed: &Parameters, at_weights: AtWeights) -> Result<Descent> {
+    let evaluation = problem.evaluate(perturbed)?;
     Ok(Descent {
         gradient: evaluation.mean_gradient()?,
         descent_loss: evaluation.mean_loss(),

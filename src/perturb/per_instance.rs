@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use candle_core::Result;
 
-use super::sam::normalised;
+use super::sam::ascended;
 use super::{Descent, Problem, Restriction, WeightPerturbation};
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 pub struct PerInstance {
     pub rho: f64,
@@ -16,10 +16,6 @@ pub struct PerInstance {
 }
 
 impl WeightPerturbation for PerInstance {
-    fn name(&self) -> &'static str {
-        "sam-instance"
-    }
-
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
         let n = evaluation.instance_losses.len();
@@ -30,12 +26,11 @@ impl WeightPerturbation for PerInstance {
             let mut only = vec![0.0; n];
             only[j] = 1.0;
             let own = evaluation.gradient(&only)?;
-            at_weights = at_weights.plus(&own, 1.0 / n as f64)?;
-            let epsilon = normalised(&self.restriction.apply(own)?, self.rho)?;
-            let perturbed = weights.plus(&epsilon, 1.0)?;
+            at_weights.add(&own, 1.0 / n as f64)?;
+            let perturbed = ascended(weights, self.restriction.apply(own)?, self.rho)?;
             let there = problem.evaluate(&perturbed)?;
             descent_loss += there.instance_losses[j] / n as f64;
-            gradient = gradient.plus(&there.gradient(&only)?, 1.0 / n as f64)?;
+            gradient.add(&there.gradient(&only)?, 1.0 / n as f64)?;
         }
         let excess = descent_loss - evaluation.mean_loss();
         Ok(Descent {

@@ -5,15 +5,11 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 
 use super::{Descent, Problem, WeightPerturbation};
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 pub struct Plain;
 
 impl WeightPerturbation for Plain {
-    fn name(&self) -> &'static str {
-        "none"
-    }
-
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
         let gradient = evaluation.mean_gradient()?;

@@ -8,7 +8,7 @@ use super::delta_sam::DeltaSam;
 use super::per_instance::PerInstance;
 use super::sam::Sam;
 use super::{Restriction, WeightPerturbation};
-use crate::encoder::Architecture;
+use crate::model::Architecture;
 use crate::objective::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 
 const HEADING: &str = "Weight perturbations (--reg sam, asam, delta-sam, sam-instance)";

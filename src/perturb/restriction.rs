@@ -1,10 +1,10 @@
 //! Which parameters a perturbation may move.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 /// The parameters that a perturbation moves; norms are over these alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -31,24 +31,12 @@ impl Restriction {
         }
     }
 
-    /// `direction` with the entries of all other parameters set to 0.
+    /// `direction` with the entries of all other parameters set to 0, in place.
     pub fn apply(self, direction: Parameters) -> Result<Parameters> {
-        if self == Restriction::All {
-            return Ok(direction);
-        }
         let layout = direction.layout().clone();
-        let mut flats = Vec::with_capacity(layout.groups.len());
-        for (g, group) in layout.groups.iter().enumerate() {
-            let parts: Vec<Tensor> = group
-                .tensors
-                .iter()
-                .map(|spec| {
-                    let part = direction.flats()[g].narrow(0, spec.offset, spec.len())?;
-                    if self.allows(&spec.name) { Ok(part) } else { part.zeros_like() }
-                })
-                .collect::<Result<_>>()?;
-            flats.push(Tensor::cat(&parts, 0)?);
+        for (group, spec) in layout.tensors().filter(|(_, spec)| !self.allows(&spec.name)) {
+            direction.view(group, spec)?.zero_set()?;
         }
-        Parameters::from_flats(layout, flats)
+        Ok(direction)
     }
 }

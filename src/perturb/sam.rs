@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
-use crate::encoder::Parameters;
+use crate::weights::Parameters;
 
 pub struct Sam {
     /// ρ, at least 0. At 0 the step is the plain one, bit for bit.
@@ -16,21 +16,27 @@ pub struct Sam {
 
 /// ρ·direction/‖direction‖₂; no perturbation where the direction is 0 or not finite.
 pub fn normalised(direction: &Parameters, rho: f64) -> Result<Parameters> {
+    direction.scaled(scale(direction, rho)?)
+}
+
+/// w + ρ·direction/‖direction‖₂, in the direction's buffers.
+pub fn ascended(weights: &Parameters, direction: Parameters, rho: f64) -> Result<Parameters> {
+    let scale = scale(&direction, rho)?;
+    direction.perturb(scale, weights)
+}
+
+fn scale(direction: &Parameters, rho: f64) -> Result<f64> {
     let norm = direction.norm()?;
-    direction.scaled(if norm > 0.0 && norm.is_finite() { rho / norm } else { 0.0 })
+    Ok(if norm > 0.0 && norm.is_finite() { rho / norm } else { 0.0 })
 }
 
 impl WeightPerturbation for Sam {
-    fn name(&self) -> &'static str {
-        "sam"
-    }
-
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
         let gradient = evaluation.mean_gradient()?;
         let norm = gradient.norm()?;
         let at_weights = AtWeights::new(evaluation, norm, BTreeMap::new());
-        let epsilon = normalised(&self.restriction.apply(gradient)?, self.rho)?;
-        descend_at(problem, weights, epsilon, at_weights)
+        let perturbed = ascended(weights, self.restriction.apply(gradient)?, self.rho)?;
+        descend_at(problem, &perturbed, at_weights)
     }
 }

@@ -4,12 +4,13 @@ use candle_core::Result;
 use serde::Serialize;
 
 use super::{Measured, Settings};
-use crate::encoder::{PackedBatch, Parameters};
+use crate::batch::PackedBatch;
 use crate::objective::{Objective, Step, mean};
 use crate::perturb::Problem;
 use crate::perturb::Restriction;
 use crate::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use crate::perturb::sam::normalised;
+use crate::weights::Parameters;
 
 /// Places on either side of the weights at which the loss is taken, up to 2ρ.
 const PLACES: usize = 10;

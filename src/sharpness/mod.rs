@@ -9,12 +9,14 @@ use candle_core::Result;
 use serde::Serialize;
 use sts_eval::correlation::spearman;
 
-use crate::encoder::{Encoder, PackedBatch, Parameters, Pass};
+use crate::batch::{PackedBatch, Pass};
+use crate::encoder::Encoder;
 use crate::objective::{HashedDraws, Objective, Step};
 use crate::perturb::delta_sam::{DeltaSam, InstanceWeights};
-use crate::perturb::sam::normalised;
+use crate::perturb::sam::ascended;
 use crate::perturb::{Problem, Restriction};
 use crate::random::{Key, Site};
+use crate::weights::Parameters;
 
 pub mod curve;
 pub mod interval;
@@ -152,19 +154,19 @@ impl Measured<'_> {
             }
         }
 
-        let rise_along = |gradient: &Parameters| -> Result<Vec<f64>> {
-            let perturbed = self.weights.plus(&normalised(gradient, rho)?, 1.0)?;
+        let rise_along = |gradient: Parameters| -> Result<Vec<f64>> {
+            let perturbed = ascended(self.weights, gradient, rho)?;
             let there = problem.instance_losses(&perturbed)?;
             Ok(there.iter().zip(clean).map(|(there, clean)| there - clean).collect())
         };
-        rises.batch.extend(rise_along(&evaluation.mean_gradient()?)?);
+        rises.batch.extend(rise_along(evaluation.mean_gradient()?)?);
         let g_prime = InstanceWeights::new(&first, beta).g_prime;
-        rises.weighted.extend(rise_along(&evaluation.gradient(&g_prime)?)?);
+        rises.weighted.extend(rise_along(evaluation.gradient(&g_prime)?)?);
         done();
         for &j in sample {
             let mut only = vec![0.0; n];
             only[j] = 1.0;
-            rises.instance.push(rise_along(&evaluation.gradient(&only)?)?[j]);
+            rises.instance.push(rise_along(evaluation.gradient(&only)?)?[j]);
             rises.sampled.push(rises.loss.len() + j);
             done();
         }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::encoder::{Encoder, PackedBatch, Parameters, Pass};
+use crate::batch::{PackedBatch, Pass};
+use crate::encoder::Encoder;
 use crate::objective::{HashedDraws, Step, mean};
 use crate::optim::AdamW;
 use crate::perturb::plain::Plain;
 use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
+use crate::weights::Parameters;
 
 pub mod curves;
 mod free_memory;
@@ -138,18 +140,22 @@ impl Trainer {
     }
 }
 
-/// Refuses a step whose losses or gradient are not numbers, before anything is updated.
+/// Refuses a step whose losses, readings or gradient are not numbers, before anything is updated.
 fn check_finite(report: &StepReport, descent_gradient_norm: f64) -> Result<(), StepError> {
     let terms = report.terms.iter().map(|(name, &value)| (format!("the loss term {name}"), value));
-    let values = terms.chain([
-        ("the loss".to_owned(), report.loss),
-        ("the gradient's norm".to_owned(), report.gradient_norm),
-        ("the loss at the perturbed weights".to_owned(), report.descent_loss),
-        ("the norm of the gradient to descend along".to_owned(), descent_gradient_norm),
-    ]);
-    for (what, value) in values {
+    let at_weights = [("the loss", report.loss), ("the gradient's norm", report.gradient_norm)];
+    // A δ-SAM whose changes of loss are not numbers weighs instances alike: it would be SAM, without a word.
+    let readings = report.readings.iter().map(|(name, &value)| (format!("the reading {name}"), value));
+    let perturbed = [
+        ("the loss at the perturbed weights", report.descent_loss),
+        ("the norm of the gradient to descend along", descent_gradient_norm),
+    ];
+    let named = |(what, value): (&str, f64)| (what.to_owned(), value);
+    let values = terms.chain(at_weights.map(named)).chain(readings).chain(perturbed.map(named));
+    let of_weights = report.terms.len() + at_weights.len();
+    for (place, (what, value)) in values.enumerate() {
         if !value.is_finite() {
-            let hint = if report.descent_loss.is_finite() { "" } else { " or --rho" };
+            let hint = if place < of_weights { "" } else { " or --rho" };
             return Err(StepError::NotFinite { step: report.step, what, value, hint });
         }
     }

@@ -12,12 +12,12 @@ use super::metrics::{Metrics, MetricsError};
 use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
 use super::{Hyperparameters, StepError, StepReport, Trainer};
+use crate::backend;
 use crate::checkpoint::write::{SaveError, Saved, save, write_configuration};
 use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
-use crate::ops;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::OutputFolder;
 use crate::regularization::InvalidRegularization;
@@ -311,7 +311,7 @@ impl Run {
         let seconds = self.began.elapsed().as_secs_f64();
         // Writing should not be what takes the most memory.
         drop(self.trainer);
-        ops::release_kept();
+        backend::release_kept();
         let encoder = SentenceEncoder { parameters: weights, ..self.model };
         let card = model_card(&Trained {
             encoder: &encoder,

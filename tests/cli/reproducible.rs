@@ -2,22 +2,14 @@
 
 use std::collections::HashMap;
 
+use mirror::regularization::names;
+
 use crate::models::{Kind, sentences};
 use crate::workspace::Workspace;
 
-const REGULARIZERS: [&str; 11] = [
-    "none",
-    "sam",
-    "asam",
-    "delta-sam",
-    "sam-instance",
-    "r3f",
-    "r-drop",
-    "freelb",
-    "smart",
-    "delta-sam,r3f",
-    "sam,r-drop,smart",
-];
+fn regularizers() -> Vec<&'static str> {
+    std::iter::once("none").chain(names()).chain(["delta-sam,r3f", "sam,r-drop,smart"]).collect()
+}
 
 /// The bytes of model.safetensors after two steps with dropout and drophead.
 fn weights(w: &Workspace, flags: &str) -> Vec<u8> {
@@ -42,7 +34,7 @@ fn tiny(kind: Kind) -> Workspace {
 fn one_thread_and_two_give_the_same_bytes_whatever_regularizes() {
     let w = tiny(Kind::Bert);
     let mut seen: HashMap<Vec<u8>, &str> = HashMap::new();
-    for reg in REGULARIZERS {
+    for reg in regularizers() {
         let one = weights(&w, &format!("--reg {reg} --threads 1"));
         assert_eq!(one, weights(&w, &format!("--reg {reg} --threads 2")), "{reg}");
         // A regularizer that changed nothing would pass too.

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::{
-    Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Path as Route, SequenceId,
-};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, SequenceId};
 use mirror::objective::registry::{self, BuildContext};
 use mirror::objective::{Evaluation, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
@@ -86,10 +84,8 @@ impl Folder {
         self.expected[name].as_f64().unwrap_or_else(|| panic!("expected.json lacks {name}"))
     }
 
-    fn encoder(&self, pooling: &str, precision: Precision) -> Encoder {
-        let mut encoder = Encoder::new(self.config.clone(), pooling.parse().unwrap());
-        encoder.path = if precision == Precision::Composed64 { Route::Composed } else { Route::Fused };
-        encoder
+    fn encoder(&self, pooling: &str) -> Encoder {
+        Encoder::new(self.config.clone(), pooling.parse().unwrap())
     }
 
     fn parameters(&self, precision: Precision) -> Parameters {
@@ -119,7 +115,7 @@ impl Folder {
     }
 
     pub fn embeddings(&self, pooling: &str, precision: Precision) -> f64 {
-        let encoder = self.encoder(pooling, precision);
+        let encoder = self.encoder(pooling);
         let batch = self.batch(&encoder, &[0]);
         let ours = encoder.embed(&self.parameters(precision), &batch, None, &Pass::inference()).unwrap();
         let error = relative_error(&ours, &self.tensors[&format!("embeddings/{pooling}")]);
@@ -177,7 +173,7 @@ impl<'a> Case<'a> {
         Case {
             folder,
             expected,
-            encoder: folder.encoder(pooling, precision),
+            encoder: folder.encoder(pooling),
             precision,
             perturbation,
             name,

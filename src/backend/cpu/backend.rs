@@ -1,0 +1,117 @@
+//! From tensors to slices: the flat buffers of f32 parameters, handed to the fused operations.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::shape::EncoderShape;
+use super::tensors::{f32_values, with_f32, with_f32_all, with_f32_all_mut, with_f32_mut};
+use super::{adamw, encoder, normals, vectors};
+use crate::backend::{AdamWConfig, Backend, Encoded, Input, Tape, Update};
+use crate::random::Key;
+use crate::weights::Parameters;
+
+/// f32 on the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu;
+
+impl Backend for Cpu {
+    fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
+        let (shape, noise) = (EncoderShape::from(input.config), input.noise.map(f32_values).transpose()?);
+        let embeddings = with_weights(&shape, weights, input, |weights| {
+            encoder::embed(&shape, weights, input.batch, noise.as_deref(), input.pass, input.pooling)
+        })?;
+        Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)
+    }
+
+    fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
+        let (shape, noise) = (EncoderShape::from(input.config), input.noise.map(f32_values).transpose()?);
+        let (embeddings, tape) = with_weights(&shape, weights, input, |weights| {
+            encoder::embed_tracked(&shape, weights, input.batch, noise.as_deref(), input.pass, input.pooling)
+        })?;
+        let embeddings = Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)?;
+        let form = input.noise.map_or((DType::F32, Device::Cpu), |n| (n.dtype(), n.device().clone()));
+        let noise = (input.batch.total_tokens(), shape.hidden);
+        Ok(Encoded { embeddings, tape: Box::new(CpuTape { tape, shape, noise, form }) })
+    }
+
+    fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
+        with_f32(x, vectors::sum_of_squares)
+    }
+
+    fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor> {
+        let sum = with_f32_all(&[a, b], |slices| {
+            let mut sum = vec![0f32; slices[0].len()];
+            vectors::add_scaled(slices[0], scale as f32, slices[1], &mut sum);
+            sum
+        })?;
+        Tensor::from_vec(sum, a.dims(), &Device::Cpu)
+    }
+
+    fn add(&self, a: &mut Tensor, scale: f64, b: &Tensor) -> Result<()> {
+        with_f32(b, |b| with_f32_mut(a, |a| vectors::add_scaled_to(a, scale as f32, b)))?
+    }
+
+    fn perturb(&self, direction: &mut Tensor, scale: f64, weights: &Tensor) -> Result<()> {
+        with_f32(weights, |w| with_f32_mut(direction, |d| vectors::perturb(d, scale as f32, w)))?
+    }
+
+    fn normals(&self, key: Key, like: &Tensor) -> Result<Tensor> {
+        let mut values = vec![0f32; like.elem_count()];
+        normals::fill(key, &mut values);
+        Tensor::from_vec(values, like.dims(), &Device::Cpu)
+    }
+
+    fn adamw(&self, config: &AdamWConfig, step: u64, group: Update) -> Result<()> {
+        let Update { weights, gradient, m, v } = group;
+        with_f32(gradient, |g| {
+            with_f32_all_mut(&[weights, m, v], |slices| match slices {
+                [p, m, v] => adamw::step(config, step, p, g, m, v),
+                _ => unreachable!("three tensors give three slices"),
+            })
+        })?
+    }
+}
+
+struct CpuTape {
+    tape: encoder::Tape,
+    shape: EncoderShape,
+    /// Shape of the noise, whether there was any or not.
+    noise: (usize, usize),
+    /// Its dtype and device.
+    form: (DType, Device),
+}
+
+impl Tape for CpuTape {
+    fn backward(&self, weights: &Parameters, grad_embeddings: &Tensor, into: &mut Parameters) -> Result<()> {
+        weights.same_form(into)?;
+        let grad_embeddings = f32_values(grad_embeddings)?;
+        let into: Vec<&Tensor> = self.shape.groups(into.flats()).iter().collect();
+        with_slices(&self.shape, weights, |weights| {
+            with_f32_all_mut(&into, |into| self.tape.backward(weights, &grad_embeddings, into))
+        })?
+    }
+
+    fn noise_gradient(&self, weights: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor> {
+        let grad_embeddings = f32_values(grad_embeddings)?;
+        let gradient =
+            with_slices(&self.shape, weights, |weights| self.tape.noise_gradient(weights, &grad_embeddings))?;
+        let (dtype, device) = &self.form;
+        Tensor::from_vec(gradient, self.noise, &Device::Cpu)?.to_dtype(*dtype)?.to_device(device)
+    }
+}
+
+/// Calls `f` with the encoder's flat buffers, after checking that the batch's ids lie within them.
+fn with_weights<R>(
+    shape: &EncoderShape,
+    weights: &Parameters,
+    input: &Input,
+    f: impl FnOnce(&[&[f32]]) -> R,
+) -> Result<R> {
+    with_slices(shape, weights, |weights| shape.check(weights, input.batch).map(|()| f(weights)))?
+        .map_err(candle_core::Error::wrap)
+}
+
+/// Calls `f` with the encoder's flat buffers.
+fn with_slices<R>(shape: &EncoderShape, weights: &Parameters, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let groups: Vec<&Tensor> = shape.groups(weights.flats()).iter().collect();
+    with_f32_all(&groups, f)
+}

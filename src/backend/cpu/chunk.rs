@@ -1,0 +1,208 @@
+//! Chunks of whole sequences: the unit of parallelism and of cache reuse.
+//!
+//! A chunk runs through all layers on one thread while others run theirs, so there is nothing to wait
+//! for in a forward, and what a layer hands to the next is still in the cache.
+
+use super::shape::EncoderShape;
+use crate::batch::{PackedBatch, Pass};
+use crate::random::{Key, Site};
+use std::ops::Range;
+
+/// Rows of a chunk, at most, unless one sequence has more: a layer's weights are read once for each
+/// chunk, its activations should stay in the cache, and buffers of about this size are kept as one size.
+const CHUNK_TOKENS: usize = 256;
+
+/// Rows below which another chunk does not repay reading the weights once more.
+const LEAST_CHUNK_TOKENS: usize = 64;
+
+/// Chunks come in pairs where there are tokens enough, so that two threads end together.
+const CHUNKS_TOGETHER: usize = 2;
+
+/// Some sequences of a batch, with their rows one after another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    /// `[n]`: which sequences of the batch.
+    pub sequences: Vec<usize>,
+    /// `[n + 1]`: the chunk's own `cu_seqlens`.
+    pub cu_seqlens: Vec<usize>,
+}
+
+impl Chunk {
+    pub fn total_tokens(&self) -> usize {
+        self.cu_seqlens[self.sequences.len()]
+    }
+}
+
+/// Cuts a batch into chunks of about equal size, similar lengths together. A function of the
+/// lengths alone, so that sums over chunks have the same order on any number of threads.
+pub(crate) fn chunks_of(batch: &PackedBatch) -> Vec<Chunk> {
+    let total = batch.total_tokens();
+    let mut by_length: Vec<usize> = (0..batch.len()).collect();
+    by_length.sort_by_key(|&i| (std::cmp::Reverse(batch.seqlen(i)), i));
+    let few = (total / LEAST_CHUNK_TOKENS).max(1);
+    let least = total.div_ceil(CHUNK_TOKENS).max(2 * CHUNKS_TOGETHER);
+    let mut count = least.next_multiple_of(CHUNKS_TOGETHER).min(few);
+    loop {
+        let chunks = cut(batch, &by_length, count);
+        let fits = |c: &Chunk| c.total_tokens() <= CHUNK_TOKENS || c.sequences.len() == 1;
+        if chunks.iter().all(fits) || count >= few {
+            return chunks;
+        }
+        count = (count + CHUNKS_TOGETHER).min(few);
+    }
+}
+
+/// The sequences `by_length`, one after another, in `count` parts of about equal size.
+fn cut(batch: &PackedBatch, by_length: &[usize], count: usize) -> Vec<Chunk> {
+    let total = batch.total_tokens();
+    let mut chunks = vec![Chunk { sequences: Vec::new(), cu_seqlens: vec![0] }; count];
+    let mut before = 0;
+    for &i in by_length {
+        let len = batch.seqlen(i);
+        // The part that the sequence's middle lies in.
+        let chunk = &mut chunks[((2 * before + len) * count / (2 * total).max(1)).min(count - 1)];
+        chunk.cu_seqlens.push(chunk.total_tokens() + len);
+        chunk.sequences.push(i);
+        before += len;
+    }
+    // Sequences longer than a part leave some without any.
+    chunks.retain(|chunk| !chunk.sequences.is_empty());
+    chunks
+}
+
+/// Which rows a layer computes after attention: every row, or where only the first of each
+/// sequence is pooled, that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queries {
+    All,
+    First,
+}
+
+/// A chunk with everything that its computation depends on besides weights.
+pub(crate) struct ChunkContext<'a> {
+    pub shape: &'a EncoderShape,
+    pub batch: &'a PackedBatch,
+    pub pass: &'a Pass,
+    pub chunk: &'a Chunk,
+    /// `[n]`
+    pub sequence_keys: Vec<Key>,
+}
+
+impl<'a> ChunkContext<'a> {
+    pub fn new(shape: &'a EncoderShape, batch: &'a PackedBatch, pass: &'a Pass, chunk: &'a Chunk) -> Self {
+        let sequence_keys = chunk.sequences.iter().map(|&i| pass.sequence(batch.ids[i])).collect();
+        ChunkContext { shape, batch, pass, chunk, sequence_keys }
+    }
+
+    pub fn len(&self) -> usize {
+        self.chunk.sequences.len()
+    }
+
+    pub fn total_tokens(&self) -> usize {
+        self.chunk.total_tokens()
+    }
+
+    /// The chunk's rows of its `i`-th sequence.
+    pub fn rows(&self, i: usize) -> Range<usize> {
+        self.chunk.cu_seqlens[i]..self.chunk.cu_seqlens[i + 1]
+    }
+
+    /// Rows of the batch, sequence by sequence.
+    pub fn batch_rows(&self) -> impl Iterator<Item = Range<usize>> {
+        self.chunk.sequences.iter().map(|&i| self.batch.rows(i))
+    }
+
+    pub fn keys_len(&self, i: usize) -> usize {
+        self.batch.key_lens[self.chunk.sequences[i]]
+    }
+
+    /// Rows computed after attention, for all sequences and for each.
+    pub fn query_rows(&self, i: usize, queries: Queries) -> Range<usize> {
+        match queries {
+            Queries::All => self.rows(i),
+            Queries::First => i..i + 1,
+        }
+    }
+
+    pub fn total_queries(&self, queries: Queries) -> usize {
+        match queries {
+            Queries::All => self.total_tokens(),
+            Queries::First => self.len(),
+        }
+    }
+
+    /// Keys of the rows of a hidden-state dropout site; `None` where nothing is dropped.
+    pub fn row_keys(&self, layer: usize, site: Site, queries: Queries) -> Option<Vec<Key>> {
+        if self.pass.hidden_dropout <= 0.0 {
+            return None;
+        }
+        let mut keys = Vec::with_capacity(self.total_queries(queries));
+        for (i, sequence) in self.sequence_keys.iter().enumerate() {
+            let place = sequence.at(layer as u64).site(site);
+            keys.extend((0..self.query_rows(i, queries).len()).map(|token| place.at(token as u64)));
+        }
+        Some(keys)
+    }
+
+    /// The rows of `x` `[tokens, hidden]` that [`Queries::First`] keeps.
+    pub fn gather_first(&self, x: &[f32], into: &mut [f32]) {
+        let hidden = self.shape.hidden;
+        for (i, to) in into.chunks_exact_mut(hidden).enumerate() {
+            let row = self.rows(i).start;
+            to.copy_from_slice(&x[row * hidden..(row + 1) * hidden]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::SequenceId;
+    use proptest::prelude::*;
+
+    fn batch_of(lengths: &[usize]) -> PackedBatch {
+        let mut batch = PackedBatch::new();
+        for (i, &len) in lengths.iter().enumerate() {
+            batch.push(&vec![1; len], 0, SequenceId { view: 0, sentence: i as u32 });
+        }
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_hold_every_sequence_once_in_about_equal_parts(
+            lengths in prop_oneof![
+                prop::collection::vec(1usize..600, 1..400),
+                prop::collection::vec(1usize..60, 1..1000),
+            ]
+        ) {
+            let batch = batch_of(&lengths);
+            let chunks = chunks_of(&batch);
+            let mut seen: Vec<usize> = chunks.iter().flat_map(|c| c.sequences.clone()).collect();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+            for chunk in &chunks {
+                prop_assert!(chunk.total_tokens() <= CHUNK_TOKENS || chunk.sequences.len() == 1);
+                let lengths: Vec<usize> = chunk.cu_seqlens.windows(2).map(|w| w[1] - w[0]).collect();
+                prop_assert!(lengths.is_sorted_by(|a, b| a >= b));
+            }
+        }
+
+        #[test]
+        fn short_sequences_make_pairs_of_equal_chunks(count in 300usize..3000) {
+            let chunks = chunks_of(&batch_of(&vec![9; count]));
+            prop_assert!(chunks.len().is_multiple_of(CHUNKS_TOGETHER));
+            let sizes = chunks.iter().map(Chunk::total_tokens);
+            prop_assert!(sizes.clone().max().unwrap() - sizes.clone().min().unwrap() <= 9);
+            prop_assert!(sizes.sum::<usize>() > chunks.len() * CHUNK_TOKENS * 4 / 5);
+        }
+    }
+
+    #[test]
+    fn few_tokens_are_shared_between_threads_and_very_few_are_not() {
+        assert_eq!(chunks_of(&batch_of(&[8; 32])).len(), 4);
+        assert_eq!(chunks_of(&batch_of(&[8; 20])).len(), 2);
+        assert_eq!(chunks_of(&batch_of(&[8; 4])).len(), 1);
+        assert_eq!(chunks_of(&batch_of(&[32; 32])).len(), 4);
+    }
+}

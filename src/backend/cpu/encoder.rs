@@ -1,0 +1,281 @@
+//! The whole encoder on packed batches: embeddings, layers and pooling, with and without a tape.
+//!
+//! Chunks of sequences run through all layers in parallel. Passes with and without a tape execute the same
+//! operations, so their embeddings have the same bits.
+
+use super::buffers::Buffer;
+use super::chunk::{Chunk, ChunkContext, Queries, chunks_of};
+use super::pooling;
+use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
+use super::weight_gradients::{accumulate, add_to};
+use super::{embedding, layer};
+use crate::batch::{PackedBatch, Pass};
+use crate::model::Pooling;
+use rayon::prelude::*;
+
+/// Embeddings `[n, hidden]`, not normalised. `weights` are the flat buffers in the layout's order
+/// (embeddings, layer 0, …); `noise` `[total_tokens, hidden]` is added to the word embeddings.
+///
+/// Panics where [`EncoderShape::check`] would return an error.
+pub fn embed(
+    shape: &EncoderShape,
+    weights: &[&[f32]],
+    batch: &PackedBatch,
+    noise: Option<&[f32]>,
+    pass: &Pass,
+    pooling: Pooling,
+) -> Vec<f32> {
+    let chunks = chunks_of(batch);
+    let forward = |chunk: &Chunk| {
+        let c = ChunkContext::new(shape, batch, pass, chunk);
+        run(&c, weights, noise, pooling, &mut NoTape)
+    };
+    let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
+    collect_pooled(shape, batch, chunks.iter().zip(&pooled))
+}
+
+/// As [`embed`], and what [`Tape::backward`] needs.
+pub fn embed_tracked(
+    shape: &EncoderShape,
+    weights: &[&[f32]],
+    batch: &PackedBatch,
+    noise: Option<&[f32]>,
+    pass: &Pass,
+    pooling: Pooling,
+) -> (Vec<f32>, Tape) {
+    let chunks = chunks_of(batch);
+    let forward = |chunk: Chunk| {
+        let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
+        let c = ChunkContext::new(shape, batch, pass, &chunk);
+        let pooled = run(&c, weights, noise, pooling, &mut recorded);
+        (ChunkTape { recorded, chunk }, pooled)
+    };
+    let (chunks, pooled): (Vec<ChunkTape>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
+    let embeddings = collect_pooled(shape, batch, chunks.iter().map(|t| &t.chunk).zip(&pooled));
+    let tape = Tape { shape: *shape, batch: batch.clone(), pass: *pass, pooling, chunks };
+    (embeddings, tape)
+}
+
+/// What a forward does with the parts that a backward would need.
+trait Recorder {
+    fn embeddings(&mut self, saved: embedding::Saved);
+    fn layer(&mut self, saved: layer::Saved);
+}
+
+struct NoTape;
+
+impl Recorder for NoTape {
+    fn embeddings(&mut self, _: embedding::Saved) {}
+    fn layer(&mut self, _: layer::Saved) {}
+}
+
+struct Recorded {
+    embeddings: Option<embedding::Saved>,
+    layers: Vec<layer::Saved>,
+}
+
+impl Recorder for Recorded {
+    fn embeddings(&mut self, saved: embedding::Saved) {
+        self.embeddings = Some(saved);
+    }
+    fn layer(&mut self, saved: layer::Saved) {
+        self.layers.push(saved);
+    }
+}
+
+/// Rows that layer `layer` computes, by what is pooled.
+fn queries_of(shape: &EncoderShape, pooling: Pooling, layer: usize) -> Queries {
+    if layer + 1 == shape.layers { pooling::queries(pooling) } else { Queries::All }
+}
+
+/// One chunk through the encoder: its embeddings `[n, hidden]`.
+fn run(
+    c: &ChunkContext,
+    weights: &[&[f32]],
+    noise: Option<&[f32]>,
+    pooling: Pooling,
+    recorder: &mut impl Recorder,
+) -> Buffer {
+    let shape = c.shape;
+    let (mut x, saved) = embedding::forward(c, &EmbeddingWeights::new(shape, weights[0]), noise);
+    recorder.embeddings(saved);
+    let mut pooled = Buffer::zeros(c.len() * shape.hidden);
+    let mut queries = Queries::All;
+    for layer in 0..shape.layers {
+        queries = queries_of(shape, pooling, layer);
+        let w = LayerWeights::new(shape, weights[layer + 1]);
+        let (y, saved) = layer::forward(c, &w, layer, &x, queries);
+        recorder.layer(saved);
+        x = y;
+        if layer == 0 && pooling == Pooling::FirstLastAvg {
+            pooling::add(c, pooling, queries, &x, &mut pooled);
+        }
+    }
+    pooling::add(c, pooling, queries, &x, &mut pooled);
+    pooled
+}
+
+fn collect_pooled<'a>(
+    shape: &EncoderShape,
+    batch: &PackedBatch,
+    parts: impl Iterator<Item = (&'a Chunk, &'a Buffer)>,
+) -> Vec<f32> {
+    let hidden = shape.hidden;
+    let mut embeddings = vec![0.0; batch.len() * hidden];
+    for (chunk, pooled) in parts {
+        for (&i, row) in chunk.sequences.iter().zip(pooled.chunks_exact(hidden)) {
+            embeddings[i * hidden..(i + 1) * hidden].copy_from_slice(row);
+        }
+    }
+    embeddings
+}
+
+/// A chunk's rows to their places in the batch.
+fn scatter_rows(c: &ChunkContext, rows: &[f32], all: &mut [f32]) {
+    let hidden = c.shape.hidden;
+    for (i, to) in c.batch_rows().enumerate() {
+        let from = c.rows(i);
+        all[to.start * hidden..to.end * hidden]
+            .copy_from_slice(&rows[from.start * hidden..from.end * hidden]);
+    }
+}
+
+struct ChunkTape {
+    chunk: Chunk,
+    recorded: Recorded,
+}
+
+/// What a forward saved. It may be used for any number of backwards, with the weights of that forward.
+pub struct Tape {
+    shape: EncoderShape,
+    batch: PackedBatch,
+    pass: Pass,
+    pooling: Pooling,
+    chunks: Vec<ChunkTape>,
+}
+
+impl Tape {
+    /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[n, hidden]`).
+    pub fn backward(&self, weights: &[&[f32]], embedding_gradients: &[f32], gradients: &mut [&mut [f32]]) {
+        let sums = self.backpropagate(weights, embedding_gradients, Some(gradients));
+        let tables = EmbeddingGradients::new(&self.shape, &mut *gradients[0]);
+        embedding::accumulate_tables(&self.batch, &sums, tables);
+    }
+
+    /// d Σ embeddings · `embedding_gradients` / d noise, `[total_tokens, hidden]`: no weight gradients.
+    pub fn noise_gradient(&self, weights: &[&[f32]], embedding_gradients: &[f32]) -> Vec<f32> {
+        self.backpropagate(weights, embedding_gradients, None).to_vec()
+    }
+
+    /// The gradient of the sums of embeddings `[total_tokens, hidden]`; weights' gradients on the way,
+    /// except those of the embedding tables.
+    fn backpropagate(
+        &self,
+        weights: &[&[f32]],
+        embedding_gradients: &[f32],
+        mut gradients: Option<&mut [&mut [f32]]>,
+    ) -> Buffer {
+        let hidden = self.shape.hidden;
+        assert_eq!(embedding_gradients.len(), self.batch.len() * hidden);
+        let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
+        let mut passes: Vec<ChunkBackward> =
+            self.chunks.iter().filter_map(|t| ChunkBackward::new(self, t, embedding_gradients)).collect();
+        // Enough chunks at a time for all threads; the order of sums is that of the chunks either way.
+        for group in passes.chunks_mut((2 * rayon::current_num_threads()).max(4)) {
+            for layer in (0..self.shape.layers).rev() {
+                let w = LayerWeights::new(&self.shape, weights[layer + 1]);
+                let steps: Vec<_> =
+                    group.par_iter_mut().map(|chunk| chunk.layer(self, weights, &w, layer)).collect();
+                if let Some(gradients) = &mut gradients {
+                    let into = LayerGradients::new(&self.shape, &mut *gradients[layer + 1]);
+                    accumulate(&steps, into, (hidden, self.shape.intermediate));
+                }
+            }
+            let w = EmbeddingWeights::new(&self.shape, weights[0]);
+            let norms: Vec<_> = group.par_iter_mut().map(|chunk| chunk.embeddings(&w)).collect();
+            for (chunk, (weight, bias)) in group.iter().zip(&norms) {
+                scatter_rows(&chunk.c, &chunk.gradient, &mut sums);
+                if let Some(gradients) = &mut gradients {
+                    let into = EmbeddingGradients::new(&self.shape, &mut *gradients[0]);
+                    add_to(into.norm_weight, weight);
+                    add_to(into.norm_bias, bias);
+                }
+            }
+            for chunk in group {
+                chunk.gradient = Buffer::unspecified(0);
+            }
+        }
+        sums
+    }
+}
+
+/// A chunk on its way back.
+struct ChunkBackward<'a> {
+    c: ChunkContext<'a>,
+    recorded: &'a Recorded,
+    /// `[n, hidden]`: that of the chunk's embeddings.
+    pooled: Buffer,
+    /// That of the current layer's output; empty before the last layer.
+    gradient: Buffer,
+}
+
+impl<'a> ChunkBackward<'a> {
+    /// `None` where all gradients are zero, as for other instances in a per-instance backward.
+    fn new(tape: &'a Tape, of: &'a ChunkTape, embedding_gradients: &[f32]) -> Option<Self> {
+        let hidden = tape.shape.hidden;
+        let c = ChunkContext::new(&tape.shape, &tape.batch, &tape.pass, &of.chunk);
+        let mut pooled = Buffer::unspecified(c.len() * hidden);
+        for (&i, row) in of.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
+            row.copy_from_slice(&embedding_gradients[i * hidden..(i + 1) * hidden]);
+        }
+        if pooled.iter().all(|&g| g == 0.0) {
+            return None;
+        }
+        Some(ChunkBackward { c, recorded: &of.recorded, pooled, gradient: Buffer::unspecified(0) })
+    }
+
+    /// The gradient of the last hidden states, made when it is first needed.
+    fn take_gradient(&mut self, pooling: Pooling, queries: Queries) -> Buffer {
+        if !self.gradient.is_empty() {
+            return std::mem::replace(&mut self.gradient, Buffer::unspecified(0));
+        }
+        let mut gradient = Buffer::zeros(self.c.total_queries(queries) * self.c.shape.hidden);
+        pooling::backward(&self.c, pooling, queries, &self.pooled, &mut gradient);
+        gradient
+    }
+
+    fn layer(
+        &mut self,
+        tape: &Tape,
+        weights: &[&[f32]],
+        w: &LayerWeights,
+        layer: usize,
+    ) -> (layer::Step, &'a layer::Saved) {
+        let queries = queries_of(&tape.shape, tape.pooling, layer);
+        let mut gradient = self.take_gradient(tape.pooling, queries);
+        if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
+            pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);
+        }
+        let recorded = self.recorded;
+        let input = match layer.checked_sub(1) {
+            Some(below) => recorded.layers[below].output(&LayerWeights::new(&tape.shape, weights[below + 1])),
+            None => self.embedding_output(&EmbeddingWeights::new(&tape.shape, weights[0])),
+        };
+        let saved = &recorded.layers[layer];
+        let (gradient, step) = layer::backward(&self.c, w, layer, saved, input, gradient, queries);
+        self.gradient = gradient;
+        (step, saved)
+    }
+
+    fn saved_embeddings(&self) -> &'a embedding::Saved {
+        self.recorded.embeddings.as_ref().expect("a tracked forward records its embeddings")
+    }
+
+    fn embedding_output(&self, w: &EmbeddingWeights) -> Buffer {
+        self.saved_embeddings().output(&self.c, w)
+    }
+
+    fn embeddings(&mut self, w: &EmbeddingWeights) -> (Buffer, Buffer) {
+        embedding::backward(&self.c, w, self.saved_embeddings(), &mut self.gradient)
+    }
+}

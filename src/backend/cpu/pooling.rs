@@ -1,0 +1,77 @@
+//! From hidden states to one embedding for each sequence. Padding rows are in the batch where `mean-padded`
+//! wants them, so that its mean is that of all rows, as any other.
+
+use super::chunk::{ChunkContext, Queries};
+use super::simd::kernel;
+use crate::model::Pooling;
+
+/// How many of the last layer's rows matter.
+pub(crate) fn queries(pooling: Pooling) -> Queries {
+    if pooling == Pooling::Cls { Queries::First } else { Queries::All }
+}
+
+/// The factor of a layer's mean.
+fn share(pooling: Pooling) -> f32 {
+    if pooling == Pooling::FirstLastAvg { 0.5 } else { 1.0 }
+}
+
+/// Adds the part of one layer's output: `hidden_states` is `[tokens, hidden]` or, for [`Queries::First`],
+/// `[n, hidden]`; `pooled` is `[n, hidden]`.
+pub(crate) fn add(
+    c: &ChunkContext,
+    pooling: Pooling,
+    queries: Queries,
+    hidden_states: &[f32],
+    pooled: &mut [f32],
+) {
+    let hidden = c.shape.hidden;
+    for (i, out) in pooled.chunks_exact_mut(hidden).enumerate() {
+        let rows = match pooling {
+            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
+            _ => c.rows(i),
+        };
+        let scale = share(pooling) / rows.len() as f32;
+        add_mean(&hidden_states[rows.start * hidden..rows.end * hidden], scale, out);
+    }
+}
+
+kernel! {
+fn add_mean<'a, S>(simd, rows: &'a [f32], scale: f32, out: &'a mut [f32]) {
+    let hidden = out.len();
+    for start in (0..hidden).step_by(64) {
+        let end = (start + 64).min(hidden);
+        let mut sum = [0f32; 64];
+        for row in rows.chunks_exact(hidden) {
+            for (sum, &x) in sum.iter_mut().zip(&row[start..end]) {
+                *sum += x;
+            }
+        }
+        for (out, &sum) in out[start..end].iter_mut().zip(&sum) {
+            *out = super::simd::fma::<S>(sum, scale, *out);
+        }
+    }
+}
+}
+
+/// Adds `gradient` `[n, hidden]` of the embeddings to that of one layer's output.
+pub(crate) fn backward(
+    c: &ChunkContext,
+    pooling: Pooling,
+    queries: Queries,
+    gradient: &[f32],
+    hidden_gradient: &mut [f32],
+) {
+    let hidden = c.shape.hidden;
+    for (i, g) in gradient.chunks_exact(hidden).enumerate() {
+        let rows = match pooling {
+            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
+            _ => c.rows(i),
+        };
+        let scale = share(pooling) / rows.len() as f32;
+        for row in hidden_gradient[rows.start * hidden..rows.end * hidden].chunks_exact_mut(hidden) {
+            for (out, &g) in row.iter_mut().zip(g) {
+                *out += g * scale;
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The encoder's sizes, and views of the flat weight buffers by name.
+
+use super::layer_norm::Affine;
+use crate::batch::PackedBatch;
+use crate::model::{Activation, EncoderConfig};
+
+/// The sizes and choices of a checkpoint's configuration that the computation depends on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EncoderShape {
+    pub hidden: usize,
+    pub heads: usize,
+    pub intermediate: usize,
+    pub layers: usize,
+    pub activation: Activation,
+    pub layer_norm_eps: f32,
+    pub vocab_size: usize,
+    pub max_position_embeddings: usize,
+    pub type_vocab_size: usize,
+}
+
+/// Why weights or a batch cannot be computed with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ShapeError {
+    #[error("the hidden size {hidden} is not a multiple of the number of attention heads, {heads}")]
+    Heads { hidden: usize, heads: usize },
+    #[error("weight group {group} has {found} values; the configuration's sizes ask for {expected}")]
+    Weights { group: usize, found: usize, expected: usize },
+    #[error(
+        "there are {found} weight groups; {expected} are needed, one for the embeddings and one for each layer"
+    )]
+    Groups { found: usize, expected: usize },
+    #[error(
+        "token id {id} is outside of the model's vocabulary of {vocab_size}; use the checkpoint's own tokenizer"
+    )]
+    Token { id: u32, vocab_size: usize },
+    #[error(
+        "position {position} is beyond the model's {positions} position embeddings; lower the maximum length"
+    )]
+    Position { position: u32, positions: usize },
+}
+
+impl From<&EncoderConfig> for EncoderShape {
+    fn from(config: &EncoderConfig) -> Self {
+        let d = &config.dimensions;
+        EncoderShape {
+            hidden: d.hidden_size,
+            heads: config.num_attention_heads,
+            intermediate: d.intermediate_size,
+            layers: d.num_hidden_layers,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps as f32,
+            vocab_size: d.vocab_size,
+            max_position_embeddings: d.max_position_embeddings,
+            type_vocab_size: d.type_vocab_size,
+        }
+    }
+}
+
+impl EncoderShape {
+    /// The encoder's groups among those of some weights; [`EncoderShape::check`] refuses too few.
+    pub fn groups<'a, T>(&self, groups: &'a [T]) -> &'a [T] {
+        &groups[..groups.len().min(self.layers + 1)]
+    }
+
+    /// Elements in each weight group, embeddings first.
+    pub fn group_len(&self, group: usize) -> usize {
+        let (h, i) = (self.hidden, self.intermediate);
+        if group == 0 {
+            (self.vocab_size + self.max_position_embeddings + self.type_vocab_size + 2) * h
+        } else {
+            4 * h * h + 2 * h * i + 9 * h + i
+        }
+    }
+
+    /// Whether `weights` and `batch` fit this shape: what the computation otherwise takes for granted.
+    pub fn check(&self, weights: &[&[f32]], batch: &PackedBatch) -> Result<(), ShapeError> {
+        if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) {
+            return Err(ShapeError::Heads { hidden: self.hidden, heads: self.heads });
+        }
+        if weights.len() != self.layers + 1 {
+            return Err(ShapeError::Groups { found: weights.len(), expected: self.layers + 1 });
+        }
+        for (group, values) in weights.iter().enumerate() {
+            let (found, expected) = (values.len(), self.group_len(group));
+            if found != expected {
+                return Err(ShapeError::Weights { group, found, expected });
+            }
+        }
+        if let Some(&id) = batch.token_ids.iter().find(|&&id| id as usize >= self.vocab_size) {
+            return Err(ShapeError::Token { id, vocab_size: self.vocab_size });
+        }
+        let positions = self.max_position_embeddings;
+        if let Some(&position) = batch.position_ids.iter().find(|&&p| p as usize >= positions) {
+            return Err(ShapeError::Position { position, positions });
+        }
+        Ok(())
+    }
+}
+
+/// Splits a flat buffer at the given lengths, mutably or not.
+macro_rules! views {
+    ($split:ident, $flat:expr, $($name:ident: $len:expr),+ $(,)?) => {
+        let rest = $flat;
+        $(let ($name, rest) = rest.$split($len);)+
+        assert!(rest.is_empty(), "a weight group has the length that its shape asks for");
+    };
+}
+
+macro_rules! embedding_views {
+    ($struct:ident, $split:ident, $slice:ty) => {
+        pub(crate) struct $struct<'a> {
+            /// `[vocab_size, hidden]`
+            pub word: $slice,
+            /// `[max_position_embeddings, hidden]`
+            pub position: $slice,
+            /// `[type_vocab_size, hidden]`
+            pub token_type: $slice,
+            pub norm_weight: $slice,
+            pub norm_bias: $slice,
+        }
+
+        impl<'a> $struct<'a> {
+            pub fn new(shape: &EncoderShape, flat: $slice) -> Self {
+                let h = shape.hidden;
+                views!($split, flat,
+                    word: shape.vocab_size * h, position: shape.max_position_embeddings * h,
+                    token_type: shape.type_vocab_size * h, norm_weight: h, norm_bias: h);
+                $struct { word, position, token_type, norm_weight, norm_bias }
+            }
+        }
+    };
+}
+
+macro_rules! layer_views {
+    ($struct:ident, $split:ident, $slice:ty) => {
+        /// Weights are `[out, in]`.
+        pub(crate) struct $struct<'a> {
+            pub query: $slice,
+            /// Key and value together: `[2 · hidden, hidden]`.
+            pub key_value: $slice,
+            pub query_bias: $slice,
+            pub key_value_bias: $slice,
+            pub attention_output: $slice,
+            pub attention_output_bias: $slice,
+            pub attention_norm_weight: $slice,
+            pub attention_norm_bias: $slice,
+            pub intermediate: $slice,
+            pub intermediate_bias: $slice,
+            pub output: $slice,
+            pub output_bias: $slice,
+            pub output_norm_weight: $slice,
+            pub output_norm_bias: $slice,
+        }
+
+        impl<'a> $struct<'a> {
+            pub fn new(shape: &EncoderShape, flat: $slice) -> Self {
+                let (h, i) = (shape.hidden, shape.intermediate);
+                views!($split, flat,
+                    query: h * h, key_value: 2 * h * h, query_bias: h, key_value_bias: 2 * h,
+                    attention_output: h * h, attention_output_bias: h,
+                    attention_norm_weight: h, attention_norm_bias: h,
+                    intermediate: i * h, intermediate_bias: i, output: h * i, output_bias: h,
+                    output_norm_weight: h, output_norm_bias: h);
+                $struct {
+                    query, key_value, query_bias, key_value_bias, attention_output, attention_output_bias,
+                    attention_norm_weight, attention_norm_bias, intermediate, intermediate_bias, output,
+                    output_bias, output_norm_weight, output_norm_bias,
+                }
+            }
+        }
+    };
+}
+
+embedding_views!(EmbeddingWeights, split_at, &'a [f32]);
+embedding_views!(EmbeddingGradients, split_at_mut, &'a mut [f32]);
+layer_views!(LayerWeights, split_at, &'a [f32]);
+layer_views!(LayerGradients, split_at_mut, &'a mut [f32]);
+
+impl EmbeddingWeights<'_> {
+    pub fn norm(&self) -> Affine<'_> {
+        Affine { weight: self.norm_weight, bias: self.norm_bias }
+    }
+}
+
+impl LayerWeights<'_> {
+    pub fn attention_norm(&self) -> Affine<'_> {
+        Affine { weight: self.attention_norm_weight, bias: self.attention_norm_bias }
+    }
+
+    pub fn output_norm(&self) -> Affine<'_> {
+        Affine { weight: self.output_norm_weight, bias: self.output_norm_bias }
+    }
+}

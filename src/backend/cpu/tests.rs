@@ -1,0 +1,269 @@
+//! The fused encoder against the plain f64 one, over random shapes.
+
+use super::encoder::{Tape, embed, embed_tracked};
+use super::reference;
+use super::shape::{EncoderShape, ShapeError};
+use crate::batch::{PackedBatch, Pass, SequenceId};
+use crate::model::layout::{Dimensions, Layout};
+use crate::model::{Activation, Pooling};
+use crate::random::Key;
+use proptest::prelude::*;
+
+pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+/// A random encoder with a batch for it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub shape: EncoderShape,
+    pub layout: Layout,
+    pub weights: Vec<Vec<f32>>,
+    pub batch: PackedBatch,
+    pub noise: Option<Vec<f32>>,
+    pub pass: Pass,
+    pub pooling: Pooling,
+    /// `[n, hidden]`
+    pub embedding_gradients: Vec<f32>,
+}
+
+fn normals(key: Key, n: usize, scale: f64) -> Vec<f32> {
+    (0..n).map(|i| (key.at(i as u64).normal(0) * scale) as f32).collect()
+}
+
+/// `lens`: rows and attended rows of each sequence.
+pub fn case(
+    mut shape: EncoderShape,
+    seed: u64,
+    lens: &[(usize, usize)],
+    pass: Pass,
+    pooling: Pooling,
+) -> Case {
+    (shape.vocab_size, shape.max_position_embeddings, shape.type_vocab_size) = (23, 80, 2);
+    let layout = Layout::new(&Dimensions {
+        vocab_size: shape.vocab_size,
+        max_position_embeddings: shape.max_position_embeddings,
+        type_vocab_size: shape.type_vocab_size,
+        hidden_size: shape.hidden,
+        intermediate_size: shape.intermediate,
+        num_hidden_layers: shape.layers,
+    });
+    let key = Key::new(seed);
+    let group = |(g, group): (usize, &crate::model::layout::Group)| {
+        let mut values = Vec::with_capacity(group.len);
+        for (t, tensor) in group.tensors.iter().enumerate() {
+            let norm_weight = tensor.name.ends_with("LayerNorm.weight");
+            let scale = if tensor.shape.len() == 2 { 0.7 / (tensor.shape[1] as f64).sqrt() } else { 0.2 };
+            let drawn = normals(key.at(g as u64).at(t as u64), tensor.len(), scale);
+            values.extend(drawn.iter().map(|x| if norm_weight { 1.0 + x } else { *x }));
+        }
+        values
+    };
+    let weights = layout.groups.iter().enumerate().map(group).collect();
+    let mut batch = PackedBatch::new();
+    for (i, &(rows, keys)) in lens.iter().enumerate() {
+        let token = |t: usize| key.at(99).at(i as u64).at(t as u64).below(shape.vocab_size as u64) as u32;
+        let tokens: Vec<u32> = (0..keys).map(token).collect();
+        batch.push(&tokens, 1, SequenceId { view: i as u32 % 2, sentence: i as u32 / 2 });
+        batch.pad_last(rows - keys, 0, |p| p as u32 + 1);
+    }
+    let noise =
+        (seed.is_multiple_of(2)).then(|| normals(key.at(98), batch.total_tokens() * shape.hidden, 0.1));
+    let embedding_gradients = normals(key.at(97), batch.len() * shape.hidden, 1.0);
+    Case { shape, layout, weights, batch, noise, pass, pooling, embedding_gradients }
+}
+
+impl Case {
+    fn slices(&self) -> Vec<&[f32]> {
+        self.weights.iter().map(|w| &w[..]).collect()
+    }
+
+    fn embed(&self) -> Vec<f32> {
+        let noise = self.noise.as_deref();
+        embed(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
+    }
+
+    fn tracked(&self) -> (Vec<f32>, Tape) {
+        let noise = self.noise.as_deref();
+        embed_tracked(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
+    }
+
+    fn gradients(&self, tape: &Tape) -> Vec<Vec<f32>> {
+        let mut gradients: Vec<Vec<f32>> = self.weights.iter().map(|w| vec![0.0; w.len()]).collect();
+        let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(|g| &mut g[..]).collect();
+        tape.backward(&self.slices(), &self.embedding_gradients, &mut slices);
+        gradients
+    }
+
+    fn reference(&self, weights: &reference::Weights, noise: Option<&[f64]>) -> Vec<f64> {
+        reference::embed(&self.shape, weights, &self.batch, noise, &self.pass, self.pooling)
+    }
+
+    /// Σ embeddings · embedding_gradients, in f64.
+    fn loss(&self, weights: &reference::Weights, noise: Option<&[f64]>) -> f64 {
+        let embeddings = self.reference(weights, noise);
+        embeddings.iter().zip(&self.embedding_gradients).map(|(e, &g)| e * f64::from(g)).sum()
+    }
+}
+
+fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
+prop_compose! {
+    fn cases()(
+        heads in 1usize..4, d in 1usize..20, intermediate in 1usize..50, layers in 1usize..3,
+        seed in any::<u64>(), lens in prop::collection::vec((1usize..40, 0usize..4), 1..5),
+        hidden_dropout in prop::sample::select(vec![0.0, 0.1, 0.4]),
+        attention_dropout in prop::sample::select(vec![0.0, 0.2]),
+        drophead in prop::sample::select(vec![0.0, 0.4]),
+        activation in prop::sample::select(vec![
+            Activation::Gelu, Activation::GeluTanh, Activation::Silu]),
+        pooling in prop::sample::select(vec![Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg]),
+    ) -> Case {
+        let shape = EncoderShape {
+            // Of one or two channels, LayerNorm leaves only signs: no slope to compare.
+            hidden: heads * (d + 3), heads, intermediate, layers, activation, layer_norm_eps: 1e-5,
+            vocab_size: 0, max_position_embeddings: 0, type_vocab_size: 0,
+        };
+        let lens: Vec<_> = lens.iter().map(|&(rows, pad)| (rows, rows.saturating_sub(pad).max(1))).collect();
+        let pass = Pass { key: Key::new(seed).at(5), hidden_dropout, attention_dropout, drophead };
+        case(shape, seed, &lens, pass, pooling)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn embeddings_and_gradients_are_those_of_the_plain_encoder(case in cases()) {
+        let weights: reference::Weights = case.weights.iter().map(|w| wide(w)).collect();
+        let noise = case.noise.as_deref().map(wide);
+        let want = case.reference(&weights, noise.as_deref());
+        let (got, tape) = case.tracked();
+        prop_assert_eq!(&got, &case.embed(), "a tape changes no bits");
+        for (got, want) in got.iter().zip(&want) {
+            prop_assert!((f64::from(*got) - want).abs() < 2e-5 * want.abs().max(1.0), "{} {}", got, want);
+        }
+
+        // Along a random direction in each tensor, against a central difference of the f64 loss.
+        let gradients = case.gradients(&tape);
+        for (group, tensor) in case.layout.tensors() {
+            let key = Key::new(11).at(group as u64).at(tensor.offset as u64);
+            let direction: Vec<f64> = (0..tensor.len()).map(|i| key.at(i as u64).normal(0)).collect();
+            let shifted = |h: f64| {
+                let mut w = weights.clone();
+                for (w, d) in w[group][tensor.range()].iter_mut().zip(&direction) {
+                    *w += h * d;
+                }
+                case.loss(&w, noise.as_deref())
+            };
+            let want = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+            let terms: Vec<f64> = gradients[group][tensor.range()].iter().zip(&direction)
+                .map(|(&g, d)| f64::from(g) * d).collect();
+            let got: f64 = terms.iter().sum();
+            let size = terms.iter().map(|t| t * t).sum::<f64>().sqrt();
+            prop_assert!((got - want).abs() < 1e-4 * size + 2e-5, "{}: {} {}", tensor.name, got, want);
+        }
+        let noise = noise.unwrap_or_else(|| vec![0.0; case.batch.total_tokens() * case.shape.hidden]);
+        let direction: Vec<f64> = (0..noise.len()).map(|i| Key::new(12).at(i as u64).normal(0)).collect();
+        let shifted = |h: f64| {
+            let noise: Vec<f64> = noise.iter().zip(&direction).map(|(n, d)| n + h * d).collect();
+            case.loss(&weights, Some(&noise))
+        };
+        let want = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+        let slope = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+        let got: f64 = slope.iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
+        prop_assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "noise: {} {}", got, want);
+    }
+}
+
+/// A batch of several chunks and groups of chunks, with one sequence longer than a chunk's usual size.
+fn large_case(pooling: Pooling) -> Case {
+    let shape = EncoderShape {
+        hidden: 48,
+        heads: 3,
+        intermediate: 100,
+        layers: 2,
+        activation: Activation::Gelu,
+        layer_norm_eps: 1e-12,
+        vocab_size: 0,
+        max_position_embeddings: 0,
+        type_vocab_size: 0,
+    };
+    let lens: Vec<_> = (0..120).map(|i| (1 + i * 7 % 61, 1 + i * 7 % 61)).collect();
+    let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
+    case(shape, 4, &lens, pass, pooling)
+}
+
+#[test]
+fn any_number_of_threads_computes_the_same_bits() {
+    for pooling in [Pooling::Mean, Pooling::Cls] {
+        let case = large_case(pooling);
+        let run = || {
+            let (embeddings, tape) = case.tracked();
+            let noise = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+            (case.embed(), embeddings, case.gradients(&tape), noise)
+        };
+        let one = on_threads(1, run);
+        assert_eq!(one.0, one.1);
+        for threads in [2, 5] {
+            assert!(one == on_threads(threads, run), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
+    let case = large_case(Pooling::Mean);
+    let all = case.embed();
+    for i in [0, 17, 119] {
+        let (batch, rows) = (&case.batch, case.batch.rows(i));
+        let alone = PackedBatch {
+            token_ids: batch.token_ids[rows.clone()].to_vec(),
+            position_ids: batch.position_ids[rows.clone()].to_vec(),
+            cu_seqlens: vec![0, rows.len()],
+            key_lens: vec![batch.key_lens[i]],
+            ids: vec![batch.ids[i]],
+            ..PackedBatch::default()
+        };
+        let h = case.shape.hidden;
+        let noise = case.noise.as_ref().map(|n| &n[rows.start * h..rows.end * h]);
+        let one = embed(&case.shape, &case.slices(), &alone, noise, &case.pass, case.pooling);
+        assert_eq!(one, &all[i * h..(i + 1) * h], "sequence {i}");
+    }
+}
+
+#[test]
+fn a_tape_serves_many_backwards_and_their_gradients_add() {
+    let mut case = large_case(Pooling::FirstLastAvg);
+    let (_, tape) = case.tracked();
+    let whole = case.gradients(&tape);
+    let all = case.embedding_gradients.clone();
+    let mut sum: Vec<Vec<f32>> = case.weights.iter().map(|w| vec![0.0; w.len()]).collect();
+    let half = all.len() / 2;
+    for part in [0..half, half..all.len()] {
+        case.embedding_gradients = vec![0.0; all.len()];
+        case.embedding_gradients[part.clone()].copy_from_slice(&all[part]);
+        let mut slices: Vec<&mut [f32]> = sum.iter_mut().map(|g| &mut g[..]).collect();
+        tape.backward(&case.slices(), &case.embedding_gradients, &mut slices);
+    }
+    for (whole, sum) in whole.iter().flatten().zip(sum.iter().flatten()) {
+        assert!((whole - sum).abs() < 1e-4 * whole.abs().max(1.0), "{whole} {sum}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let mut case = large_case(Pooling::Mean);
+    assert_eq!(case.shape.check(&case.slices(), &case.batch), Ok(()));
+    case.batch.token_ids[3] = 23;
+    let error = case.shape.check(&case.slices(), &case.batch).unwrap_err();
+    assert_eq!(error, ShapeError::Token { id: 23, vocab_size: 23 });
+    case.batch.token_ids[3] = 0;
+    case.weights[1].pop();
+    assert!(matches!(
+        case.shape.check(&case.slices(), &case.batch),
+        Err(ShapeError::Weights { group: 1, .. })
+    ));
+}

@@ -1,0 +1,108 @@
+//! Who computes: one seam between what an encoder is and how a device computes it.
+//!
+//! A [`Backend`] goes through an encoder, back again, and along flat buffers of weights. Storage is candle's:
+//! a backend is a way to compute on tensors of some dtype and device, never a kind of tensor, and [`of`] is
+//! the one place that asks which it is.
+//!
+//! * [`Cpu`]: f32 on the CPU, by fused operations with a backward written by hand.
+//! * [`Reference`]: any dtype on any device, by candle's operations and autograd. It documents what the others
+//!   compute, and they are tested against it.
+//!
+//! Kernels for CUDA are one more room here, `cuda`: see "A new backend" in ARCHITECTURE.md.
+
+use std::fmt;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::batch::{PackedBatch, Pass};
+use crate::model::{EncoderConfig, Pooling};
+use crate::random::Key;
+use crate::weights::Parameters;
+
+mod adamw;
+mod arithmetic;
+mod cpu;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use adamw::{AdamWConfig, Update};
+pub use cpu::Cpu;
+pub use reference::Reference;
+
+/// What goes through an encoder besides its weights.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    pub config: &'a EncoderConfig,
+    pub pooling: Pooling,
+    pub batch: &'a PackedBatch,
+    /// `[total_tokens, hidden]`, added to the word embeddings; of any dtype, on any device.
+    pub noise: Option<&'a Tensor>,
+    pub pass: &'a Pass,
+}
+
+/// A tracked forward pass: `[n, hidden]` embeddings (detached) and the way back.
+pub struct Encoded {
+    pub embeddings: Tensor,
+    pub tape: Box<dyn Tape>,
+}
+
+/// The way back from embeddings to weights, kept by a tracked forward pass. It may be walked more
+/// than once, with another gradient each time.
+pub trait Tape {
+    /// Adds the gradient of `sum(grad_embeddings · embeddings)` to `into`. `weights` are those of the forward
+    /// pass, `grad_embeddings` is `[n, hidden]`; `into` has their form and buffers of its own.
+    fn backward(&self, weights: &Parameters, grad_embeddings: &Tensor, into: &mut Parameters) -> Result<()>;
+
+    /// The gradient with respect to the noise on word embeddings, `[total_tokens, hidden]`, in the dtype and
+    /// on the device of that noise.
+    fn noise_gradient(&self, weights: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor>;
+}
+
+/// What an implementation must do. Embeddings, gradients and flat buffers have the same bits for any number
+/// of threads, and a pass's embeddings the same bits whether it is tracked or not. Weights may have groups
+/// behind those of the encoder: passes leave them alone.
+///
+/// Tensors of the flat arithmetic are single groups of [`Parameters`]; those that are written to are given by
+/// `&mut`, and may be written in place or replaced. Callers go through [`Parameters`] and
+/// [`crate::optim::AdamW`], which choose the backend and refuse shapes that differ.
+pub trait Backend: fmt::Debug + Sync {
+    /// Embeddings `[n, hidden]`, not normalised, without a way back.
+    fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor>;
+
+    /// As [`Backend::embed`], with the way back.
+    fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded>;
+
+    /// Σ x², accumulated in f64.
+    fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
+
+    /// `a + scale · b`, in a new buffer.
+    fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor>;
+
+    /// `a += scale · b`, rounded as [`Backend::plus`] does.
+    fn add(&self, a: &mut Tensor, scale: f64, b: &Tensor) -> Result<()>;
+
+    /// `direction = weights + scale · direction`, with the product rounded before the sum: ε is a quantity
+    /// of its own, though it never has a buffer of its own.
+    fn perturb(&self, direction: &mut Tensor, scale: f64, weights: &Tensor) -> Result<()>;
+
+    /// Standard normal values in the form of `like`: element `i` is `key.at(i / 65536).normal(i % 65536)`,
+    /// as precisely as the dtype has it.
+    fn normals(&self, key: Key, like: &Tensor) -> Result<Tensor>;
+
+    /// One update of a group by AdamW, as PyTorch computes it; `step` counts from 1.
+    fn adamw(&self, config: &AdamWConfig, step: u64, group: Update) -> Result<()>;
+}
+
+/// The backend for weights such as these: the fastest that computes in their dtype on their device.
+pub fn of(weights: &Parameters) -> &'static dyn Backend {
+    match (weights.device(), weights.dtype()) {
+        (Device::Cpu, DType::F32) => &Cpu,
+        _ => &Reference,
+    }
+}
+
+/// Gives the buffers that backends keep for reuse back to the system.
+pub fn release_kept() {
+    cpu::release_kept();
+}

@@ -1,0 +1,274 @@
+//! An encoder's forward pass in plain candle operations. Rows are packed everywhere but in attention, which
+//! gathers them into a padded grid.
+//!
+//! candle's fused LayerNorm and softmax drop gradients silently, so both are spelled out here.
+
+use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
+
+use super::Weights;
+use crate::backend::Input;
+use crate::batch::{self, PackedBatch, Pass, SequenceId};
+use crate::model::{Activation, EncoderConfig, Pooling};
+use crate::random::{Dropout, Key, Site};
+
+/// One forward pass over one batch.
+pub(super) struct Forward<'a> {
+    config: &'a EncoderConfig,
+    pooling: Pooling,
+    weights: &'a Weights,
+    batch: &'a PackedBatch,
+    pass: &'a Pass,
+    /// The key of each sequence's randomness.
+    keys: Vec<Key>,
+    dtype: DType,
+    device: Device,
+    padding: Padding,
+}
+
+/// Between packed rows and the padded grid that batched attention works on.
+struct Padding {
+    width: usize,
+    /// `[n · width]`: the packed row at each place of the grid; any valid row where there is none.
+    to_grid: Tensor,
+    /// `[total_tokens]`: the place in the grid of each packed row.
+    from_grid: Tensor,
+    /// `[n, 1, 1, width]`: 0 where a key is attended to, −∞ (as a large number) where not.
+    key_bias: Tensor,
+}
+
+impl Padding {
+    fn new(batch: &PackedBatch, dtype: DType, device: &Device) -> Result<Self> {
+        let (n, width) = (batch.len(), batch.max_seqlen());
+        let mut to_grid = vec![0u32; n * width];
+        let mut from_grid = vec![0u32; batch.total_tokens()];
+        let mut key_bias = vec![-1e30f64; n * width];
+        for i in 0..n {
+            for (token, row) in batch.rows(i).enumerate() {
+                to_grid[i * width + token] = row as u32;
+                from_grid[row] = (i * width + token) as u32;
+                if token < batch.key_lens[i] {
+                    key_bias[i * width + token] = 0.0;
+                }
+            }
+        }
+        Ok(Padding {
+            width,
+            to_grid: Tensor::from_vec(to_grid, n * width, device)?,
+            from_grid: Tensor::from_vec(from_grid, batch.total_tokens(), device)?,
+            key_bias: Tensor::from_vec(key_bias, (n, 1, 1, width), &Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)?,
+        })
+    }
+}
+
+impl<'a> Forward<'a> {
+    pub fn new(input: &Input<'a>, weights: &'a Weights) -> Result<Self> {
+        let &Input { config, pooling, batch, pass, .. } = input;
+        let word = weights.get("embeddings.word_embeddings.weight")?;
+        let (dtype, device) = (word.dtype(), word.device().clone());
+        let padding = Padding::new(batch, dtype, &device)?;
+        let keys = batch.ids.iter().map(|&id: &SequenceId| pass.sequence(id)).collect();
+        Ok(Forward { config, pooling, weights, batch, pass, keys, dtype, device, padding })
+    }
+
+    /// `[n, hidden]`
+    pub fn embed(&self, noise: Option<&Tensor>) -> Result<Tensor> {
+        let mut hidden_states = self.embeddings(noise)?;
+        let mut first = None;
+        for layer in 0..self.config.dimensions.num_hidden_layers {
+            hidden_states = self.layer(layer, &hidden_states)?;
+            first.get_or_insert_with(|| hidden_states.clone());
+        }
+        match self.pooling {
+            Pooling::Cls => {
+                let starts: Vec<u32> =
+                    self.batch.cu_seqlens[..self.batch.len()].iter().map(|&s| s as u32).collect();
+                hidden_states.index_select(&Tensor::new(starts, &self.device)?, 0)
+            }
+            // Padding rows are in the batch where mean-padded wants them.
+            Pooling::Mean | Pooling::MeanPadded => self.averaging()?.matmul(&hidden_states),
+            Pooling::FirstLastAvg => match first {
+                Some(first) => self.averaging()?.matmul(&((first + hidden_states)? * 0.5)?),
+                None => candle_core::bail!("an encoder needs a layer"),
+            },
+        }
+    }
+
+    /// `[n, total_tokens]`: row `i` averages the rows of sequence `i`.
+    fn averaging(&self) -> Result<Tensor> {
+        let (n, total) = (self.batch.len(), self.batch.total_tokens());
+        let mut matrix = vec![0f64; n * total];
+        for i in 0..n {
+            let weight = 1.0 / self.batch.seqlen(i) as f64;
+            matrix[i * total..][self.batch.rows(i)].fill(weight);
+        }
+        self.tensor(matrix, &[n, total])
+    }
+
+    /// `[total_tokens, hidden]`
+    fn embeddings(&self, noise: Option<&Tensor>) -> Result<Tensor> {
+        let token_ids = Tensor::new(self.batch.token_ids.as_slice(), &self.device)?;
+        let position_ids = Tensor::new(self.batch.position_ids.as_slice(), &self.device)?;
+        let mut words = self.weights.get("embeddings.word_embeddings.weight")?.index_select(&token_ids, 0)?;
+        if let Some(noise) = noise {
+            words = (words + noise)?;
+        }
+        let positions =
+            self.weights.get("embeddings.position_embeddings.weight")?.index_select(&position_ids, 0)?;
+        let token_type = self.weights.get("embeddings.token_type_embeddings.weight")?.i(0..1)?;
+        let sum = (words + positions)?.broadcast_add(&token_type)?;
+        let normed = self.layer_norm("embeddings.LayerNorm", &sum)?;
+        self.hidden_dropout(&normed, 0, Site::Embeddings)
+    }
+
+    /// One post-LN transformer layer, `[total_tokens, hidden]` to the same.
+    fn layer(&self, layer: usize, hidden_states: &Tensor) -> Result<Tensor> {
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let context = self.attention(layer, hidden_states)?;
+        let output = self.linear(&name("attention.output.dense"), &context)?;
+        let output = self.hidden_dropout(&output, layer, Site::AttentionOutput)?;
+        let attended = self.layer_norm(&name("attention.output.LayerNorm"), &(output + hidden_states)?)?;
+
+        let intermediate =
+            activation(self.config.activation, &self.linear(&name("intermediate.dense"), &attended)?)?;
+        let output = self.linear(&name("output.dense"), &intermediate)?;
+        let output = self.hidden_dropout(&output, layer, Site::FeedForwardOutput)?;
+        self.layer_norm(&name("output.LayerNorm"), &(output + attended)?)
+    }
+
+    /// Multi-head self-attention within each sequence, before the output projection.
+    fn attention(&self, layer: usize, hidden_states: &Tensor) -> Result<Tensor> {
+        let (n, width) = (self.batch.len(), self.padding.width);
+        let (heads, head_size) = (self.config.num_attention_heads, self.config.head_size());
+        let grid = |part: &str| -> Result<Tensor> {
+            self.linear(&format!("encoder.layer.{layer}.attention.self.{part}"), hidden_states)?
+                .index_select(&self.padding.to_grid, 0)?
+                .reshape((n, width, heads, head_size))?
+                .transpose(1, 2)?
+                .contiguous()
+        };
+        let (query, key, value) = (grid("query")?, grid("key")?, grid("value")?);
+        let scores = (query.matmul(&key.transpose(2, 3)?)? / (head_size as f64).sqrt())?;
+        let probs = softmax(&scores.broadcast_add(&self.padding.key_bias)?)?;
+        let probs = match self.attention_mask_factors(layer)? {
+            Some(factors) => (probs * factors)?,
+            None => probs,
+        };
+        let mut context = probs.matmul(&value)?;
+        if self.pass.drophead > 0.0 {
+            context = context.broadcast_mul(&self.drophead_factors(layer)?)?;
+        }
+        context
+            .transpose(1, 2)?
+            .reshape((n * width, heads * head_size))?
+            .index_select(&self.padding.from_grid, 0)
+    }
+
+    /// `[n, heads, width, width]` dropout factors of the attention probabilities.
+    fn attention_mask_factors(&self, layer: usize) -> Result<Option<Tensor>> {
+        let Some(dropout) = Dropout::new(self.pass.attention_dropout) else { return Ok(None) };
+        let (n, width, heads) = (self.batch.len(), self.padding.width, self.config.num_attention_heads);
+        let mut factors = vec![0f32; n * heads * width * width];
+        for i in 0..n {
+            for head in 0..heads {
+                for query in 0..self.batch.seqlen(i) {
+                    let row = batch::attention_row_key(self.keys[i], layer, head, query);
+                    let start = ((i * heads + head) * width + query) * width;
+                    for (key, factor) in factors[start..start + self.batch.key_lens[i]].iter_mut().enumerate()
+                    {
+                        *factor = dropout.factor(row, key as u32);
+                    }
+                }
+            }
+        }
+        self.tensor(factors, &[n, heads, width, width]).map(Some)
+    }
+
+    /// `[n, heads, 1, 1]`
+    fn drophead_factors(&self, layer: usize) -> Result<Tensor> {
+        let heads = self.config.num_attention_heads;
+        let factors: Vec<f32> =
+            self.keys.iter().flat_map(|&key| batch::drophead_factors(self.pass, key, layer, heads)).collect();
+        self.tensor(factors, &[self.batch.len(), heads, 1, 1])
+    }
+
+    fn hidden_dropout(&self, x: &Tensor, layer: usize, site: Site) -> Result<Tensor> {
+        let Some(dropout) = Dropout::new(self.pass.hidden_dropout) else { return Ok(x.clone()) };
+        let hidden = self.config.dimensions.hidden_size;
+        let mut factors = Vec::with_capacity(self.batch.total_tokens() * hidden);
+        for (i, &key) in self.keys.iter().enumerate() {
+            for token in 0..self.batch.seqlen(i) {
+                let row = batch::row_key(key, layer, site, token);
+                factors.extend((0..hidden as u32).map(|channel| dropout.factor(row, channel)));
+            }
+        }
+        x * self.tensor(factors, x.dims())?
+    }
+
+    /// x·Wᵀ + b
+    fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let weight = self.weights.get(&format!("{name}.weight"))?;
+        x.matmul(&weight.t()?)?.broadcast_add(self.weights.get(&format!("{name}.bias"))?)
+    }
+
+    fn layer_norm(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
+        let normed = centered.broadcast_div(&(variance + self.config.layer_norm_eps)?.sqrt()?)?;
+        normed
+            .broadcast_mul(self.weights.get(&format!("{name}.weight"))?)?
+            .broadcast_add(self.weights.get(&format!("{name}.bias"))?)
+    }
+
+    fn tensor<T: candle_core::WithDType>(&self, values: Vec<T>, shape: &[usize]) -> Result<Tensor> {
+        Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)
+    }
+}
+
+fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        // candle's gelu_erf has a gradient with a constant of six digits; erf's is exact.
+        Activation::Gelu => x * (((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?,
+        Activation::GeluTanh => {
+            let inner = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
+            x * ((inner.tanh()? + 1.0)? * 0.5)?
+        }
+        Activation::Relu => x.relu(),
+        // x / (1 + exp(−x)), spelled out, has the gradient 0 · ∞ where exp(−x) is beyond the dtype.
+        Activation::Silu => x.silu(),
+    }
+}
+
+/// Softmax over the last dimension, shifted by its largest value (a constant to the gradient).
+fn softmax(scores: &Tensor) -> Result<Tensor> {
+    let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?;
+    let exp = shifted.exp()?;
+    exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn slopes_far_from_zero_are_those_of_the_limits() {
+        for function in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
+            for dtype in [DType::F32, DType::F64] {
+                let far = [-1000f64, -800.0, -104.0, -89.0, -40.0, 40.0, 89.0, 104.0, 800.0, 1000.0];
+                let x = Var::from_tensor(&Tensor::new(&far, &Device::Cpu).unwrap().to_dtype(dtype).unwrap());
+                let x = x.unwrap();
+                let y = activation(function, x.as_tensor()).unwrap();
+                let gradients = y.sum_all().unwrap().backward().unwrap();
+                let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+                for ((x, y), slope) in far.iter().zip(wide(&y)).zip(wide(gradients.get(&x).unwrap())) {
+                    let limit = if *x > 0.0 { 1.0 } else { 0.0 };
+                    assert!((slope - limit).abs() < 1e-12, "{function:?} {dtype:?}: {slope} at {x}");
+                    assert!((y - x * limit).abs() < 1e-12, "{function:?} {dtype:?}: {y} at {x}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What every backend owes, held against the reference on the same f32 tensors. A new backend joins [`BACKENDS`].
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::{AdamWConfig, Backend, Cpu, Encoded, Input, Reference, Update};
+use crate::batch::{PackedBatch, Pass, SequenceId};
+use crate::model::layout::{Dimensions, Layout};
+use crate::model::{Activation, Architecture, EncoderConfig, Pooling};
+use crate::random::Key;
+use crate::weights::Parameters;
+
+const BACKENDS: [&dyn Backend; 2] = [&Cpu, &Reference];
+
+/// More than one block of 65536 values.
+const LEN: usize = 70_001;
+
+fn normals(seed: u64) -> Tensor {
+    let like = Tensor::zeros(LEN, DType::F32, &Device::Cpu).unwrap();
+    Reference.normals(Key::new(seed), &like).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(backend: &dyn Backend, what: &str, ours: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!((ours.dims(), ours.dtype()), (expected.dims(), expected.dtype()), "{backend:?} {what}");
+    let expected = values(expected);
+    let largest = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
+    for (i, (x, y)) in values(ours).iter().zip(&expected).enumerate() {
+        assert!((x - y).abs() <= tolerance * largest, "{backend:?} {what} {i}: {x} {y}");
+    }
+}
+
+/// A buffer of its own: what is written to must not be what others read.
+fn own(tensor: &Tensor) -> Tensor {
+    tensor.copy().unwrap()
+}
+
+#[test]
+fn flat_arithmetic_is_the_references() {
+    let (a, b) = (normals(1), normals(2));
+    for backend in BACKENDS {
+        let close = |what, ours: &Tensor, expected| assert_close(backend, what, ours, &expected, 1e-6);
+        let squares = backend.sum_of_squares(&a).unwrap();
+        assert!((squares - Reference.sum_of_squares(&a).unwrap()).abs() < 1e-9 * squares, "{backend:?}");
+        close("plus", &backend.plus(&a, 0.3, &b).unwrap(), Reference.plus(&a, 0.3, &b).unwrap());
+        close("normals", &backend.normals(Key::new(5), &a).unwrap(), normals(5));
+        let mut sum = own(&a);
+        backend.add(&mut sum, 0.3, &b).unwrap();
+        // Not only close: as plus rounds it.
+        assert_eq!(values(&sum), values(&backend.plus(&a, 0.3, &b).unwrap()), "{backend:?}");
+        let mut perturbed = own(&b);
+        backend.perturb(&mut perturbed, 0.3, &a).unwrap();
+        close("perturb", &perturbed, Reference.plus(&a, 0.3, &b).unwrap());
+        assert_eq!(values(&b), values(&normals(2)), "{backend:?} wrote to what it reads");
+    }
+}
+
+#[test]
+fn updates_are_the_references() {
+    let config = AdamWConfig { learning_rate: 1e-2, ..AdamWConfig::default() };
+    let updated = |backend: &dyn Backend| {
+        let mut tensors = [
+            own(&normals(1)),
+            own(&normals(2).zeros_like().unwrap()),
+            own(&normals(2).zeros_like().unwrap()),
+        ];
+        for step in 1..=3 {
+            let [weights, m, v] = &mut tensors;
+            let gradient = &normals(10 + step);
+            backend.adamw(&config, step, Update { weights, gradient, m, v }).unwrap();
+        }
+        tensors
+    };
+    let expected = updated(&Reference);
+    for backend in BACKENDS {
+        for (what, (ours, expected)) in
+            ["weights", "m", "v"].iter().zip(updated(backend).iter().zip(&expected))
+        {
+            assert_close(backend, what, ours, expected, 2e-6);
+        }
+    }
+}
+
+/// A tiny encoder whose weights have a group behind the encoder's own.
+struct Case {
+    config: EncoderConfig,
+    weights: Parameters,
+    batch: PackedBatch,
+    pass: Pass,
+}
+
+impl Case {
+    fn new() -> Self {
+        let dimensions = Dimensions {
+            vocab_size: 30,
+            max_position_embeddings: 12,
+            type_vocab_size: 2,
+            hidden_size: 8,
+            intermediate_size: 12,
+            num_hidden_layers: 2,
+        };
+        let config = EncoderConfig {
+            architecture: Architecture::Bert,
+            dimensions,
+            num_attention_heads: 2,
+            activation: Activation::Gelu,
+            layer_norm_eps: 1e-12,
+            pad_token_id: 0,
+        };
+        // The layout of a deeper encoder: its last group is not this one's.
+        let layout = Layout::new(&Dimensions { num_hidden_layers: 3, ..dimensions });
+        let zeros = Parameters::zeros(Arc::new(layout), DType::F32, &Device::Cpu).unwrap();
+        let weights = zeros.normals(Key::new(1)).unwrap().scaled(0.3).unwrap();
+        let mut batch = PackedBatch::new();
+        for (i, length) in [3u32, 9, 5].into_iter().enumerate() {
+            let tokens: Vec<u32> = (0..length).map(|t| (7 * t + 11 * i as u32) % 30).collect();
+            batch.push(&tokens, 0, SequenceId { view: 0, sentence: i as u32 });
+        }
+        let pass = Pass { hidden_dropout: 0.1, attention_dropout: 0.2, drophead: 0.3, ..Pass::inference() };
+        Case { config, weights, batch, pass }
+    }
+
+    fn input<'a>(&'a self, noise: Option<&'a Tensor>) -> Input<'a> {
+        let (config, batch, pass) = (&self.config, &self.batch, &self.pass);
+        Input { config, pooling: Pooling::FirstLastAvg, batch, noise, pass }
+    }
+
+    /// The gradient of Σ embeddings², `times` times over into the same buffers.
+    fn gradient(&self, encoded: &Encoded, times: usize) -> Result<Parameters> {
+        let mut gradient = self.weights.zeros_like()?;
+        for _ in 0..times {
+            encoded.tape.backward(&self.weights, &(&encoded.embeddings * 2.0)?, &mut gradient)?;
+        }
+        Ok(gradient)
+    }
+}
+
+#[test]
+fn passes_are_the_references_and_gradients_add() {
+    let case = Case::new();
+    let noise = Tensor::zeros((17, 8), DType::F64, &Device::Cpu).unwrap();
+    let noise = Reference.normals(Key::new(9), &noise).unwrap().affine(0.1, 0.0).unwrap();
+    let input = case.input(Some(&noise));
+    let expected = Reference.embed_tracked(&case.weights, &input).unwrap();
+    let expected_gradient = case.gradient(&expected, 1).unwrap();
+    for backend in BACKENDS {
+        let close =
+            |what: &str, ours: &Tensor, expected: &Tensor| assert_close(backend, what, ours, expected, 2e-5);
+        let encoded = backend.embed_tracked(&case.weights, &input).unwrap();
+        let untracked = backend.embed(&case.weights, &input).unwrap();
+        assert_eq!(values(&encoded.embeddings), values(&untracked), "{backend:?}");
+        close("embeddings", &encoded.embeddings, &expected.embeddings);
+
+        let grad = (&encoded.embeddings * 2.0).unwrap();
+        let ours = encoded.tape.noise_gradient(&case.weights, &grad).unwrap();
+        assert_eq!(ours.dtype(), DType::F64, "{backend:?}: in the noise's form");
+        close("noise", &ours, &expected.tape.noise_gradient(&case.weights, &grad).unwrap());
+
+        let (once, twice) = (case.gradient(&encoded, 1).unwrap(), case.gradient(&encoded, 2).unwrap());
+        for (group, flat) in once.flats().iter().enumerate() {
+            close("gradient", flat, &expected_gradient.flats()[group]);
+            close("gradients", &twice.flats()[group], &(flat * 2.0).unwrap());
+        }
+        assert_eq!(
+            values(&once.flats()[3]).iter().fold(0f64, |m, x| m.max(x.abs())),
+            0.0,
+            "not the encoder's"
+        );
+    }
+}
+
+#[test]
+fn a_gradient_of_another_form_is_an_error() {
+    let case = Case::new();
+    for backend in BACKENDS {
+        let encoded = backend.embed_tracked(&case.weights, &case.input(None)).unwrap();
+        let layout = Arc::new(Layout::new(&case.config.dimensions));
+        let mut shorter = Parameters::zeros(layout, DType::F32, &Device::Cpu).unwrap();
+        assert!(
+            encoded.tape.backward(&case.weights, &encoded.embeddings, &mut shorter).is_err(),
+            "{backend:?}"
+        );
+    }
+}

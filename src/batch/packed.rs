@@ -1,0 +1,86 @@
+//! Sequences without padding: the rows of all sequences one after another, with offsets.
+
+use super::pass::SequenceId;
+
+/// A batch of token sequences, packed: `[total_tokens]` rows and `n + 1` offsets.
+#[derive(Clone, Debug, Default)]
+pub struct PackedBatch {
+    /// `[total_tokens]`
+    pub token_ids: Vec<u32>,
+    /// `[total_tokens]`
+    pub position_ids: Vec<u32>,
+    /// `[n + 1]`: sequence `i` is the rows `cu_seqlens[i] .. cu_seqlens[i + 1]`.
+    pub cu_seqlens: Vec<usize>,
+    /// `[n]`: how many of a sequence's first rows are attended to. Less than its rows only where
+    /// `mean-padded` pooling carries padding along.
+    pub key_lens: Vec<usize>,
+    /// `[n]`
+    pub ids: Vec<SequenceId>,
+}
+
+impl PackedBatch {
+    pub fn new() -> Self {
+        PackedBatch { cu_seqlens: vec![0], ..PackedBatch::default() }
+    }
+
+    /// Appends a sequence whose every row is attended to. `position_offset` is 0 for BERT and
+    /// `pad_token_id + 1` for RoBERTa.
+    pub fn push(&mut self, tokens: &[u32], position_offset: u32, id: SequenceId) {
+        self.token_ids.extend_from_slice(tokens);
+        self.position_ids.extend((0..tokens.len() as u32).map(|p| p + position_offset));
+        self.cu_seqlens.push(self.token_ids.len());
+        self.key_lens.push(tokens.len());
+        self.ids.push(id);
+    }
+
+    /// Numbers the last sequence as RoBERTa does: a padding token in the text itself has the position
+    /// `pad_token_id`, and is not counted.
+    pub fn renumber_last(&mut self, pad_token_id: u32) {
+        let Some(last) = self.len().checked_sub(1) else { return };
+        let mut next = pad_token_id;
+        for row in self.rows(last) {
+            let is_pad = self.token_ids[row] == pad_token_id;
+            next += u32::from(!is_pad);
+            self.position_ids[row] = if is_pad { pad_token_id } else { next };
+        }
+    }
+
+    /// Appends `count` padding rows to the last sequence: rows that are computed and pooled but
+    /// not attended to. RoBERTa gives them all the position `pad_token_id`; BERT counts on.
+    pub fn pad_last(&mut self, count: usize, pad_token_id: u32, position_of: impl Fn(usize) -> u32) {
+        let real = self.key_lens.last().copied().unwrap_or(0);
+        for i in 0..count {
+            self.token_ids.push(pad_token_id);
+            self.position_ids.push(position_of(real + i));
+        }
+        if let Some(end) = self.cu_seqlens.last_mut() {
+            *end = self.token_ids.len();
+        }
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub fn total_tokens(&self) -> usize {
+        self.token_ids.len()
+    }
+
+    /// Rows of sequence `i`.
+    pub fn rows(&self, i: usize) -> std::ops::Range<usize> {
+        self.cu_seqlens[i]..self.cu_seqlens[i + 1]
+    }
+
+    pub fn seqlen(&self, i: usize) -> usize {
+        self.cu_seqlens[i + 1] - self.cu_seqlens[i]
+    }
+
+    pub fn max_seqlen(&self) -> usize {
+        (0..self.len()).map(|i| self.seqlen(i)).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,11 @@
+//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
+
+mod activation;
+pub mod config;
+pub mod layout;
+mod pooling;
+
+pub use activation::Activation;
+pub use config::{Architecture, EncoderConfig};
+pub use layout::Layout;
+pub use pooling::Pooling;
