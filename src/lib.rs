@@ -35,6 +35,7 @@ pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod output;
+pub mod ownership;
 pub mod perturb;
 mod quote;
 pub mod random;
