@@ -32,18 +32,16 @@ pub enum OutputError {
     NotAFolder(PathBuf),
     #[error("{0} is in use by another run of mirror; wait for it to end, or choose another --output")]
     InUse(PathBuf),
-    #[error("{output} is a file or folder that {reader} reads; choose another one")]
+    #[error("{output} is what {reader} reads; choose another one")]
     IsInput { output: String, reader: String },
     #[error("{flag} {path} is the same file as that of {other}; choose another name")]
     Twice { flag: String, other: String, path: PathBuf },
     #[error("{path} is a folder; {flag} takes a file")]
     IsFolder { flag: String, path: PathBuf },
-    #[error(
-        "{path} exists and is not {what}, so it stays as it is; choose another name, or replace it with --overwrite"
-    )]
+    #[error("{path} exists and is not {what}; choose another name, or replace it with --overwrite")]
     Foreign { path: PathBuf, what: &'static str },
     #[error(
-        "{0} is there and is not as mirror wrote it, so it stays as it is; move it away, or choose another --output"
+        "{0} was not written by mirror, or has been changed since; move it away, or choose another --output"
     )]
     NotOurs(PathBuf),
     #[error("cannot write to {path}: {}", cause(source))]

@@ -49,18 +49,17 @@ pub fn owned(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(owned)
 }
 
-/// Of the names that a trained folder always has, those that are taken by what is not `owned`.
+/// Of the names that a trained folder may have, those that are taken by what is not `owned`.
 pub fn taken(folder: &Path, owned: &BTreeSet<PathBuf>) -> Option<PathBuf> {
     let names = BESIDE.iter().chain(&[CONFIGURATION, METRICS, WEIGHTS, crate::output::written::LIST]);
-    // The vocabulary depends on the tokenizer.
-    let names = names.filter(|name| !name.starts_with("vocab") && !name.starts_with("merges"));
     let mut paths = names.map(PathBuf::from).filter(|path| !owned.contains(path));
     paths.find(|path| folder.join(path).symlink_metadata().is_ok()).map(|path| folder.join(path))
 }
 
 /// Weights in a folder, of any form.
 pub fn weights_in(folder: &Path) -> Option<PathBuf> {
-    let names = [WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+    let names =
+        [WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
     names.map(|name| folder.join(name)).into_iter().find(|path| path.exists())
 }
 
@@ -103,7 +102,9 @@ fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     }
     if all_beside {
         let is_ours = |name: &&&str| {
-            **name != CARD || card.contains("Mirror-BERT's contrastive training") || card.contains("Exported by `mirror ")
+            **name != CARD
+                || card.contains("Mirror-BERT's contrastive training")
+                || card.contains("Exported by `mirror ")
         };
         owned.extend(BESIDE.iter().filter(is_ours).map(PathBuf::from));
     }
@@ -128,7 +129,8 @@ pub fn is_read_from_a_model(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_module = path.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
-    let is_configuration = ["config", "token", "vocab", "module", "index"].iter().any(|part| name.contains(part));
+    let is_configuration =
+        ["config", "token", "vocab", "module", "index"].iter().any(|part| name.contains(part));
     KINDS.contains(&extension) || name == METRICS || (extension == "json" && (is_module || is_configuration))
 }
 

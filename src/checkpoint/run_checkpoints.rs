@@ -278,7 +278,8 @@ fn is_ours(folder: &Path) -> bool {
     let named = folder.file_name().and_then(|name| step_of(name.to_str()?)).is_some();
     let is_file = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| {
-            FILES.iter().any(|file| entry.file_name() == *file) && entry.file_type().is_ok_and(|t| t.is_file())
+            FILES.iter().any(|file| entry.file_name() == *file)
+                && entry.file_type().is_ok_and(|t| t.is_file())
         })
     };
     named

@@ -73,7 +73,9 @@ impl Fetch {
         let shown = self.output.display();
         if let Fetched::Completed { missing, altered, .. } = &fetched {
             missing.iter().for_each(|path| say(&format!("added {path}")));
-            altered.iter().for_each(|path| say(&format!("replaced {path} (what was there is kept as {path}.altered)")));
+            altered
+                .iter()
+                .for_each(|path| say(&format!("replaced {path} (what was there is kept as {path}.altered)")));
         }
         let files: usize = fetched.checked().sets.iter().map(|(_, set)| set.files).sum();
         let sets = fetched.checked().sets.len();

@@ -98,7 +98,9 @@ impl Encode {
         let output = OutputFiles::new(&inputs, self.overwrite).claim("--output", target, rows.form())?;
         if rows == Rows::Npy && !output.is_seekable() {
             let shown = target.display();
-            return Err(usage(format!("--output {shown} is a pipe, which takes .jsonl; a .npy array needs a file")));
+            return Err(usage(format!(
+                "--output {shown} is a pipe, which takes .jsonl; a .npy array needs a file"
+            )));
         }
         Ok(Some((output, rows)))
     }

@@ -7,11 +7,11 @@ use clap::Args;
 use sts_eval::{Encode, SentEval, Task, evaluate_task};
 
 use super::backend::without_telemetry;
+use super::export_place::Place;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::say;
 use super::train::DEFAULT_DATA;
-use super::export_place::Place;
 use super::{Done, Ending, files, usage};
 use crate::export::card::card;
 use crate::export::folder::{Export as Folder, pooling_warning, write_folder};

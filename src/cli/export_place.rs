@@ -25,7 +25,9 @@ impl Place {
     /// model as its folder has it.
     pub fn of(output: &Path, model: &str, inputs: &Inputs, changes_model: bool) -> Result<Self, Ending> {
         let of_model = match hub::resolve(model) {
-            Ok(ModelSource::Folder(folder)) => (Identity::of(&folder) == Identity::of(output)).then_some(folder),
+            Ok(ModelSource::Folder(folder)) => {
+                (Identity::of(&folder) == Identity::of(output)).then_some(folder)
+            }
             _ => None,
         };
         let Some(folder) = of_model else {
@@ -67,7 +69,8 @@ impl Place {
         }
         // Of a run of training that is not finished.
         owned.retain(|file| {
-            !file.starts_with(CHECKPOINTS) && ![CONFIGURATION, METRICS].iter().any(|name| file == Path::new(name))
+            !file.starts_with(CHECKPOINTS)
+                && ![CONFIGURATION, METRICS].iter().any(|name| file == Path::new(name))
         });
         Ok(Place::Own { replaces: owned })
     }
@@ -93,10 +96,14 @@ impl Place {
             }
             Place::Model { owned } => {
                 // The rest was there for the graphs to be tried with.
-                let (graphs, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.starts_with("onnx"));
-                rest.iter().try_for_each(|file| std::fs::remove_file(staged.path().join(file))).map_err(failed)?;
+                let (graphs, rest): (Vec<_>, Vec<_>) =
+                    files.into_iter().partition(|file| file.starts_with("onnx"));
+                rest.iter()
+                    .try_for_each(|file| std::fs::remove_file(staged.path().join(file)))
+                    .map_err(failed)?;
                 let mut replaces = ownership::owned_graphs(output).map_err(failed)?;
-                let stays = owned.into_iter().filter(|file| !replaces.contains(file) && file != Path::new(LIST));
+                let stays =
+                    owned.into_iter().filter(|file| !replaces.contains(file) && file != Path::new(LIST));
                 let mut list = Written::of(output, stays).map_err(failed)?;
                 list.add(Written::of(staged.path(), graphs).map_err(failed)?);
                 list.save(staged.path())?;

@@ -8,10 +8,10 @@ use clap::Args;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views};
 use sts_eval::{SentEval, Task};
 
+use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
-use super::files::{self, add_model_folder};
 use super::{Done, Ending, new_graphs, resume, usage};
 use crate::builtin;
 use crate::checkpoint::HeldOutScore;
@@ -158,6 +158,7 @@ fn owned(output: &OutputFolder) -> Result<BTreeSet<PathBuf>, OutputError> {
 
 /// Refuses a folder in which a run would replace what is read, or what this program did not write.
 fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), OutputError> {
+    inputs.refuse("--output", output.path())?;
     if !output.is_replacing() {
         return Ok(());
     }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::swap::{recover, refuse_conflicts, swap};
 use super::written::{LIST, Written, files_below};
 use super::{
-    FolderLock, NewFolders, OutputError, RUN, TEMPORARY, is_empty, remove_temporaries, set_listable, sync_folder,
+    FolderLock, NewFolders, OutputError, RUN, TEMPORARY, is_empty, remove_temporaries, set_listable,
+    sync_folder,
 };
 
 /// A folder that this run, and no other, writes to. Dropped before [`OutputFolder::keep`], it removes
@@ -125,8 +126,7 @@ impl OutputFolder {
         if !self.is_replacing() {
             return Ok(());
         }
-        set_listable(&self.work)
-            .map_err(|source| OutputError::Write { path: self.path.clone(), source })?;
+        set_listable(&self.work).map_err(|source| OutputError::Write { path: self.path.clone(), source })?;
         swap(&self.path, &self.work, replaces)?;
         self.work = self.path.clone();
         Ok(())
@@ -241,4 +241,3 @@ fn create_numbered() -> Result<PathBuf, OutputError> {
         }
     }
 }
-

@@ -109,10 +109,15 @@ impl Inputs {
         depth: usize,
     ) {
         // Modules and data sets are two folders deep; this also ends circles of links.
-        const DEEPEST: usize = 4;
+        const DEEPEST: usize = 3;
+        // A model or a data set has some hundred files; whatever has more is something else as well.
+        const MOST: usize = 20_000;
         for entry in fs::read_dir(folder.join(below)).into_iter().flatten().flatten() {
             let name = below.join(entry.file_name());
             let path = folder.join(&name);
+            if self.0.len() >= MOST {
+                return;
+            }
             if path.is_dir() {
                 if depth < DEEPEST && !entry.file_name().as_encoded_bytes().starts_with(b".") {
                     self.add_below(reader, folder, &name, is_read, depth + 1);
@@ -145,8 +150,9 @@ impl Inputs {
         for (name, stream) in
             [("standard output", of_stream(&io::stdout())), ("standard error", of_stream(&io::stderr()))]
         {
+            let name = format!("the file of {name}");
             if let Some(reader) = stream.and_then(|identity| self.reader_of(&identity)) {
-                return Err(OutputError::IsInput { output: name.to_owned(), reader: reader.to_owned() });
+                return Err(OutputError::IsInput { output: name, reader: reader.to_owned() });
             }
         }
         Ok(())

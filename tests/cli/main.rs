@@ -9,6 +9,8 @@ mod eval;
 mod export;
 mod models;
 mod onnx_clients;
+mod outputs;
+mod own_folders;
 mod python;
 mod report;
 mod reproducible;
