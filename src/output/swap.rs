@@ -49,7 +49,16 @@ impl Swap {
 /// # Errors
 /// [`OutputError::NotOurs`] where the new content has a name that somebody else's file has; nothing has changed then.
 pub fn swap(target: &Path, staged: &Path, replaces: &BTreeSet<PathBuf>) -> Result<(), OutputError> {
-    settle_and_complete(target, staged, replaces, false)
+    // Where nothing of ours is, there is nothing to keep whole, and what others have there need not move. Nor may the
+    // folder go from under whoever started this in it.
+    let by_file = replaces.is_empty() || is_current(target);
+    settle_and_complete(target, staged, replaces, by_file)
+}
+
+/// Whether the process works in a folder, or below it.
+fn is_current(folder: &Path) -> bool {
+    let current = std::env::current_dir().and_then(|current| current.canonicalize());
+    matches!((current, folder.canonicalize()), (Ok(current), Ok(folder)) if current.starts_with(folder))
 }
 
 /// As [`swap`], file by file, for a folder most of which stays.

@@ -84,19 +84,27 @@ fn training_over_an_earlier_run_keeps_what_others_put_there() {
     let w = workspace();
     w.run(&format!("{TRAIN} --output fresh --seed 9 --save-every 1"));
     w.run(&format!("{TRAIN} --output out --save-every 1"));
-    w.write("out/checkpoints/step-7/of.another", "mine");
+    w.write("out/checkpoints/step-7/theirs", "mine");
     let theirs = others(&w, "out");
     w.run(&format!("{TRAIN} --output out --overwrite --seed 9 --save-every 1"));
     assert_there(&w, "out", &theirs);
-    assert_eq!(w.read("out/checkpoints/step-7/of.another"), b"mine");
+    assert_eq!(w.read("out/checkpoints/step-7/theirs"), b"mine");
     for file in ["model.safetensors", "metrics.jsonl", "checkpoints/step-00000002/model.safetensors"] {
         assert!(w.read(&format!("out/{file}")) == w.read(&format!("fresh/{file}")), "{file}");
     }
+    let theirs_of_out = theirs;
     // Into a folder that has nothing of mirror's, too.
     fs::create_dir(w.path("project")).unwrap();
     let theirs = others(&w, "project");
     w.run(&format!("{TRAIN} --output project --overwrite"));
     assert_there(&w, "project", &theirs);
+    // The folder does not go from under whoever is in it, and a link to it stays one.
+    let mut here = w.mirror("train --model ../m --corpus ../corpus.txt --batch-size 16 --max-steps 2 --no-eval --output . --overwrite");
+    here.current_dir(w.path("out")).assert().success();
+    std::os::unix::fs::symlink("out", w.path("link")).unwrap();
+    w.run(&format!("{TRAIN} --output link --overwrite"));
+    assert!(w.path("link").is_symlink());
+    assert_there(&w, "out", &theirs_of_out);
     // Its own settings may be read again; its other files may not.
     w.run("train --config out/train.toml --overwrite --max-steps 1");
     let corpus = "train --model m --batch-size 2 --max-steps 1 --no-eval --overwrite --output out --corpus";
