@@ -37,6 +37,7 @@ pub mod objective;
 pub mod onnx;
 pub mod optim;
 pub mod output;
+pub mod ownership;
 pub mod perturb;
 mod quote;
 pub mod random;

@@ -1,16 +1,25 @@
-//! The folder that a run writes: claimed before work starts, locked while it goes on, filled without
-//! half-written files.
+//! What a command writes: claimed before work starts and held against what it reads, written without half-written
+//! files, and in the place of nothing that somebody else wrote.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+mod file;
+mod folder;
+mod inputs;
 mod lock;
 mod staged;
+pub mod sums;
+pub mod swap;
 mod whole;
+pub mod written;
 
+pub use file::{Form, OutputFile, OutputFiles, OutputWriter};
+pub use folder::{OutputFolder, fill, run_folder};
+pub use inputs::{Identity, Inputs};
 pub(crate) use lock::FolderLock;
 pub use staged::StagedFolder;
 pub use whole::{WholeFile, write_whole, write_whole_with};
@@ -23,8 +32,36 @@ pub enum OutputError {
     NotAFolder(PathBuf),
     #[error("{0} is in use by another run of mirror; wait for it to end, or choose another --output")]
     InUse(PathBuf),
+    #[error("{output} is what {reader} reads; choose another one")]
+    IsInput { output: String, reader: String },
+    #[error("{flag} {path} is the same file as that of {other}; choose another name")]
+    Twice { flag: String, other: String, path: PathBuf },
+    #[error("{path} is a folder; {flag} takes a file")]
+    IsFolder { flag: String, path: PathBuf },
+    #[error("{path} exists and is not {what}; choose another name, or replace it with --overwrite")]
+    Foreign { path: PathBuf, what: &'static str },
+    #[error(
+        "{0} was not written by mirror, or has been changed since; move it away, or choose another --output"
+    )]
+    NotOurs(PathBuf),
     #[error("cannot write to {path}: {}", cause(source))]
     Write { path: PathBuf, source: io::Error },
+}
+
+impl OutputError {
+    /// Whether the command line itself asks for what cannot be.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, OutputError::IsInput { .. } | OutputError::Twice { .. })
+    }
+
+    /// The same of the folder that was asked for, where it is about one that stands for it.
+    fn of(self, folder: &Path) -> Self {
+        match self {
+            OutputError::InUse(_) => OutputError::InUse(folder.to_owned()),
+            OutputError::Write { source, .. } => OutputError::Write { path: folder.to_owned(), source },
+            other => other,
+        }
+    }
 }
 
 /// What went wrong, without the temporary file's name that tempfile adds, which is no business of a user's.
@@ -36,120 +73,17 @@ fn cause(error: &io::Error) -> String {
 /// What temporary files and folders are called, so that what a killed run left of them is known as such.
 pub const TEMPORARY: &str = ".writing-";
 
-/// A folder that this run, and no other, writes to. Dropped before [`OutputFolder::keep`], it removes
-/// what this run put there, so that a run that fails early leaves nothing behind.
-pub struct OutputFolder {
-    path: PathBuf,
-    found: Found,
-    kept: bool,
-    _above: NewFolders,
-    /// Held as long as the folder is in use.
-    _lock: FolderLock,
-}
+/// Where a folder's new content is put together, in it or beside it.
+const STAGED: &str = ".writing-new";
 
-/// How a run found its folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    Absent,
-    Empty,
-    /// Of an earlier run, which is to be overwritten or to go on.
-    Filled,
-}
+/// What folders are called, in an output folder, of runs that will take its place; a number follows.
+const RUN: &str = ".mirror-run-";
 
-impl OutputFolder {
-    /// Claims the folder asked for, or the first free one of mirror-out, mirror-out-2, …
-    pub fn claim(asked: Option<&Path>, overwrite: bool) -> Result<Self, OutputError> {
-        let (path, created) = match asked {
-            Some(path) => (path.to_owned(), !path.exists()),
-            None if overwrite => (PathBuf::from("mirror-out"), !Path::new("mirror-out").exists()),
-            None => (create_numbered()?, true),
-        };
-        if path.exists() && !path.is_dir() {
-            return Err(OutputError::NotAFolder(path));
-        }
-        let failed = |source| OutputError::Write { path: path.clone(), source };
-        let above = NewFolders::above(&path);
-        fs::create_dir_all(&path).map_err(failed)?;
-        let lock = FolderLock::take(&path)?;
-        let found = match created {
-            true => Found::Absent,
-            false if is_empty(&path).map_err(failed)? => Found::Empty,
-            false if overwrite => Found::Filled,
-            false => return Err(OutputError::NotEmpty(path)),
-        };
-        // Permission and space are found out now, not after an hour of training.
-        let folder = OutputFolder { path, found, kept: false, _above: above, _lock: lock };
-        folder.probe()?;
-        Ok(folder)
-    }
-
-    /// Takes over the folder of a run that is to go on. It stays, whatever happens.
-    pub fn reopen(path: &Path) -> Result<Self, OutputError> {
-        let lock = FolderLock::take(path)?;
-        let (path, above) = (path.to_owned(), NewFolders::default());
-        let folder = OutputFolder { path, found: Found::Filled, kept: true, _above: above, _lock: lock };
-        remove_temporaries(&folder.path)
-            .map_err(|source| OutputError::Write { path: folder.path.clone(), source })?;
-        folder.probe()?;
-        Ok(folder)
-    }
-
-    fn probe(&self) -> Result<(), OutputError> {
-        let probe = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.path)?;
-            file.write_all(b"mirror")?;
-            sync_folder(self.path.parent().unwrap_or(Path::new("")))
-        };
-        probe().map_err(|source| OutputError::Write { path: self.path.clone(), source })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether an earlier run left something here.
-    pub fn is_filled(&self) -> bool {
-        self.found == Found::Filled
-    }
-
-    /// Removes files and folders of these names that an earlier run left, in this order.
-    pub fn remove(&self, names: &[&str]) -> Result<(), OutputError> {
-        for name in names {
-            let path = self.path.join(name);
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(OutputError::Write { path, source });
-                }
-                _ => {}
-            }
-        }
-        sync_folder(&self.path).map_err(|source| OutputError::Write { path: self.path.clone(), source })
-    }
-
-    /// From now on the folder stays, whatever happens.
-    pub fn keep(&mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for OutputFolder {
-    fn drop(&mut self) {
-        // Best effort: the run's own error is the one to tell.
-        match self.found {
-            _ if self.kept => {}
-            Found::Absent => {
-                let _ = fs::remove_dir_all(&self.path);
-            }
-            Found::Empty => {
-                for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-                    let path = entry.path();
-                    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-                }
-            }
-            Found::Filled => {}
-        }
-    }
+/// Whether a name is one that this program gives what it has not finished: random letters end it.
+fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    const RANDOM: usize = 6;
+    let rest = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY));
+    rest.is_some_and(|rest| rest.len() == RANDOM && rest.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
 /// Folders above an output folder that were not there before, innermost first. Those that are empty when
@@ -172,25 +106,11 @@ impl Drop for NewFolders {
     }
 }
 
-fn create_numbered() -> Result<PathBuf, OutputError> {
-    let mut number = 1u32;
-    loop {
-        let path =
-            if number == 1 { "mirror-out".into() } else { PathBuf::from(format!("mirror-out-{number}")) };
-        // Creating it is what tells whether it is free: two runs may start at once.
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < u32::MAX => number += 1,
-            Err(source) => return Err(OutputError::Write { path, source }),
-        }
-    }
-}
-
 /// Whether nothing is in the folder but what this program puts there while it works.
 pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if name != lock::NAME && !name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+        if name != lock::NAME && name != STAGED && !is_temporary(&name) {
             return Ok(false);
         }
     }
@@ -202,7 +122,7 @@ pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
 pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+        if is_temporary(&entry.file_name()) {
             let path = entry.path();
             if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
         }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
+use sha2::{Digest, Sha256};
 
 use crate::model::layout::{Layout, TensorSpec};
+use crate::output::sums::hex;
 
 /// A point or a direction in weight space: one flat tensor `[len]` for the embeddings and one for
 /// each layer, in the order of a [`Layout`]. Gradients, Adam's moments and perturbations have the
@@ -112,6 +114,22 @@ impl Parameters {
     /// Sets all values to 0, in place.
     pub fn clear(&mut self) -> Result<()> {
         self.flats.iter().try_for_each(Tensor::zero_set)
+    }
+
+    /// A sum of all values as f32, with their names and shapes: the same whatever the form they are stored in.
+    pub fn sha256(&self) -> Result<String> {
+        let mut sum = Sha256::new();
+        for (name, tensor) in self.named() {
+            let tensor = tensor?;
+            sum.update(format!("{name} {:?}\n", tensor.dims()));
+            let values: Vec<f32> =
+                tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+            for chunk in values.chunks(1 << 14) {
+                let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+                sum.update(&bytes);
+            }
+        }
+        Ok(hex(&sum.finalize()))
     }
 
     /// A copy with buffers of its own.

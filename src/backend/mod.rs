@@ -27,7 +27,7 @@ mod reference;
 mod tests;
 
 pub use adamw::{AdamWConfig, Update};
-pub use cpu::Cpu;
+pub use cpu::{Cpu, instruction_set};
 pub use reference::Reference;
 
 /// What goes through an encoder besides its weights.

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::output::sums::{FileSum, hex, sha256_of};
 use crate::quote::reason;
 
 pub const MANIFEST: &str = "manifest.json";
@@ -22,14 +23,6 @@ const FORMAT: u32 = 1;
 pub struct Manifest {
     format: u32,
     pub files: BTreeMap<String, FileSum>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileSum {
-    pub bytes: u64,
-    /// In lower-case hexadecimal digits.
-    pub sha256: String,
 }
 
 impl Manifest {
@@ -74,10 +67,6 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Takes the SHA-256 of what passes through to a new file.
 pub struct SummingFile {
     file: io::BufWriter<File>,
@@ -109,18 +98,5 @@ impl Write for SummingFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// The SHA-256 of a file's bytes, read in a fixed buffer.
-pub fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&sum.finalize())),
-            read => sum.update(&buffer[..read]),
-        }
     }
 }

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use super::read::weight_files;
+use crate::backend::instruction_set;
 use crate::corpus::Corpus;
-use crate::backend::cpu::instruction_set;
 
 /// The files beside the weights that decide what a model computes.
 const MODEL_FILES: [&str; 12] = [

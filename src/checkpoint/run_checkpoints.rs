@@ -18,6 +18,7 @@ use super::safetensors_file::SafetensorsFile;
 use super::scores::{HeldOutScore, Score};
 use super::tensors;
 use crate::encoder::{Layout, Parameters};
+use crate::output::written::files_below;
 use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
 use crate::quote::reason;
 use candle_core::{DType, Device};
@@ -181,10 +182,14 @@ impl RunCheckpoints {
         sync_folder(&self.folder)
     }
 
-    /// Removes a checkpoint in two steps, so that none is ever half-removed under its name.
+    /// Removes a checkpoint of this program in two steps, so that none is ever half-removed under its name.
     fn set_aside(&self, folder: &Path) -> io::Result<()> {
         if !folder.exists() {
             return Ok(());
+        }
+        if !is_ours(folder) {
+            let what = "it is there and is no checkpoint of mirror; move it away";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
         }
         let aside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&self.folder)?;
         fs::rename(folder, aside.path().join("old"))?;
@@ -194,7 +199,8 @@ impl RunCheckpoints {
 
     /// Removes all but the newest `keep_last` of the checkpoints up to `step`.
     pub fn prune(&self, step: u64) -> Result<(), CheckpointError> {
-        let kept = self.steps()?.into_iter().filter(|&(other, _)| other <= step);
+        let ours = self.steps()?.into_iter().filter(|(_, folder)| is_ours(folder));
+        let kept = ours.filter(|&(other, _)| other <= step);
         for (_, folder) in kept.skip(self.keep_last.max(1)) {
             self.set_aside(&folder)
                 .map_err(|source| CheckpointError::Write { path: folder.clone(), source })?;
@@ -214,8 +220,7 @@ impl RunCheckpoints {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
-            let step = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-            steps.extend(step.map(|step| (step, entry.path())));
+            steps.extend(name.to_str().and_then(step_of).map(|step| (step, entry.path())));
         }
         steps.sort_by(|a, b| b.cmp(a));
         Ok(steps)
@@ -257,6 +262,49 @@ impl RunCheckpoints {
         }
         Ok(())
     }
+}
+
+/// The step of a checkpoint's folder, by its name: `step-` and eight digits or more.
+fn step_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(PREFIX)?;
+    let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
+/// Whether a folder is a checkpoint that this program wrote, sound or damaged: it has such a name, and nothing in it
+/// but a checkpoint's files.
+fn is_ours(folder: &Path) -> bool {
+    const FILES: [&str; 5] = [MODEL, BEST, OPTIMIZER, STATE, MANIFEST];
+    let named = folder.file_name().and_then(|name| step_of(name.to_str()?)).is_some();
+    let is_file = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            FILES.iter().any(|file| entry.file_name() == *file)
+                && entry.file_type().is_ok_and(|t| t.is_file())
+        })
+    };
+    named
+        && !folder.is_symlink()
+        && folder.join(OPTIMIZER).is_file() | folder.join(STATE).is_file() | folder.join(MANIFEST).is_file()
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_file))
+}
+
+/// The files of checkpoints in an output folder that this program wrote, by their paths below it.
+pub fn owned(output: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = output.join(CHECKPOINTS);
+    let origin = read_at_most(&folder.join(ORIGIN), LARGEST_ORIGIN).ok();
+    // Where no run of ours began, nothing is ours.
+    if folder.is_symlink() || origin.is_none_or(|origin| serde_json::from_slice::<Origin>(&origin).is_err()) {
+        return Ok(Vec::new());
+    }
+    let mut files = vec![Path::new(CHECKPOINTS).join(ORIGIN)];
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let below = Path::new(CHECKPOINTS).join(entry.file_name());
+        if is_ours(&entry.path()) {
+            files.extend(files_below(&entry.path())?.into_iter().map(|file| below.join(file)));
+        }
+    }
+    Ok(files)
 }
 
 impl Checkpoint {

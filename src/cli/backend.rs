@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use ndarray::Array2;
 
 use super::machine::Machine;
+use super::progress::say;
 use super::{Ending, usage};
 use crate::export::Precision;
 use crate::onnx::encoder::Asked;
@@ -101,6 +102,7 @@ impl Loaded {
             Some(runtime) => {
                 let asked = Asked { precision: backend.precision, max_length: overrides.max_length };
                 let encoder = OnnxEncoder::load(runtime, folder, asked, machine.threads())?;
+                encoder.warning.iter().for_each(|warning| say(warning));
                 Ok(Loaded::Onnx(Box::new(encoder)))
             }
         }

@@ -10,6 +10,7 @@ use super::train::DEFAULT_DATA;
 use super::{Done, Ending};
 use crate::datasets::{ARCHIVE, Checked, Fetched, Manifest, REPOSITORY, check, fetch};
 use crate::hub::DownloadBar;
+use crate::output::Inputs;
 
 /// Fetch the public STS data sets, or check those that are there.
 #[derive(Args)]
@@ -64,13 +65,17 @@ impl Data {
 
 impl Fetch {
     fn run(self) -> Done {
+        let mut inputs = Inputs::default();
+        self.from.iter().for_each(|archive| inputs.add("--from", archive));
+        inputs.refuse_streams()?;
         let fetched =
             fetch(&self.output, self.from.as_deref(), &Manifest::sts(), &mut DownloadBar::default())?;
         let shown = self.output.display();
         if let Fetched::Completed { missing, altered, .. } = &fetched {
-            for (what, paths) in [("added", missing), ("replaced", altered)] {
-                paths.iter().for_each(|path| say(&format!("{what} {path}")));
-            }
+            missing.iter().for_each(|path| say(&format!("added {path}")));
+            altered
+                .iter()
+                .for_each(|path| say(&format!("replaced {path} (what was there is kept as {path}.altered)")));
         }
         let files: usize = fetched.checked().sets.iter().map(|(_, set)| set.files).sum();
         let sets = fetched.checked().sets.len();

@@ -7,13 +7,13 @@ use clap::Args;
 use ndarray::Array2;
 use sts_eval::Encode as _;
 
-use super::backend::{Backend, Loaded};
+use super::backend::{Backend, BackendName, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::encoding_bar;
-use super::{Done, Ending, text, usage};
+use super::{Done, Ending, files, text, usage};
 use crate::corpus::Lines;
-use crate::output::WholeFile;
+use crate::output::{Form, Inputs, OutputFile, OutputFiles, OutputWriter};
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
@@ -34,6 +34,9 @@ pub struct Encode {
     /// [default: .jsonl on standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace a file that mirror encode did not write; never one that is read
+    #[arg(long)]
+    overwrite: bool,
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
@@ -60,18 +63,70 @@ const EXAMPLES: &str = "Examples:
 impl Encode {
     pub fn run(self) -> Done {
         self.backend.prepare();
-        let mut sink = Sink::open(self.output.as_deref())?;
+        let output = self.output()?;
+        let mut sink = Sink::open(output.as_ref())?;
         let lines = text::lines(self.input.as_deref(), "--input")?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
-        let files = ModelFiles::locate(&self.model)?;
-        let folder = files.folder();
+        let model_files = ModelFiles::locate(&self.model)?;
+        let folder = model_files.folder();
+        // One of the hub has a folder only now.
+        let mut inputs = Inputs::default();
+        files::add_model_folder(&mut inputs, folder);
+        output.as_ref().map_or(Ok(()), |(output, _)| output.check(&inputs))?;
         let mut model =
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
         model.set_normalize(self.normalize, self.no_normalize)?;
         encode_lines(&model, lines, &mut sink)?;
         sink.finish(model.hidden_size())
+    }
+
+    /// The file that embeddings go to, if it is one, and its form by its name.
+    fn output(&self) -> Result<Option<(OutputFile, Rows)>, Ending> {
+        let mut inputs = Inputs::default();
+        files::add_text(&mut inputs, "--input", self.input.as_deref());
+        files::add_model(&mut inputs, &self.model);
+        if self.backend.backend == BackendName::Onnx {
+            files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());
+        }
+        inputs.refuse_streams()?;
+        let Some(target) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
+            return Ok(None);
+        };
+        let rows = Rows::by_name(target)?;
+        let output = OutputFiles::new(&inputs, self.overwrite).claim("--output", target, rows.form())?;
+        if rows == Rows::Npy && !output.is_seekable() {
+            let shown = target.display();
+            return Err(usage(format!(
+                "--output {shown} is a pipe, which takes .jsonl; a .npy array needs a file"
+            )));
+        }
+        Ok(Some((output, rows)))
+    }
+}
+
+/// How a file holds embeddings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Npy,
+    JsonLines,
+}
+
+impl Rows {
+    fn by_name(path: &Path) -> Result<Self, Ending> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("npy") => Ok(Rows::Npy),
+            Some("jsonl") => Ok(Rows::JsonLines),
+            _ => Err(usage(format!("--output {}: the name must end in .npy or .jsonl", path.display()))),
+        }
+    }
+
+    fn form(self) -> Form {
+        match self {
+            Rows::Npy => files::NPY,
+            Rows::JsonLines => files::JSON_LINES,
+        }
     }
 }
 
@@ -90,24 +145,20 @@ fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink)
 /// Where embeddings go. A file appears whole or not at all.
 enum Sink {
     Stdout(BufWriter<io::Stdout>),
-    JsonLines(BufWriter<WholeFile>),
-    Npy { out: BufWriter<WholeFile>, rows: usize },
+    JsonLines(BufWriter<OutputWriter>),
+    Npy { out: BufWriter<OutputWriter>, rows: usize },
 }
 
 /// Room for the array's header, whose row count is only known at the end.
 const NPY_HEADER: usize = 128;
 
 impl Sink {
-    fn open(output: Option<&Path>) -> Result<Self, Ending> {
-        let Some(target) = output.filter(|path| *path != Path::new("-")) else {
+    fn open(output: Option<&(OutputFile, Rows)>) -> Result<Self, Ending> {
+        let Some((file, rows)) = output else {
             return Ok(Sink::Stdout(BufWriter::new(io::stdout())));
         };
-        let extension = target.extension().and_then(|e| e.to_str());
-        if !matches!(extension, Some("npy" | "jsonl")) {
-            return Err(usage(format!("--output {}: the name must end in .npy or .jsonl", target.display())));
-        }
-        let mut out = BufWriter::new(WholeFile::beside(target)?);
-        if extension == Some("jsonl") {
+        let mut out = BufWriter::new(file.open()?);
+        if *rows == Rows::JsonLines {
             return Ok(Sink::JsonLines(out));
         }
         out.write_all(&[0; NPY_HEADER])?;
@@ -131,19 +182,19 @@ impl Sink {
     fn finish(self, hidden: usize) -> Done {
         match self {
             Sink::Stdout(mut out) => out.flush()?,
-            Sink::JsonLines(out) => whole(out)?.persist()?,
+            Sink::JsonLines(out) => whole(out)?.finish()?,
             Sink::Npy { out, rows } => {
                 let mut file = whole(out)?;
                 file.seek(SeekFrom::Start(0))?;
                 file.write_all(&npy_header(rows, hidden))?;
-                file.persist()?;
+                file.finish()?;
             }
         }
         Ok(())
     }
 }
 
-fn whole(out: BufWriter<WholeFile>) -> io::Result<WholeFile> {
+fn whole(out: BufWriter<OutputWriter>) -> io::Result<OutputWriter> {
     out.into_inner().map_err(io::IntoInnerError::into_error)
 }
 

@@ -9,7 +9,8 @@ use sts_eval::{
     compare, evaluate, examine,
 };
 
-use super::backend::{Backend, Loaded};
+use super::backend::{Backend, BackendName, Loaded};
+use super::files::{self, add_model_folder};
 use super::forms::Forms;
 use super::machine::Machine;
 use super::model::ModelFiles;
@@ -18,6 +19,7 @@ use super::train::DEFAULT_DATA;
 use super::unlabeled::{self, UnlabeledFlags};
 use super::{Done, Ending};
 use crate::builtin;
+use crate::output::Inputs;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
@@ -74,7 +76,7 @@ impl Eval {
         if let Some(corpus) = self.unlabeled.corpus() {
             return unlabeled::run(&self, corpus);
         }
-        self.forms.check()?;
+        let targets = self.forms.claim(&self.inputs(), &self.models)?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
         let (tasks, missing) = self.tasks()?;
@@ -84,6 +86,10 @@ impl Eval {
         let mut findings = Findings::default();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
+            // One of the hub has a folder only now.
+            let mut inputs = Inputs::default();
+            add_model_folder(&mut inputs, files.folder());
+            targets.check(&inputs)?;
             let model = Loaded::load(
                 files.folder(),
                 overrides,
@@ -120,16 +126,37 @@ impl Eval {
             let scored: Vec<&[ScoredTask]> = findings.scored.iter().map(Vec::as_slice).collect();
             compare(&mut findings.reports, &scored, &bootstrap)?;
         }
-        self.forms.write(&findings.reports, &findings.metas)
+        self.forms.write(&targets, &findings.reports, &findings.metas)
+    }
+
+    /// Where STS data is, if there is some to score on.
+    fn data(&self) -> Option<PathBuf> {
+        let found = Path::new(DEFAULT_DATA).is_dir() && self.sets.is_empty();
+        self.data.clone().or_else(|| found.then(|| PathBuf::from(DEFAULT_DATA)))
+    }
+
+    /// All files that are read.
+    pub(super) fn inputs(&self) -> Inputs {
+        let mut inputs = Inputs::default();
+        match self.unlabeled.corpus() {
+            Some(corpus) => inputs.add("--corpus", corpus),
+            None => {
+                self.sets.iter().for_each(|set| inputs.add("--set", &set.path));
+                self.data().iter().for_each(|folder| files::add_data(&mut inputs, folder));
+            }
+        }
+        self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
+        if self.backend.backend == BackendName::Onnx {
+            files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());
+        }
+        inputs
     }
 
     /// The sets to score, and which of the seven are not there.
     fn tasks(&self) -> Result<(Vec<Task>, Vec<Benchmark>), Ending> {
-        let found = Path::new(DEFAULT_DATA).is_dir() && self.sets.is_empty();
-        let folder = self.data.clone().or_else(|| found.then(|| PathBuf::from(DEFAULT_DATA)));
         let mut tasks = Vec::new();
         let mut missing = Vec::new();
-        if let Some(folder) = folder {
+        if let Some(folder) = self.data() {
             let data = SentEval::open(&folder)?;
             tasks = data.tasks(self.convention)?;
             missing = data.missing();

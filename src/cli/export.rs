@@ -7,18 +7,19 @@ use clap::Args;
 use sts_eval::{Encode, SentEval, Task, evaluate_task};
 
 use super::backend::without_telemetry;
+use super::export_place::Place;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::say;
 use super::train::DEFAULT_DATA;
-use super::{Done, Ending, usage};
+use super::{Done, Ending, files, usage};
 use crate::export::card::card;
 use crate::export::folder::{Export as Folder, pooling_warning, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
 use crate::onnx::{OnnxError, Runtime};
-use crate::output::{StagedFolder, write_whole};
+use crate::output::{Inputs, StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sentence_folder::SentenceFolder;
 use crate::trainer::options::PoolingChoice;
@@ -40,10 +41,11 @@ pub struct Export {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
     model: String,
-    /// The folder to write; it appears whole or not at all
+    /// The folder to write; it appears whole or not at all. With --overwrite it may be the model's own: graphs are
+    /// added to it, and nothing else changes
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Write into a folder that is not empty, replacing what has the same name
+    /// Write into a folder that is not empty, replacing an earlier export; what mirror did not write stays
     #[arg(long)]
     overwrite: bool,
     /// f32, f16 or int8; several with commas, or given again, beside each other [default: f32]
@@ -117,10 +119,12 @@ impl Export {
         if precisions.is_empty() {
             precisions.push(Precision::F32);
         }
+        let place = self.place()?;
         let interrupt = Interrupt::listen()?;
         let device = self.machine.set_up()?;
         let verifier = if self.no_verify { None } else { Some(self.verifier()?) };
         let staged = StagedFolder::beside(&self.output, self.overwrite)?;
+        let place = place.under_lock(&self.output)?;
         let files = ModelFiles::locate(&self.model)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
@@ -134,7 +138,7 @@ impl Export {
         };
         let graphs = write_folder(&export, staged.path())?;
         // A model card that is there says more than ours.
-        if !self.output.join("README.md").exists() {
+        if place.takes_card(&self.output) {
             write_whole(&staged.path().join("README.md"), card(&model, &precisions).as_bytes())?;
         }
         go_on(&interrupt)?;
@@ -146,11 +150,22 @@ impl Export {
             graphs.iter().map(|path| Ok(path.metadata()?.len())).collect::<std::io::Result<Vec<_>>>()?;
         let names = graphs.iter().map(|path| path.strip_prefix(staged.path()).unwrap_or(path));
         let written: Vec<(PathBuf, u64)> = names.map(Path::to_owned).zip(sizes).collect();
-        staged.publish()?;
+        place.publish(staged, &self.output)?;
         if let Some(warning) = pooling_warning(model.encoder.pooling) {
             say(&format!("warning: {warning}"));
         }
         self.print(&verified, &written)
+    }
+
+    /// Refuses an output that would take the place of something, before any work.
+    fn place(&self) -> Result<Place, Ending> {
+        let mut inputs = Inputs::default();
+        files::add_model(&mut inputs, &self.model);
+        self.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+        inputs.refuse_streams()?;
+        let changes_model =
+            self.pooling.0.is_some() || self.max_length.is_some() || self.normalize || self.no_normalize;
+        Place::of(&self.output, &self.model, &inputs, changes_model)
     }
 
     fn verifier(&self) -> Result<Verifier, Ending> {

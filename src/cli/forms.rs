@@ -8,8 +8,8 @@ use clap::Args;
 use sts_eval::format::{Format, Html, Json, Latex, Markdown, Table, mteb};
 use sts_eval::{Bootstrap, Report};
 
-use super::{Done, Ending, usage};
-use crate::output::{OutputError, write_whole};
+use super::{Done, Ending, files, usage};
+use crate::output::{Form, Inputs, OutputError, OutputFile, OutputFiles, write_whole};
 
 const STDOUT: &str = "-";
 
@@ -30,36 +30,65 @@ pub struct Forms {
     /// Write results as MTEB keeps them, a file a task, into results/MODEL/… below this folder
     #[arg(long, value_name = "DIR")]
     mteb: Option<PathBuf>,
+    /// Replace files that mirror eval did not write; never one that is read
+    #[arg(long)]
+    overwrite: bool,
     /// Resamples of the paired bootstrap that intervals and differences in these forms come from; 0 for none
     #[arg(long, value_name = "N", default_value_t = Bootstrap::default().resamples)]
     resamples: usize,
 }
 
 impl Forms {
-    /// Refuses two forms on standard output, and targets that could not be written when all is scored.
-    pub fn check(&self) -> Done {
+    /// Settles where each form goes. Refuses two forms on standard output, targets that could not be written when all
+    /// is scored, and what must stay as it is.
+    pub fn claim(&self, inputs: &Inputs, models: &[String]) -> Result<Targets, Ending> {
         if let Some(bootstrap) = self.bootstrap() {
             bootstrap.check().map_err(usage)?;
         }
-        if self.files().filter(|(_, target)| is_stdout(target)).count() > 1 {
+        inputs.refuse_streams()?;
+        if self.files().filter(|asked| is_stdout(asked.path)).count() > 1 {
             return Err(usage(
                 "only one of --json, --markdown, --latex and --html can go to standard output",
             ));
         }
-        for (_, target) in self.files().filter(|(_, target)| !is_stdout(target)) {
-            let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut outputs = OutputFiles::new(inputs, self.overwrite);
+        let mut targets = Vec::new();
+        for asked in self.files() {
+            if is_stdout(asked.path) {
+                targets.push(None);
+                continue;
+            }
+            let folder = asked.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
                 let message = format!(
                     "cannot write {}: the folder {} does not exist",
-                    target.display(),
+                    asked.path.display(),
                     folder.display()
                 );
                 return Err(Ending::Failure(anyhow::anyhow!(message)));
             }
+            targets.push(Some(outputs.claim(asked.flag, asked.path, asked.known)?));
         }
-        if let Some(folder) = self.mteb.as_ref().filter(|folder| folder.exists() && !folder.is_dir()) {
+        if let Some(folder) = &self.mteb {
+            self.check_mteb(folder, inputs, models)?;
+        }
+        Ok(Targets(targets))
+    }
+
+    /// Refuses a folder of results in which somebody else's are that ours would replace.
+    fn check_mteb(&self, folder: &Path, inputs: &Inputs, models: &[String]) -> Done {
+        if folder.exists() && !folder.is_dir() {
             let message = format!("{} is a file; --mteb takes a folder", folder.display());
             return Err(Ending::Failure(anyhow::anyhow!(message)));
+        }
+        for model in models {
+            let results = folder.join(mteb::folder(model));
+            for entry in fs::read_dir(&results).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.extension().is_some_and(|extension| extension == "json") {
+                    OutputFiles::new(inputs, self.overwrite).claim("--mteb", &path, files::MTEB)?;
+                }
+            }
         }
         Ok(())
     }
@@ -76,17 +105,15 @@ impl Forms {
     }
 
     /// Writes each form to its place, and the table to standard output unless another form goes there.
-    pub fn write(&self, reports: &[Report], metas: &[mteb::ModelMeta]) -> Done {
-        if !self.files().any(|(_, target)| is_stdout(target)) {
-            print(&Table, reports)?;
+    pub fn write(&self, targets: &Targets, reports: &[Report], metas: &[mteb::ModelMeta]) -> Done {
+        if !targets.0.iter().any(Option::is_none) {
+            print(&rendered("", |bytes| Table.write(reports, bytes))?)?;
         }
-        for (form, target) in self.files() {
-            if is_stdout(target) {
-                print(form, reports)?;
-            } else {
-                let mut bytes = Vec::new();
-                form.write(reports, &mut bytes)?;
-                write_whole(target, &bytes)?;
+        for (asked, target) in self.files().zip(&targets.0) {
+            let bytes = rendered(asked.mark, |bytes| asked.form.write(reports, bytes))?;
+            match target {
+                Some(file) => file.write(&bytes)?,
+                None => print(&bytes)?,
             }
         }
         if let Some(folder) = &self.mteb {
@@ -97,30 +124,63 @@ impl Forms {
         Ok(())
     }
 
-    /// Where JSON goes, if it is asked for.
-    pub fn json(&self) -> Option<&Path> {
-        self.json.as_deref()
+    /// Whether JSON, and whether markdown, is asked for.
+    pub fn json_and_markdown(&self) -> (bool, bool) {
+        (self.json.is_some(), self.markdown.is_some())
     }
 
-    /// Where markdown goes, if it is asked for.
-    pub fn markdown(&self) -> Option<&Path> {
-        self.markdown.as_deref()
+    fn files(&self) -> impl Iterator<Item = Asked<'_>> {
+        let asked: [(&str, &dyn Format, Form, &str, &Option<PathBuf>); 4] = [
+            ("--json", &Json, files::JSON, "", &self.json),
+            ("--markdown", &Markdown, files::MARKDOWN, files::MARKDOWN_MARK, &self.markdown),
+            ("--latex", &Latex, files::LATEX, files::LATEX_MARK, &self.latex),
+            ("--html", &Html, files::HTML, "", &self.html),
+        ];
+        asked.into_iter().filter_map(|(flag, form, known, mark, path)| {
+            Some(Asked { flag, form, known, mark, path: path.as_deref()? })
+        })
+    }
+}
+
+/// A form that is asked for.
+struct Asked<'a> {
+    flag: &'a str,
+    form: &'a dyn Format,
+    /// How one of an earlier run is known.
+    known: Form,
+    /// What it begins with, to be known by.
+    mark: &'a str,
+    path: &'a Path,
+}
+
+/// Where the forms go, in the order of their flags; None is standard output.
+pub struct Targets(Vec<Option<OutputFile>>);
+
+impl Targets {
+    /// Once more, where what is read was not known before.
+    pub fn check(&self, inputs: &Inputs) -> Done {
+        Ok(self.0.iter().flatten().try_for_each(|file| file.check(inputs))?)
     }
 
-    fn files(&self) -> impl Iterator<Item = (&'static dyn Format, &Path)> {
-        let asked: [(&'static dyn Format, &Option<PathBuf>); 4] =
-            [(&Json, &self.json), (&Markdown, &self.markdown), (&Latex, &self.latex), (&Html, &self.html)];
-        asked.into_iter().filter_map(|(form, target)| Some((form, target.as_deref()?)))
+    pub fn iter(&self) -> impl Iterator<Item = Option<&OutputFile>> {
+        self.0.iter().map(Option::as_ref)
     }
+}
+
+/// What a form writes after its mark.
+pub fn rendered(mark: &str, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut bytes = mark.as_bytes().to_vec();
+    write(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn is_stdout(target: &Path) -> bool {
     target == Path::new(STDOUT)
 }
 
-fn print(form: &dyn Format, reports: &[Report]) -> Done {
+pub fn print(bytes: &[u8]) -> Done {
     let mut out = io::stdout().lock();
-    form.write(reports, &mut out)?;
+    out.write_all(bytes)?;
     Ok(out.flush()?)
 }
 

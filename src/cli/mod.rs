@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::interrupt::Signal;
+use crate::output::OutputError;
 
 mod backend;
 pub mod configuration;
@@ -17,10 +18,13 @@ mod data;
 mod encode;
 mod eval;
 mod export;
+mod export_place;
+mod files;
 mod forms;
 mod install;
 mod machine;
 mod model;
+mod new_graphs;
 mod progress;
 mod resume;
 mod search;
@@ -62,7 +66,11 @@ enum Ending {
 
 impl<E: Into<anyhow::Error>> From<E> for Ending {
     fn from(error: E) -> Self {
-        Ending::Failure(error.into())
+        let error = error.into();
+        match error.downcast_ref::<OutputError>() {
+            Some(refusal) if refusal.is_usage() => Ending::Usage(refusal.to_string()),
+            _ => Ending::Failure(error),
+        }
     }
 }
 

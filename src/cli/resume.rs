@@ -12,12 +12,13 @@ use super::{Done, Ending, configuration, parse_with, usage};
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::interrupt::Signal;
+use crate::output::{OutputFolder, run_folder};
 use crate::trainer::TrainOptions;
 use crate::trainer::run::TrainError;
 
 /// The run's own configuration. Flags on the command line may repeat it and not contradict it.
 pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result<Train, Ending> {
-    let path = folder.join(CONFIGURATION);
+    let path = run_folder(folder).join(CONFIGURATION);
     let shown = folder.display();
     if !folder.is_dir() {
         return Err(usage(format!("--resume {shown}: there is no such folder")));
@@ -72,7 +73,7 @@ fn contradiction(
 
 /// Whether the run in a folder has written its result. The weights are the last file of it.
 pub fn is_finished(folder: &Path) -> bool {
-    folder.join(WEIGHTS).is_file()
+    run_folder(folder) == folder && folder.join(WEIGHTS).is_file()
 }
 
 pub fn say_finished(folder: &Path) -> Done {
@@ -82,22 +83,23 @@ pub fn say_finished(folder: &Path) -> Done {
 }
 
 /// Says how a run goes on that stopped because it could not write.
-pub fn hint(error: &TrainError, folder: &Path) {
-    if matches!(error, TrainError::Metrics(_) | TrainError::Save(_)) && folder.join(CONFIGURATION).is_file() {
+pub fn hint(error: &TrainError, output: &OutputFolder) {
+    let is_begun = output.work().join(CONFIGURATION).is_file();
+    if matches!(error, TrainError::Metrics(_) | TrainError::Save(_)) && is_begun {
         say(&format!(
             "once it can be written to, the run goes on from its newest checkpoint with: mirror train --resume {}",
-            folder.display()
+            output.path().display()
         ));
     }
 }
 
 /// How a run ends that a signal stopped.
-pub fn stopped(signal: Signal, step: u64, folder: &Path) -> Ending {
-    let shown = folder.display();
+pub fn stopped(signal: Signal, step: u64, output: &OutputFolder) -> Ending {
+    let shown = output.path().display();
     let kept = if step == 0 {
         "no step was made yet".to_owned()
     } else {
-        format!("its {step} steps are in {}", folder.join(CHECKPOINTS).display())
+        format!("its {step} steps are in {}", output.work().join(CHECKPOINTS).display())
     };
     Ending::Stopped {
         message: format!("stopped by {signal}; {kept}; go on with: mirror train --resume {shown}"),

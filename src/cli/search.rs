@@ -9,8 +9,9 @@ use clap::Args;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::{Done, Ending, text, usage};
+use super::{Done, Ending, files, text, usage};
 use crate::corpus::{CorpusError, Lines};
+use crate::output::Inputs;
 use crate::search::table::Table;
 use crate::search::{Found, Line, ModelHits, Search as Searching};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -65,6 +66,13 @@ impl Search {
         if self.top == 0 {
             return Err(usage("--top is 0; it must be a number above 0"));
         }
+        let mut inputs = Inputs::default();
+        files::add_text(&mut inputs, "--input", Some(&self.input));
+        if self.query.is_empty() {
+            files::add_text(&mut inputs, "--queries", self.queries.as_deref());
+        }
+        self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
+        inputs.refuse_streams()?;
         let queries = self.queries()?;
         let lines = text::lines(Some(&self.input), "--input")?;
         let device = self.machine.set_up()?;

@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::measuring_bar;
-use super::{Done, Ending, usage};
+use super::{Done, Ending, files, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, Format};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
-use crate::output::write_whole;
+use crate::output::{Inputs, OutputFile, OutputFiles};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
 use crate::sharpness::{Curve, Interval, Measured, Settings, Sharpness as Found, plot};
@@ -78,6 +78,9 @@ pub struct Sharpness {
     /// Write the numbers as JSON (- for standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Replace files that mirror sharpness did not write; never one that is read
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     machine: Machine,
 }
@@ -114,6 +117,7 @@ impl Sharpness {
     pub fn run(self) -> Done {
         self.check().map_err(usage)?;
         self.check_output()?;
+        let targets = self.targets()?;
         let device = self.machine.set_up()?;
         let corpus = match &self.corpus {
             Some(path) => Corpus::open(path, Format::Sentences)?,
@@ -121,6 +125,10 @@ impl Sharpness {
             None => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };
         let files = ModelFiles::locate(&self.model)?;
+        // One of the hub has a folder only now.
+        let mut inputs = Inputs::default();
+        files::add_model_folder(&mut inputs, files.folder());
+        targets.all().try_for_each(|file| file.check(&inputs))?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: Some(self.max_length) };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         let batches = self.deal(&corpus, &model)?;
@@ -137,7 +145,7 @@ impl Sharpness {
             None => None,
         };
         bar.finish_and_clear();
-        self.write(&corpus, settings, found, curve)
+        self.write(&targets, &corpus, settings, found, curve)
     }
 
     fn check(&self) -> Result<(), InvalidOption> {
@@ -177,6 +185,21 @@ impl Sharpness {
             }
         }
         Ok(())
+    }
+
+    /// Where the drawing and the numbers go.
+    fn targets(&self) -> Result<Targets, Ending> {
+        let mut inputs = Inputs::default();
+        self.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
+        files::add_model(&mut inputs, &self.model);
+        inputs.refuse_streams()?;
+        let mut outputs = OutputFiles::new(&inputs, self.overwrite);
+        let mut claim = |flag: &str, path: Option<&PathBuf>, form| {
+            let path = path.filter(|path| path.as_path() != Path::new("-"));
+            path.map(|path| outputs.claim(flag, path, form)).transpose()
+        };
+        let drawing = claim("--output", self.output.as_ref(), files::DRAWING)?;
+        Ok(Targets { drawing, numbers: claim("--json", self.json.as_ref(), files::SHARPNESS)? })
     }
 
     fn settings(&self, architecture: Architecture) -> Settings {
@@ -220,9 +243,16 @@ impl Sharpness {
         Ok(batches)
     }
 
-    fn write(&self, corpus: &Corpus, settings: Settings, found: Found, curve: Option<Curve>) -> Done {
-        if let (Some(path), Some(curve)) = (&self.output, &curve) {
-            write_whole(path, plot::svg(curve, self.rho, &self.model).as_bytes())?;
+    fn write(
+        &self,
+        targets: &Targets,
+        corpus: &Corpus,
+        settings: Settings,
+        found: Found,
+        curve: Option<Curve>,
+    ) -> Done {
+        if let (Some(file), Some(curve)) = (&targets.drawing, &curve) {
+            file.write(plot::svg(curve, self.rho, &self.model).as_bytes())?;
         }
         let report = Report {
             model: &self.model,
@@ -244,9 +274,9 @@ impl Sharpness {
             Ok(bytes)
         };
         let mut out = io::stdout().lock();
-        match self.json.as_deref() {
-            Some(path) if path == Path::new("-") => return Ok(out.write_all(&json()?)?),
-            Some(path) => write_whole(path, &json()?)?,
+        match &targets.numbers {
+            Some(file) => file.write(&json()?)?,
+            None if self.json.is_some() => return Ok(out.write_all(&json()?)?),
             None => {}
         }
         print_table(&report, &mut out)?;
@@ -254,6 +284,19 @@ impl Sharpness {
             writeln!(out, "\ndrawn in {}", path.display())?;
         }
         Ok(out.flush()?)
+    }
+}
+
+/// The files that are written.
+struct Targets {
+    drawing: Option<OutputFile>,
+    /// None also where they go to standard output.
+    numbers: Option<OutputFile>,
+}
+
+impl Targets {
+    fn all(&self) -> impl Iterator<Item = &OutputFile> {
+        self.drawing.iter().chain(&self.numbers)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `mirror train`
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,26 +8,26 @@ use clap::Args;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views};
 use sts_eval::{SentEval, Task};
 
+use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
-use super::{Done, Ending, resume, usage};
+use super::{Done, Ending, new_graphs, resume, usage};
 use crate::builtin;
 use crate::checkpoint::HeldOutScore;
-use crate::checkpoint::run_checkpoints::CHECKPOINTS;
-use crate::checkpoint::write::{WEIGHTS, write_configuration};
+use crate::checkpoint::write::write_configuration;
 use crate::corpus::{Batching, Corpus, CorpusError, Entry, Format};
 use crate::encoder::EncoderConfig;
 use crate::hub::{self, ModelSource};
 use crate::interrupt::Interrupt;
 use crate::objective::registry::BuildContext;
-use crate::output::OutputFolder;
+use crate::output::{Inputs, OutputError, OutputFolder};
+use crate::ownership;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
 use crate::trainer::memory::{self, Estimate};
-use crate::trainer::metrics::METRICS;
-use crate::trainer::run::{Ended, Ingredients, Outcome, check_fit, train};
+use crate::trainer::run::{Ended, FIRST_FILES, Ingredients, Outcome, check_fit, train};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
@@ -66,10 +67,25 @@ impl Train {
     pub fn run(self) -> Done {
         let mut options = self.options;
         options.check().map_err(usage)?;
-        match &self.resume {
-            Some(folder) if resume::is_finished(folder) => return resume::say_finished(folder),
-            Some(folder) => options.output = Some(folder.clone()),
-            None => settle_places(&mut options)?,
+        let resumed = match &self.resume {
+            Some(folder) => {
+                let output = OutputFolder::reopen(folder);
+                if resume::is_finished(folder) {
+                    return resume::say_finished(folder);
+                }
+                options.output = Some(folder.clone());
+                Some(output?)
+            }
+            None => {
+                settle_places(&mut options)?;
+                None
+            }
+        };
+        let mut inputs = inputs(&options);
+        inputs.refuse_streams()?;
+        if let Some(folder) = &options.output {
+            inputs.refuse("--output", folder)?;
+            new_graphs::prepare(folder);
         }
         let machine = Machine { threads: options.threads, device: options.device.clone() };
         let device = machine.set_up()?;
@@ -81,27 +97,25 @@ impl Train {
         let (corpus, held_out) = hold_out(&mut options, corpus)?;
         let scored_on = scoring_task(&options)?;
         let files = ModelFiles::locate(&options.model)?;
+        add_model_folder(&mut inputs, files.folder());
         // Old folders of sentence-transformers keep the transformer in a folder of its own.
         let transformer = SentenceFolder::read(files.folder())?.transformer_in(files.folder());
         let architecture = EncoderConfig::from_folder(&transformer)?.architecture;
         options.regularization.resolve(&BuildContext { architecture }).map_err(usage)?;
-        let mut output = match &self.resume {
-            Some(folder) => OutputFolder::reopen(folder)?,
-            None => OutputFolder::claim(options.output.as_deref(), options.overwrite)?,
+        let mut output = match resumed {
+            Some(output) => output,
+            None => OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?,
         };
+        refuse_others_files(&output, &inputs)?;
         options.output = Some(std::path::absolute(output.path())?);
-        if !output.is_filled() {
+        if self.resume.is_none() {
             // Before the model is loaded, so that a run killed while it loads can be resumed too.
-            write_configuration(&options, output.path())?;
+            write_configuration(&options, output.work())?;
         }
 
         let overrides = Overrides { pooling: options.pooling.0, max_length: None };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         check_fit(&options, &corpus, &model)?;
-        if output.is_filled() && self.resume.is_none() {
-            output.remove(&[WEIGHTS, CHECKPOINTS, METRICS])?;
-            write_configuration(&options, output.path())?;
-        }
         let held_out = held_out_views(&options, &held_out, &corpus, &model)?;
         say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free_memory()));
         let mut progress = TrainingProgress::default();
@@ -110,15 +124,51 @@ impl Train {
             Ingredients { options, corpus, model, model_folder: transformer, scored_on, held_out, interrupt };
         let ended = train(ingredients, &mut output, &mut progress);
         progress.clear();
-        match ended.inspect_err(|error| resume::hint(error, output.path()))? {
+        match ended.inspect_err(|error| resume::hint(error, &output))? {
             Ended::Finished(outcome) => {
                 output.keep();
+                if output.is_replacing() {
+                    new_graphs::add(&output, &device)?;
+                    output.complete(&owned(&output)?)?;
+                }
                 print_summary(&outcome, output.path())?;
                 warn_of_collapse(&outcome);
                 Ok(())
             }
-            Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, output.path())),
+            Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output)),
         }
+    }
+}
+
+/// What is read, as far as it is known before a model of the hub is located. A --config file is read before anything
+/// else, and may be that of the run that is replaced.
+fn inputs(options: &TrainOptions) -> Inputs {
+    let mut inputs = Inputs::default();
+    options.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
+    options.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+    files::add_model(&mut inputs, &options.model);
+    inputs
+}
+
+/// What of the output folder is an earlier run's or export's, and may be replaced.
+fn owned(output: &OutputFolder) -> Result<BTreeSet<PathBuf>, OutputError> {
+    let failed = |source| OutputError::Write { path: output.path().to_owned(), source };
+    ownership::owned(output.path()).map_err(failed)
+}
+
+/// Refuses a folder in which a run would replace what is read, or what this program did not write.
+fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), OutputError> {
+    inputs.refuse("--output", output.path())?;
+    if !output.is_replacing() {
+        return Ok(());
+    }
+    let owned = owned(output)?;
+    for file in &owned {
+        inputs.refuse("the earlier run's", &output.path().join(file))?;
+    }
+    match ownership::taken(output.path(), &owned) {
+        Some(path) => Err(OutputError::NotOurs(path)),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `mirror eval --corpus FILE`: models side by side on sentences without labels.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,11 +7,13 @@ use sts_eval::DEFAULT_BLOCK_SIZE;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, evaluate_views};
 
 use super::eval::Eval;
+use super::files::{self, add_model_folder};
+use super::forms::{print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format};
-use crate::output::write_whole;
+use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
 
@@ -73,7 +74,8 @@ impl UnlabeledFlags {
 pub fn run(eval: &Eval, corpus: &Path) -> Done {
     let flags = &eval.unlabeled;
     flags.check()?;
-    let forms = forms(eval)?;
+    let forms = forms(eval);
+    let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
     let device = eval.machine.set_up()?;
     let corpus = Corpus::open(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
@@ -83,6 +85,9 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     let mut reports = Vec::new();
     for name in &eval.models {
         let files = ModelFiles::locate(name)?;
+        let mut inputs = Inputs::default();
+        add_model_folder(&mut inputs, files.folder());
+        targets.check(&inputs)?;
         let overrides = Overrides { pooling: eval.pooling.0, max_length: eval.max_length };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         let views =
@@ -97,32 +102,19 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         bar.finish_and_clear();
         reports.push(UnlabeledReport { model: name.clone(), unlabeled });
     }
-    for (form, target) in forms {
-        write(form, target, &reports)?;
+    if !targets.iter().any(|target| target.is_none()) {
+        print(&rendered("", |bytes| UnlabeledForm::Table.write(&reports, bytes))?)?;
+    }
+    for ((form, mark), target) in forms.iter().zip(targets.iter()) {
+        let bytes = rendered(mark, |bytes| form.write(&reports, bytes))?;
+        target.map_or_else(|| print(&bytes), |file| Ok(file.write(&bytes)?))?;
     }
     Ok(())
 }
 
-/// What is written where: the table goes to standard output unless another form does.
-fn forms(eval: &Eval) -> Result<Vec<(UnlabeledForm, &Path)>, super::Ending> {
-    let asked = [(UnlabeledForm::Json, eval.forms.json()), (UnlabeledForm::Markdown, eval.forms.markdown())];
-    let mut forms: Vec<(UnlabeledForm, &Path)> =
-        asked.into_iter().filter_map(|(form, target)| Some((form, target?))).collect();
-    match forms.iter().filter(|(_, target)| *target == Path::new("-")).count() {
-        0 => forms.insert(0, (UnlabeledForm::Table, Path::new("-"))),
-        1 => {}
-        _ => return Err(usage("only one of --json and --markdown can go to standard output")),
-    }
-    Ok(forms)
-}
-
-fn write(form: UnlabeledForm, target: &Path, reports: &[UnlabeledReport]) -> Done {
-    let mut bytes = Vec::new();
-    form.write(reports, &mut bytes)?;
-    if target != Path::new("-") {
-        return Ok(write_whole(target, &bytes)?);
-    }
-    let mut out = io::stdout().lock();
-    out.write_all(&bytes)?;
-    Ok(out.flush()?)
+/// The forms that are asked for beside the table, in the order of their flags, with what each begins with.
+fn forms(eval: &Eval) -> Vec<(UnlabeledForm, &'static str)> {
+    let (json, markdown) = eval.forms.json_and_markdown();
+    let all = [(json, UnlabeledForm::Json, ""), (markdown, UnlabeledForm::Markdown, files::MARKDOWN_MARK)];
+    all.into_iter().filter(|(asked, ..)| *asked).map(|(_, form, mark)| (form, mark)).collect()
 }

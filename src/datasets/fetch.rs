@@ -1,6 +1,8 @@
 //! Bringing a folder to what the manifest says.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Checked, DatasetsError, Manifest, check, unpack};
@@ -35,7 +37,7 @@ impl Fetched {
 /// Fills `output` with the manifest's files, from the archive `from` or the hub's.
 ///
 /// A new folder appears at once, with all files checked. In a folder that has some of the files, those that are
-/// missing or altered are written, each at once, and nothing else is touched. A folder that is not empty and has none
+/// missing or altered are written, each at once, what was altered is kept as NAME.altered, and nothing else is touched. A folder that is not empty and has none
 /// of the files is refused.
 pub fn fetch(
     output: &Path,
@@ -51,7 +53,7 @@ pub fn fetch(
     let staged = StagedFolder::beside(output, before.is_some())?;
     archive.unpack(manifest, staged.path())?;
     let Some(before) = before else {
-        staged.publish()?;
+        staged.publish(&BTreeSet::new())?;
         return Ok(Fetched::New(check(output, manifest)?));
     };
     for path in before.lacking() {
@@ -122,8 +124,27 @@ impl Archive {
 fn copy_whole(from: &Path, to: &Path) -> Result<(), DatasetsError> {
     let bytes = fs::read(from).map_err(|source| DatasetsError::Read { path: from.to_owned(), source })?;
     let failed = |source| OutputError::Write { path: to.to_owned(), source };
+    if to.symlink_metadata().is_ok() {
+        set_aside(to).map_err(failed)?;
+    }
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
     Ok(write_whole(to, &bytes)?)
+}
+
+/// Gives what is at a path another name, too: it is not what was published, and may be somebody's work.
+fn set_aside(path: &Path) -> io::Result<()> {
+    for number in 1u32.. {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(if number == 1 { ".altered".to_owned() } else { format!(".altered-{number}") });
+        let aside = path.with_file_name(name);
+        match fs::hard_link(path, &aside) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Ok(()) => return Ok(()),
+            // Not every file system has links.
+            Err(_) => return fs::rename(path, aside),
+        }
+    }
+    Ok(())
 }

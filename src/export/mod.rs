@@ -23,6 +23,7 @@ pub mod encoder;
 pub mod file;
 pub mod folder;
 pub mod graph;
+pub mod header;
 pub mod pooling;
 pub mod proto;
 pub mod sentences;
@@ -120,6 +121,7 @@ pub fn build(model: Source, precision: Precision, opset: u32) -> Result<graph::G
         ("normalized", model.normalize.to_string()),
         ("max_length", model.max_length.to_string()),
         ("precision", precision.to_string()),
+        (header::WEIGHTS_SHA256, model.parameters.sha256()?),
     ];
     let mut encoder = encoder::EncoderGraph::new(graph, config, model.parameters, precision);
     let given = encoder.inputs();

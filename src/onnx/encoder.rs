@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array2, Axis, s};
 
 use super::session::Padded;
-use super::{Graph, OnnxError, Runtime};
+use super::{Graph, OnnxError, Runtime, belongs};
 use crate::encoder::{EncoderConfig, Pooling};
 use crate::export::Precision;
 use crate::sentence_encoder::{norm, noted_pooling};
@@ -29,6 +29,8 @@ pub struct OnnxEncoder {
     normalized: bool,
     /// Whether they are scaled to length 1 here.
     pub normalize: bool,
+    /// What a user should know of the graph.
+    pub warning: Option<String>,
 }
 
 /// What is asked of a folder beside what it says of itself.
@@ -63,7 +65,9 @@ impl OnnxEncoder {
         if let (Some(asked), Some(padded)) = (asked.max_length.filter(|&asked| asked < most), padded) {
             return Err(OnnxError::Padded { asked, padded });
         }
+        let warning = belongs::check(folder, &graph, &config)?;
         Ok(OnnxEncoder {
+            warning,
             padded,
             graph: Graph::load(runtime, &graph, threads)?,
             tokenizer,

@@ -36,7 +36,8 @@ impl Runtime {
     }
 }
 
-fn find(asked: Option<&Path>) -> Result<PathBuf, OnnxError> {
+/// Where the library is that would be loaded.
+pub(crate) fn find(asked: Option<&Path>) -> Result<PathBuf, OnnxError> {
     if let Some(path) = asked {
         return library_at(path);
     }

@@ -3,6 +3,7 @@
 //! [`library`] finds and loads ONNX Runtime, which this program does not carry; [`session`] is a graph that
 //! runs; [`OnnxEncoder`] is a folder: tokenizer, graph, length.
 
+mod belongs;
 pub mod encoder;
 pub mod library;
 pub mod session;
@@ -39,6 +40,11 @@ pub enum OnnxError {
     Interface { path: PathBuf, what: &'static str, found: String, expected: &'static str },
     #[error("{folder} has no {file}{}; mirror export writes one", others(found))]
     NoGraph { folder: PathBuf, file: &'static str, found: Vec<&'static str> },
+    #[error(
+        "{graph} was made from other weights than {weights}, which lies beside it; export it again with: {again}, or \
+         remove it"
+    )]
+    Stale { graph: PathBuf, weights: PathBuf, again: String },
     #[error("{folder} is not a folder; --backend onnx takes a folder that mirror export wrote")]
     NotAFolder { folder: PathBuf },
     #[error("{path} fails on these sentences: {reason}")]

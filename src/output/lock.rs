@@ -35,11 +35,23 @@ impl FolderLock {
     }
 }
 
-impl Drop for FolderLock {
-    fn drop(&mut self) {
+impl FolderLock {
+    /// Whether the folder is still the one that was locked.
+    pub(super) fn is_held(&self) -> bool {
+        is_at(&self.file, &self.path)
+    }
+
+    /// Lets others in.
+    pub(super) fn release(&self) {
         if is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

@@ -15,21 +15,28 @@ use super::{OutputError, TEMPORARY, set_readable, sync_folder};
 pub struct WholeFile {
     file: NamedTempFile,
     target: PathBuf,
+    /// What messages call it.
+    shown: PathBuf,
     half_written: HalfWritten,
 }
 
 impl WholeFile {
     /// Makes room for what will be at `target`; what is there now stays until then.
     pub fn beside(target: &Path) -> Result<Self, OutputError> {
+        Self::beside_as(target, target)
+    }
+
+    /// As [`WholeFile::beside`], of a file that messages call by the link that leads to it.
+    pub(super) fn beside_as(target: &Path, shown: &Path) -> Result<Self, OutputError> {
         let create = || tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder(target));
         let (file, half_written) = HalfWritten::create(create, NamedTempFile::path)
-            .map_err(|source| OutputError::Write { path: target.to_owned(), source })?;
-        Ok(WholeFile { file, target: target.to_owned(), half_written })
+            .map_err(|source| OutputError::Write { path: shown.to_owned(), source })?;
+        Ok(WholeFile { file, target: target.to_owned(), shown: shown.to_owned(), half_written })
     }
 
     /// Puts it into its place, for good.
     pub fn persist(self) -> Result<(), OutputError> {
-        let failed = |source| OutputError::Write { path: self.target.clone(), source };
+        let failed = |source| OutputError::Write { path: self.shown.clone(), source };
         set_readable(self.file.as_file()).map_err(failed)?;
         self.file.as_file().sync_all().map_err(failed)?;
         self.file.persist(&self.target).map_err(|e| failed(e.error))?;

@@ -32,6 +32,10 @@ pub enum TokenizeError {
     /// The tokenizer's own rules fail on this sentence.
     #[error("cannot tokenize the sentence that begins {beginning:?}: {reason}")]
     Encode { beginning: String, reason: String },
+
+    /// A file cannot be written.
+    #[error(transparent)]
+    Output(#[from] crate::output::OutputError),
 }
 
 impl TokenizeError {

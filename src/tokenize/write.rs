@@ -3,6 +3,7 @@
 use super::config::ROLES;
 use super::source::Source;
 use super::{TokenizeError, Tokenizer, TokenizerClass};
+use crate::output;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, TruncationParams};
@@ -178,13 +179,6 @@ fn pretty(json: &Map<String, Value>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Writes beside the file and renames, so that the name never holds half of it.
 fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), TokenizeError> {
-    let file = dir.join(name);
-    let partial = dir.join(format!("{name}.partial"));
-    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, &file)).map_err(|error| {
-        // The error that matters is the write's; a partial file that cannot be removed adds nothing to it.
-        let _ = std::fs::remove_file(&partial);
-        TokenizeError::file(file, format!("cannot be written: {error}"))
-    })
+    Ok(output::write_whole(&dir.join(name), bytes)?)
 }

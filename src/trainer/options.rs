@@ -30,7 +30,8 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
-    /// Write into an output folder that is not empty
+    /// Write into an output folder that is not empty: a complete run takes the place of an earlier run or export, and
+    /// what mirror did not write stays
     #[arg(long)]
     #[serde(skip)]
     pub overwrite: bool,

@@ -8,18 +8,18 @@ use sts_eval::Task;
 use sts_eval::unlabeled::Views;
 use thiserror::Error;
 
-use super::metrics::{Metrics, MetricsError};
+use super::metrics::{METRICS, Metrics, MetricsError};
 use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
 use super::{Hyperparameters, StepError, StepReport, Trainer};
 use crate::backend;
-use crate::checkpoint::write::{SaveError, Saved, save, write_configuration};
+use crate::checkpoint::write::{CONFIGURATION, SaveError, Saved, WEIGHTS, save, write_configuration};
 use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
 use crate::optim::{AdamW, AdamWConfig};
-use crate::output::OutputFolder;
+use crate::output::{OutputFolder, fill};
 use crate::regularization::InvalidRegularization;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -98,6 +98,9 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// What a run puts into its folder before its first step: files, and the folders that they are in.
+pub const FIRST_FILES: [&str; 4] = [CONFIGURATION, METRICS, "checkpoints/run.json", "checkpoints"];
+
 /// Trains and writes the sentence encoder to `output`. A run goes on from the newest checkpoint of its
 /// folder; a new folder has none.
 pub fn train(
@@ -105,10 +108,10 @@ pub fn train(
     output: &mut OutputFolder,
     observer: &mut dyn Observer,
 ) -> Result<Ended, TrainError> {
-    let mut run = Run::new(ingredients, output.path(), observer)?;
+    let mut run = Run::new(ingredients, output.work(), observer)?;
     match run.train(output, observer)? {
         Some(signal) => run.stop(signal, output),
-        None => run.finish(output.path()).map(Ended::Finished),
+        None => run.finish(output.work()).map(Ended::Finished),
     }
 }
 
@@ -321,8 +324,10 @@ impl Run {
             held_out: &self.held_out_scores,
             steps: saved_step,
         });
-        write_configuration(&self.options, output)?;
-        save(&Saved { encoder: &encoder, source: &self.model_folder, model_card: &card }, output)?;
+        fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| {
+            write_configuration(&self.options, folder)?;
+            save(&Saved { encoder: &encoder, source: &self.model_folder, model_card: &card }, folder)
+        })?;
         self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.scores, held_out: self.held_out_scores, saved_step, seconds })
     }

@@ -44,6 +44,7 @@ fn the_folder_has_what_clients_look_for() {
         "tokenizer_config.json",
         "vocab.json",
         "README.md",
+        ".mirror.json",
     ];
     expected.sort();
     assert_eq!(found, expected);

@@ -10,6 +10,8 @@ mod export;
 mod install;
 mod models;
 mod onnx_clients;
+mod outputs;
+mod own_folders;
 mod python;
 mod report;
 mod reproducible;

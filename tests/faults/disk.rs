@@ -89,6 +89,23 @@ fn a_read_only_place_is_refused_before_anything_is_done() {
     assert!(names_in(&place).is_empty());
 }
 
+/// A mount point cannot change places with another folder: files move in one by one.
+#[test]
+fn a_mount_point_is_overwritten() {
+    let workshop = Workshop::new();
+    let place = workshop.path("disk");
+    let Some(_disk) = SmallDisk::mount(&place, "size=32m") else { return };
+    let reference = workshop.reference("reference", &["--seed", "7"]);
+    workshop.killed_in_the_middle("disk", &[]);
+    fs::write(place.join("notes.txt"), "mine").unwrap();
+    for _ in 0..2 {
+        succeed(workshop.train("disk", &["--seed", "7"]).arg("--overwrite"));
+        workshop.ends("disk").assert_same(&reference, "a mount point");
+    }
+    assert_eq!(fs::read(place.join("notes.txt")).unwrap(), b"mine");
+    assert!(!names_in(&place).iter().any(|name| name.starts_with(".mirror-run") || name.contains("swap")));
+}
+
 /// An output folder that the user may not write to; root may write to any.
 #[test]
 fn a_forbidden_folder_is_refused_before_anything_is_done() {

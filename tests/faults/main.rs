@@ -14,6 +14,7 @@ mod disk;
 mod folder;
 mod kills;
 mod outputs;
+mod overwriting;
 mod refusals;
 mod signals;
 mod workshop;

@@ -17,7 +17,7 @@ pub struct ModelMeta {
 }
 
 /// What MTEB calls a model's revision where there is none.
-const NO_REVISION: &str = "no_revision_available";
+pub const NO_REVISION: &str = "no_revision_available";
 
 /// The seven by their names in MTEB. Its SICK-R is all 9,927 pairs, which the convention `simcse` scores.
 const NAMES: [(&str, &str); 7] = [
@@ -33,13 +33,18 @@ const NAMES: [(&str, &str); 7] = [
 /// The files of a report, by their path below the folder of results.
 pub fn files(report: &Report, meta: &ModelMeta) -> Vec<(PathBuf, Value)> {
     let model = model_name(&report.model);
-    let folder = PathBuf::from("results").join(file_name(&model)).join(NO_REVISION);
+    let folder = folder(&report.model);
     let mut files = vec![(folder.join("model_meta.json"), model_meta(&model, meta))];
     for (key, task) in report.tasks.iter() {
         let name = NAMES.iter().find(|(own, _)| *own == key).map_or(key, |(_, theirs)| theirs);
         files.push((folder.join(format!("{}.json", file_name(name))), task_result(name, key, task)));
     }
     files
+}
+
+/// Where a model's files go below the folder of results.
+pub fn folder(model: &str) -> PathBuf {
+    PathBuf::from("results").join(file_name(&model_name(model))).join(NO_REVISION)
 }
 
 /// MTEB wants names of the form organization/model; a folder's name gets `local/` before it.
