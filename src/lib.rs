@@ -30,6 +30,7 @@ pub mod encoder;
 pub mod export;
 pub mod hub;
 pub mod interrupt;
+mod json;
 pub mod objective;
 pub mod onnx;
 pub mod ops;

@@ -341,6 +341,7 @@ impl<'a> Forward<'a> {
                 let inner = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
                 x * ((inner.tanh()? + 1.0)? * 0.5)?
             }
+            Activation::QuickGelu => x / ((x * -1.702)?.exp()? + 1.0)?,
             Activation::Relu => x.relu(),
             Activation::Silu => x / (x.neg()?.exp()? + 1.0)?,
         }

@@ -6,28 +6,46 @@ use super::simd::{Simd, fma, kernel};
 /// `hidden_act` of a checkpoint's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// x Φ(x), by erf: `gelu`.
+    /// x Φ(x), by erf.
     Gelu,
-    /// Its tanh approximation: `gelu_new`, `gelu_pytorch_tanh`.
+    /// Its tanh approximation.
     GeluTanh,
+    /// x σ(1.702 x).
+    QuickGelu,
     Relu,
-    /// x σ(x): `silu`, `swish`.
+    /// x σ(x).
     Silu,
 }
+
+/// transformers' names; some are of the same function, computed in other ways.
+const NAMES: [(&str, Activation); 11] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+];
 
 impl Activation {
     /// The activation that `hidden_act` names, if it is known.
     pub fn parse(hidden_act: &str) -> Option<Self> {
-        match hidden_act {
-            "gelu" => Some(Activation::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Some(Activation::GeluTanh),
-            "relu" => Some(Activation::Relu),
-            "silu" | "swish" => Some(Activation::Silu),
-            _ => None,
-        }
+        NAMES.into_iter().find(|(name, _)| *name == hidden_act).map(|(_, activation)| activation)
+    }
+
+    /// All names that are known.
+    pub fn names() -> [&'static str; NAMES.len()] {
+        NAMES.map(|(name, _)| name)
     }
 }
 
+/// The slope inside [`Activation::QuickGelu`]'s σ.
+pub const QUICK_SLOPE: f32 = 1.702;
 const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// 1 / √(2π)
 const DENSITY: f32 = 0.398_942_3;
@@ -73,6 +91,18 @@ fn silu_slope<S: Simd>(x: f32) -> f32 {
     s * fma::<S>(x, 1.0 - s, 1.0)
 }
 
+#[inline(always)]
+fn quick_gelu<S: Simd>(x: f32) -> f32 {
+    x * sigmoid::<S>(QUICK_SLOPE * x)
+}
+
+#[inline(always)]
+fn quick_gelu_slope<S: Simd>(x: f32) -> f32 {
+    let inner = QUICK_SLOPE * x;
+    let s = sigmoid::<S>(inner);
+    s * fma::<S>(inner, 1.0 - s, 1.0)
+}
+
 kernel! {
 /// `output = activation(pre)`, elementwise.
 pub(crate) fn forward<'a, S>(simd, activation: Activation, pre: &'a [f32], output: &'a mut [f32]) {
@@ -81,6 +111,7 @@ pub(crate) fn forward<'a, S>(simd, activation: Activation, pre: &'a [f32], outpu
     match activation {
         Activation::Gelu => map!(gelu::<S>),
         Activation::GeluTanh => map!(gelu_tanh::<S>),
+        Activation::QuickGelu => map!(quick_gelu::<S>),
         Activation::Relu => map!(|x: f32| if x > 0.0 { x } else { 0.0 }),
         Activation::Silu => map!(silu::<S>),
     }
@@ -112,6 +143,7 @@ pub(crate) fn backward<'a, S>(
     match activation {
         Activation::Gelu => map!(gelu_slope::<S>),
         Activation::GeluTanh => map!(gelu_tanh_slope::<S>),
+        Activation::QuickGelu => map!(quick_gelu_slope::<S>),
         Activation::Relu => map!(|x: f32| if x > 0.0 { 1.0 } else { 0.0 }),
         Activation::Silu => map!(silu_slope::<S>),
     }
@@ -123,7 +155,13 @@ mod tests {
     use super::*;
     use crate::ops::reference;
 
-    const ALL: [Activation; 4] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+    const ALL: [Activation; 5] = [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::QuickGelu,
+        Activation::Relu,
+        Activation::Silu,
+    ];
 
     #[test]
     fn values_and_slopes_are_those_of_the_f64_functions() {

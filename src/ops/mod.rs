@@ -19,7 +19,7 @@ mod shape;
 pub(crate) mod simd;
 mod weight_gradients;
 
-pub use activation::Activation;
+pub use activation::{Activation, QUICK_SLOPE};
 pub use buffers::release_kept;
 pub use encoder::{Tape, embed, embed_tracked, hidden_states};
 pub use pooling::Pooling;
