@@ -112,10 +112,12 @@ fn repetition_takes_no_memory() {
 
 #[test]
 fn depth_takes_no_stack() {
-    for operation in [&b"\x85"[..], b"Q", b"q\0h\0\x86", b"N\x81", b"}(X\0\0\0\0"] {
+    for operation in [&b"\x85"[..], b"Q", b"q\0h\0\x86", b"N\x81"] {
         let bomb = [&b"\x80\x02N"[..], &operation.repeat(2_000_000), b"."].concat();
         assert!(read(&bomb).is_ok(), "{operation:?}");
     }
+    let (opened, filled) = (b"}(X\0\0\0\0".repeat(500_000), b"u".repeat(500_000));
+    assert!(read(&[b"\x80\x02", &opened[..], b"N", &filled, b"."].concat()).is_ok());
 }
 
 #[test]
