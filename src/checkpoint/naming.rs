@@ -115,13 +115,16 @@ mod tests {
 
     #[test]
     fn any_single_prefix_is_found() {
-        for prefix in ["", "bert.", "module.", "0.auto_model.", "encoder.", "model.", "bert.bert.", "_orig_mod."] {
+        for prefix in
+            ["", "bert.", "module.", "0.auto_model.", "encoder.", "model.", "bert.bert.", "_orig_mod."]
+        {
             let mut names = named(|name| format!("{prefix}{}", old_form(name)));
             names.extend(["cls.predictions.bias".to_owned(), "other_embeddings.weight".to_owned()]);
             assert_eq!(naming(&names), Ok(Naming { prefixes: vec![prefix.to_owned()] }));
         }
         // transformers takes the prefix of a head off each name on its own.
-        let mixed = named(|name| if name.starts_with("encoder") { format!("bert.{name}") } else { name.into() });
+        let mixed =
+            named(|name| if name.starts_with("encoder") { format!("bert.{name}") } else { name.into() });
         let naming = naming(&mixed).unwrap();
         let name = "encoder.layer.0.output.LayerNorm.bias";
         assert_eq!(naming.find(name, |n| mixed.contains(n)), Some(format!("bert.{name}")));

@@ -212,10 +212,15 @@ fn refuse_variants(fields: &Fields) -> Result<(), String> {
     }
     if let Some(code) = custom_code(fields) {
         let code = quoted(code);
-        return Err(format!("auto_map names code of the model's own, {code}, and only transformers' own is known"));
+        return Err(format!(
+            "auto_map names code of the model's own, {code}, and only transformers' own is known"
+        ));
     }
     if let Some(heads) = fields.get("pruned_heads").filter(|heads| !is_empty(heads)) {
-        return Err(format!("pruned_heads is {}; models with all of their heads are known", shortened(heads)));
+        return Err(format!(
+            "pruned_heads is {}; models with all of their heads are known",
+            shortened(heads)
+        ));
     }
     if let Some(scheme) = fields.get("quantization_config").filter(|scheme| !is_empty(scheme)) {
         let method = scheme.get("quant_method").map_or_else(|| "nothing".to_owned(), shortened);
@@ -275,7 +280,11 @@ mod tests {
             ("\"model_type\"", "\"is_decoder\":true,\"model_type\"", "is_decoder"),
             ("\"model_type\"", "\"position_embedding_type\":\"relative_key\",\"model_type\"", "relative_key"),
             ("\"model_type\"", "\"pruned_heads\":{\"0\":[1]},\"model_type\"", r#"pruned_heads is {"0":[1]}"#),
-            ("\"model_type\"", "\"quantization_config\":{\"quant_method\":\"awq\"},\"model_type\"", "\"awq\""),
+            (
+                "\"model_type\"",
+                "\"quantization_config\":{\"quant_method\":\"awq\"},\"model_type\"",
+                "\"awq\"",
+            ),
             ("\"model_type\"", "\"auto_map\":{\"AutoModel\":\"own.Bert\"},\"model_type\"", "\"own.Bert\""),
             ("\"gelu\"", "\"gelu_10\"", "quick_gelu"),
             ("\"gelu\"", "7", "hidden_act is 7"),

@@ -155,13 +155,8 @@ mod tests {
     use super::*;
     use crate::ops::reference;
 
-    const ALL: [Activation; 5] = [
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::QuickGelu,
-        Activation::Relu,
-        Activation::Silu,
-    ];
+    const ALL: [Activation; 5] =
+        [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Relu, Activation::Silu];
 
     #[test]
     fn values_and_slopes_are_those_of_the_f64_functions() {

@@ -49,13 +49,19 @@ impl Choice {
     fn named(source: &Source, file: &str, name: &str) -> Result<Self, TokenizeError> {
         let class = match name.strip_suffix("Fast").unwrap_or(name) {
             // The others are BertTokenizer under other names.
-            "BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer" | "MobileBertTokenizer"
-            | "ConvBertTokenizer" | "LayoutLMTokenizer" | "LxmertTokenizer" | "SqueezeBertTokenizer" => {
-                TokenizerClass::Bert
-            }
-            "RobertaTokenizer" | "BartTokenizer" | "LongformerTokenizer" | "LEDTokenizer" | "MvpTokenizer" => {
-                TokenizerClass::Roberta
-            }
+            "BertTokenizer"
+            | "DistilBertTokenizer"
+            | "ElectraTokenizer"
+            | "MobileBertTokenizer"
+            | "ConvBertTokenizer"
+            | "LayoutLMTokenizer"
+            | "LxmertTokenizer"
+            | "SqueezeBertTokenizer" => TokenizerClass::Bert,
+            "RobertaTokenizer"
+            | "BartTokenizer"
+            | "LongformerTokenizer"
+            | "LEDTokenizer"
+            | "MvpTokenizer" => TokenizerClass::Roberta,
             "XLMRobertaTokenizer" | "CamembertTokenizer" => TokenizerClass::SentencePiece,
             "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend" => TokenizerClass::FromJson,
             _ => return Err(unknown(source, file, name)),
@@ -133,7 +139,10 @@ pub(super) fn refuse_foreign_vocabulary(source: &Source) -> Result<(), TokenizeE
                      AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
                 }
             };
-            return Err(TokenizeError::file(path, format!("is {what}, and there is no tokenizer.json; {advice}")));
+            return Err(TokenizeError::file(
+                path,
+                format!("is {what}, and there is no tokenizer.json; {advice}"),
+            ));
         }
     }
     Ok(())

@@ -156,8 +156,10 @@ fn special_tokens(
 /// newer name goes before the older one.
 fn extra_tokens(source: &Source, merged: &Map<String, Value>) -> Result<Vec<AddedToken>, TokenizeError> {
     let own = merged.iter().filter(|(key, _)| key.ends_with("_token") && !ROLES.contains(&key.as_str()));
-    let mut tokens: Vec<AddedToken> =
-        own.filter(|(_, value)| value.is_string()).filter_map(|(_, value)| added_token(value, true)).collect();
+    let mut tokens: Vec<AddedToken> = own
+        .filter(|(_, value)| value.is_string())
+        .filter_map(|(_, value)| added_token(value, true))
+        .collect();
     let is_empty = |key: &str| match merged.get(key) {
         Some(Value::Array(values)) => values.is_empty(),
         Some(Value::Object(named)) => named.is_empty(),
@@ -248,7 +250,13 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
     })
 }
 
-pub(super) fn unexpected(source: &Source, file: &str, key: &str, value: &Value, expected: &str) -> TokenizeError {
+pub(super) fn unexpected(
+    source: &Source,
+    file: &str,
+    key: &str,
+    value: &Value,
+    expected: &str,
+) -> TokenizeError {
     let shown = shortened(value);
     TokenizeError::file(source.path(file), format!("{key:?} is {shown}, expected {expected}"))
 }

@@ -25,9 +25,21 @@ fn ids(tokenizer: &Tokenizer) -> Vec<u32> {
 #[test]
 fn classes_of_other_rules_are_refused_by_name_wherever_they_are_named() {
     for class in [
-        "BertJapaneseTokenizer", "PhobertTokenizer", "BertweetTokenizer", "HerbertTokenizer", "HerbertTokenizerFast",
-        "BarthezTokenizer", "FlaubertTokenizer", "T5Tokenizer", "BertGenerationTokenizer", "MBartTokenizer",
-        "MPNetTokenizer", "GPT2TokenizerFast", "KoBertTokenizer", "BertTokenizerx", "",
+        "BertJapaneseTokenizer",
+        "PhobertTokenizer",
+        "BertweetTokenizer",
+        "HerbertTokenizer",
+        "HerbertTokenizerFast",
+        "BarthezTokenizer",
+        "FlaubertTokenizer",
+        "T5Tokenizer",
+        "BertGenerationTokenizer",
+        "MBartTokenizer",
+        "MPNetTokenizer",
+        "GPT2TokenizerFast",
+        "KoBertTokenizer",
+        "BertTokenizerx",
+        "",
     ] {
         for vocabulary in ["vocab.txt", "tokenizer.json"] {
             let in_config = json!({"config.json": {"model_type": "bert", "tokenizer_class": class},
@@ -37,8 +49,15 @@ fn classes_of_other_rules_are_refused_by_name_wherever_they_are_named() {
             let in_tokenizer_config = json!({"config.json": {"model_type": "bert"},
                                              "tokenizer_config.json": {"tokenizer_class": class}});
             let error = error_of("tokenizer-bert", &[vocabulary], in_tokenizer_config);
-            assert!(error.contains(&format!("tokenizer_config.json: \"tokenizer_class\" is {class:?}")), "{error}");
-            assert_eq!(error.contains("PreTrainedTokenizerFast instead"), vocabulary == "tokenizer.json", "{error}");
+            assert!(
+                error.contains(&format!("tokenizer_config.json: \"tokenizer_class\" is {class:?}")),
+                "{error}"
+            );
+            assert_eq!(
+                error.contains("PreTrainedTokenizerFast instead"),
+                vocabulary == "tokenizer.json",
+                "{error}"
+            );
         }
     }
     let named = json!({"tokenizer_config.json": {"tokenizer_class": ["BertTokenizer", null]}});
@@ -66,12 +85,14 @@ fn code_of_the_models_own_is_not_run() {
         json!({"AutoTokenizer": [null, "tokenization_x.XTokenizer"]}),
         json!({"AutoTokenizer": "tokenization_x.XTokenizer"}),
     ] {
-        let written = json!({"tokenizer_config.json": {"auto_map": auto_map, "tokenizer_class": "BertTokenizer"}});
+        let written =
+            json!({"tokenizer_config.json": {"auto_map": auto_map, "tokenizer_class": "BertTokenizer"}});
         let error = error_of("tokenizer-bert", &["vocab.txt", "tokenizer.json"], written);
         assert!(error.contains("tokenizer_config.json: \"auto_map\" names a tokenizer"), "{error}");
         assert!(error.contains("tokenization_x.XTokenizer"), "{error}");
     }
-    let written = json!({"tokenizer_config.json": {"auto_map": {"AutoTokenizer": null, "AutoProcessor": "a.B"}}});
+    let written =
+        json!({"tokenizer_config.json": {"auto_map": {"AutoTokenizer": null, "AutoProcessor": "a.B"}}});
     read("tokenizer-bert", &["vocab.txt"], written).unwrap();
 }
 
@@ -91,13 +112,16 @@ fn a_vocabulary_of_another_class_is_refused_by_its_name() {
     let error = error_of("tokenizer-roberta", &files, json!({"config.json": {"model_type": "bert"}}));
     assert!(error.contains("no vocabulary of \"BertTokenizer\""), "{error}");
     for class in ["XLMRobertaTokenizer", "PreTrainedTokenizerFast"] {
-        let error = error_of(bert, &["vocab.txt"], json!({"tokenizer_config.json": {"tokenizer_class": class}}));
+        let error =
+            error_of(bert, &["vocab.txt"], json!({"tokenizer_config.json": {"tokenizer_class": class}}));
         assert!(error.contains(&format!("no vocabulary of {class:?}")), "{error}");
     }
     for file in ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model"] {
-        let error = error_of(bert, &[], json!({"config.json": {"model_type": "xlm-roberta"}, file: "binary"}));
+        let error =
+            error_of(bert, &[], json!({"config.json": {"model_type": "xlm-roberta"}, file: "binary"}));
         assert!(error.contains(file) && error.contains("save_pretrained"), "{error}");
-        let error = error_of(bert, &["vocab.txt"], json!({"config.json": {"model_type": "bert"}, file: "binary"}));
+        let error =
+            error_of(bert, &["vocab.txt"], json!({"config.json": {"model_type": "bert"}, file: "binary"}));
         assert!(error.contains(file), "{error}");
     }
 }
@@ -139,8 +163,11 @@ fn any_type_of_model_is_told_without_its_name() {
     let pieces = json!([["[CLS]", 0.0], ["[SEP]", 0.0], ["[UNK]", 0.0], ["a", -1.0], ["man", -1.5]]);
     let models = [
         ("WordLevel", json!({"vocab": words, "unk_token": "[UNK]"})),
-        ("WordPiece", json!({"vocab": words, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                             "max_input_chars_per_word": 100})),
+        (
+            "WordPiece",
+            json!({"vocab": words, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                             "max_input_chars_per_word": 100}),
+        ),
         ("BPE", json!({"vocab": words, "unk_token": "[UNK]", "merges": []})),
         ("Unigram", json!({"vocab": pieces, "unk_id": 2})),
     ];

@@ -88,7 +88,8 @@ fn what_is_written_has_the_same_ids_in_transformers() {
     }
     assert!(folders > 100);
     let script = manifest().join("tests/python/tokenizers_written.py");
-    let output = Command::new(python).arg(script).arg(all.path()).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    let output =
+        Command::new(python).arg(script).arg(all.path()).env("HF_HUB_OFFLINE", "1").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains(&format!("{folders} folders agree")), "{said}");
