@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of tests/tokenizer/: small BERT and RoBERTa tokenizers, and the ids that transformers'
-AutoTokenizer gives for odd strings under many settings of a folder.
+"""Makes the fixtures of tests/tokenizer/: small BERT, RoBERTa and XLM-RoBERTa tokenizers, and the ids that
+transformers' AutoTokenizer gives for odd strings under many settings of a folder.
 
     pip install transformers sentence-transformers torch
-    python scripts/tokenizer-fixtures.py CORPUS.txt tests/fixtures [random strings per case, default 0]
+    python scripts/tokenizer-fixtures.py CORPUS.txt tests/fixtures [random strings per case, default 0] [kind, default all]
 
 Each case is a list of files to copy, files to write, a maximum length, and rows of text and ids. With random strings
 the fixtures are large: write them elsewhere and point MIRROR_TOKENIZER_FIXTURES at them.
@@ -18,7 +18,8 @@ import tempfile
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer
+from tokenizers import AddedToken, BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 ODD = [
@@ -36,6 +37,7 @@ ODD = [
 NAMES = {
     "bert": dict(cls="[CLS]", sep="[SEP]", mask="[MASK]", lowmask="[mask]", pad="[PAD]", unk="[UNK]"),
     "roberta": dict(cls="<s>", sep="</s>", mask="<mask>", lowmask="<MASK>", pad="<pad>", unk="<unk>"),
+    "unigram": dict(cls="<s>", sep="</s>", mask="<mask>", lowmask="<MASK>", pad="<pad>", unk="<unk>"),
 }
 ALPHABET = (
     list("aeiou ston rh  ABC.,'\"!?-12") + ["\t", "\n", "\r", "\u0301", "\u00e9", "\u200b", "\u00a0", "\u3000", "北", "ひ",
@@ -55,17 +57,52 @@ def texts(kind, rng, count):
 def train(kind, corpus, folder):
     with open(corpus, encoding="utf-8") as lines:
         lines = [line.rstrip("\n") for line in lines][:4000]
+    os.makedirs(folder, exist_ok=True)
+    if kind == "unigram":
+        return train_unigram(lines, os.path.join(folder, "tokenizer.json"))
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind == "bert" else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = BertWordPieceTokenizer(lowercase=False) if kind == "bert" else ByteLevelBPETokenizer()
     if kind == "bert":
         lines += [line.lower() for line in lines] + ["é ü ö 北 京 wörld"] * 5
     tokenizer.train_from_iterator(lines, vocab_size=600, special_tokens=special)
-    os.makedirs(folder, exist_ok=True)
     tokenizer.save_model(folder)
     if kind == "bert":
         # Read back, it frames sentences with [CLS] and [SEP]. RoBERTa's stays without, as trained: its class adds them.
         tokenizer = BertWordPieceTokenizer(os.path.join(folder, "vocab.txt"), lowercase=False)
     tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
+
+
+def train_unigram(lines, file):
+    """As XLM-RoBERTa's tokenizer.json, but without its normalizer: a class keeps no other than the precompiled one."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True, normalized=False, special=True)]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")])
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.train_from_iterator(lines, trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.save(file, pretty=False)
+
+
+def unigram_cases():
+    files = ["tokenizer.json"]
+    for kind, name in [("xlm-roberta", "XLMRobertaTokenizer"), ("camembert", "CamembertTokenizer")]:
+        config = {"config.json": {"model_type": kind, "vocab_size": 600}}
+        yield f"{kind}, no config", files, config
+        for prefix in [True, False]:
+            yield f"{kind} {prefix}", files, config | {"tokenizer_config.json": {
+                "tokenizer_class": name + "Fast", "add_prefix_space": prefix}}
+    xlmr = {"model_type": "xlm-roberta", "vocab_size": 600}
+    bert = {"model_type": "bert", "vocab_size": 600, "tokenizer_class": "XLMRobertaTokenizer"}
+    yield "named in config.json", files, {"config.json": bert, "tokenizer_config.json": {"model_max_length": 512}}
+    yield "as it is", files, {"config.json": bert, "tokenizer_config.json": {
+        "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False, "mask_token": "<mask>", "pad_token": "<pad>"}}
+    yield "left", files, {"config.json": xlmr, "tokenizer_config.json": {"truncation_side": "left"}}
+    yield "extra tokens", files, {"config.json": xlmr, "tokenizer_config.json": {
+        "word_token": "word", "extra_special_tokens": ["the"], "additional_special_tokens": ["guitar"]}}
+    yield "added_tokens_decoder", files, {"config.json": xlmr, "tokenizer_config.json": {"added_tokens_decoder": {
+        "4": {"content": "<mask>", "lstrip": False, "rstrip": True, "normalized": False, "single_word": False, "special": True}}}}
 
 
 def bert_cases():
@@ -123,9 +160,11 @@ def load(folder, files):
     return Transformer(folder, do_lower_case=files["sentence_bert_config.json"]["do_lower_case"]).tokenizer
 
 
-def main(corpus, out, count):
+def main(corpus, out, count=0, only=None):
     rng = random.Random(0)
-    for kind, cases in [("bert", bert_cases()), ("roberta", roberta_cases())]:
+    for kind, cases in [("bert", bert_cases()), ("roberta", roberta_cases()), ("unigram", unigram_cases())]:
+        if only not in (None, kind):
+            continue
         base = os.path.join(out, f"tokenizer-{kind}")
         train(kind, corpus, base)
         rows = texts(kind, rng, count)
@@ -151,6 +190,6 @@ def main(corpus, out, count):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
+    if len(sys.argv) not in (3, 4, 5):
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) == 4 else 0)
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4]), *sys.argv[4:])

@@ -32,6 +32,7 @@ pub mod encoder;
 pub mod export;
 pub mod hub;
 pub mod interrupt;
+mod json;
 pub mod model;
 pub mod objective;
 pub mod onnx;

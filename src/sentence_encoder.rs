@@ -147,8 +147,8 @@ fn default_pooling(said: &SentenceFolder, transformer: &Path, config: &EncoderCo
 
 /// The pooling that a folder's config.json notes, where it is one that 1_Pooling cannot express.
 pub fn noted_pooling(transformer: &Path) -> Option<Pooling> {
-    let text = std::fs::read_to_string(transformer.join("config.json")).ok()?;
-    let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let text = std::fs::read(transformer.join("config.json")).ok()?;
+    let json: serde_json::Value = crate::json::from_slice(&text).ok()?;
     json.get(POOLING_KEY)?.as_str()?.parse().ok()
 }
 

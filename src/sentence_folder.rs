@@ -251,7 +251,7 @@ fn read_json(file: &Path) -> Result<Option<Value>, SentenceFolderError> {
         ));
     }
     let text = std::fs::read(file).map_err(unreadable)?;
-    let value = serde_json::from_slice(&text);
+    let value = crate::json::from_slice(&text);
     value
         .map(Some)
         .map_err(|error| SentenceFolderError::new(file, format!("not valid JSON: {}", reason(error))))

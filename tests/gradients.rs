@@ -167,7 +167,13 @@ fn every_loss_term_agrees_with_finite_differences() {
 fn the_cpu_has_the_references_gradient() {
     for folder in ["bert", "roberta"] {
         for pooling in Pooling::ALL {
-            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
+            for activation in [
+                Activation::Gelu,
+                Activation::GeluTanh,
+                Activation::QuickGelu,
+                Activation::Relu,
+                Activation::Silu,
+            ] {
                 let gradient = |dtype| {
                     let mut problem = Problem::new(folder, pooling, dtype);
                     problem.encoder.config.activation = activation;

@@ -3,6 +3,7 @@
 
 mod error;
 pub mod manifest;
+mod naming;
 pub mod origin;
 pub mod read;
 pub mod run_checkpoints;
@@ -13,6 +14,7 @@ pub mod tensors;
 #[cfg(test)]
 mod tests;
 mod torch;
+pub mod weight_files;
 pub mod write;
 
 pub use error::CheckpointError;

@@ -7,27 +7,41 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use thiserror::Error;
 
+use super::naming::{Misfit, Naming};
 use super::safetensors_file::{FileError, SafetensorsFile};
 use super::torch::TorchFile;
+use super::weight_files::{self, Lack};
 use crate::backend::{Backend, Cpu};
 use crate::encoder::layout::TensorSpec;
 use crate::encoder::{Layout, Parameters};
-use crate::quote::{beginning, quoted, reason};
+use crate::quote::{beginning, one_line, quoted};
 
 #[derive(Debug, Error)]
 pub enum WeightsError {
     #[error("{path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed")]
+    #[error("{folder} has no weights; model.safetensors or pytorch_model.bin is needed, whole or in shards")]
     Absent { folder: PathBuf },
+    #[error(
+        "{folder} has its weights only as {form}, which is not read here; load them with transformers 4 \
+         (from_tf=True or from_flax=True) and write model.safetensors with save_pretrained"
+    )]
+    Foreign { folder: PathBuf, form: &'static str },
+    #[error("{index} names {shard}, which is not there; download it too")]
+    Shard { index: PathBuf, shard: String },
     #[error(
         "{folder} has no weights, only graphs in {folder}/onnx; give --backend onnx to encode or score with these"
     )]
     Exported { folder: PathBuf },
     #[error("{path} is not a readable weights file: {reason}; download it again")]
     Corrupt { path: PathBuf, reason: String },
-    #[error("{path} lacks the tensor {name}; config.json and the weights do not belong together")]
-    Missing { path: PathBuf, name: String },
+    #[error("{path} lacks the tensor {name}{others}; config.json and the weights do not belong together")]
+    Missing { path: PathBuf, name: String, others: String },
+    #[error(
+        "{path} holds two encoders, with names that begin with {one} and with {other}; save the one that is meant \
+         in a file of its own"
+    )]
+    Several { path: PathBuf, one: String, other: String },
     #[error("{path}: {name} has shape {}, but config.json makes it {expected:?}", beginning(&format!("{found:?}")))]
     Shape { path: PathBuf, name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("{path}: {name} is stored as {dtype}; f32, f16, bf16 and f64 can be read")]
@@ -38,105 +52,131 @@ pub enum WeightsError {
     Candle(#[from] candle_core::Error),
 }
 
-/// Reads the encoder's tensors from `model.safetensors` (or its shards), else `pytorch_model.bin`.
+/// Reads the encoder's tensors from `model.safetensors`, else `pytorch_model.bin`, whole or in shards.
 ///
-/// Names may carry the prefix of a model with a head (`bert.`, `roberta.`) and the old `gamma` and
-/// `beta` of LayerNorm. Tensors that the encoder has no use for (the pooler, heads) are passed over.
+/// All names may carry one prefix, whichever it is, and LayerNorm's the old `gamma` and `beta`. Tensors that the
+/// encoder has no use for (the pooler, heads) are passed over.
 pub fn read_parameters(
     folder: &Path,
     layout: &Arc<Layout>,
     dtype: DType,
     device: &Device,
 ) -> Result<Parameters, WeightsError> {
-    let files = weight_files(folder)?;
-    let mut sources = files.iter().map(|f| Source::open(f)).collect::<Result<Vec<_>, _>>()?;
-    Parameters::from_named(layout.clone(), dtype, device, |spec| {
-        for source in &mut sources {
-            if let Some(tensor) = source.find(spec)? {
-                return Ok(tensor);
-            }
-        }
-        Err(WeightsError::Missing { path: files[0].clone(), name: spec.name.clone() })
-    })
+    let weights = Weights::open(folder, layout)?;
+    Parameters::from_named(layout.clone(), dtype, device, |spec| weights.get(spec))
 }
 
 /// The pooler's tensors, where the folder has them: they are not trained, but passed on, since a
 /// model without them loads with a warning in transformers.
-pub fn read_pooler(folder: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
+pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let weights = Weights::open(folder, layout)?;
     let mut found = Vec::new();
-    for file in weight_files(folder)? {
-        let source = Source::open(&file)?;
-        for name in ["pooler.dense.weight", "pooler.dense.bias"] {
-            for prefix in PREFIXES {
-                if let Some(tensor) = source.tensor(&format!("{prefix}{name}"))? {
-                    found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
-                }
-            }
+    for name in ["pooler.dense.weight", "pooler.dense.bias"] {
+        let Some((source, stored)) = weights.find(name) else { continue };
+        if let Some(tensor) = source.tensor(&stored)? {
+            found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
         }
     }
     Ok(found)
 }
 
-const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
-
-/// A shard index lists a handful of files; anything larger is no such list.
-const LARGEST_INDEX: u64 = 64 << 20;
-
-/// Of a file, in bytes, on the file systems that there are.
-const LONGEST_NAME: usize = 255;
-
+/// The files that hold the folder's weights.
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+    let found = weight_files::gather(|name| {
+        Ok::<_, std::convert::Infallible>(Some(folder.join(name)).filter(|path| path.is_file()))
+    });
+    match found {
+        Ok(Some(files)) => Ok(files),
+        Ok(None) => Err(absent(folder)),
+        Err(Lack::Index { index: path, problem: reason }) => Err(WeightsError::Corrupt { path, reason }),
+        Err(Lack::Shard { index, shard }) => Err(WeightsError::Shard { index, shard: quoted(&shard) }),
+        Err(Lack::Obtain(never)) => match never {},
     }
-    let index = folder.join("model.safetensors.index.json");
-    if index.is_file() {
-        return shards(folder, &index);
-    }
-    let pickled = folder.join("pytorch_model.bin");
-    if pickled.is_file() {
-        return Ok(vec![pickled]);
-    }
+}
+
+fn absent(folder: &Path) -> WeightsError {
+    let folder = folder.to_owned();
     if folder.join("onnx").is_dir() {
-        return Err(WeightsError::Exported { folder: folder.to_owned() });
+        return WeightsError::Exported { folder };
     }
-    Err(WeightsError::Absent { folder: folder.to_owned() })
+    match weight_files::instead(&folder) {
+        Some(form) => WeightsError::Foreign { folder, form },
+        None => WeightsError::Absent { folder },
+    }
 }
 
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let read = |source| WeightsError::Read { path: index.to_owned(), source };
-    let corrupt = |reason: String| WeightsError::Corrupt { path: index.to_owned(), reason };
-    if std::fs::metadata(index).map_err(read)?.len() > LARGEST_INDEX {
-        return Err(corrupt("it is too large for an index".into()));
-    }
-    let text = std::fs::read_to_string(index).map_err(read)?;
-    let parsed: Index = serde_json::from_str(&text).map_err(|e| corrupt(reason(e)))?;
-    let mut names: Vec<String> = parsed.weight_map.into_values().collect();
-    names.sort();
-    names.dedup();
-    if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
-        return Err(corrupt(format!(
-            "it names {}, which cannot be a file of weights in this folder",
-            quoted(name)
-        )));
-    }
-    if names.is_empty() {
-        return Err(corrupt("it names no file".into()));
-    }
-    Ok(names.iter().map(|name| folder.join(name)).collect())
+/// A model's opened weights files.
+struct Weights {
+    sources: Vec<Source>,
+    /// The source of each tensor, by the tensor's name in it.
+    places: HashMap<String, usize>,
+    naming: Naming,
 }
 
-/// Whether it can be a file of a folder, in that folder.
-fn is_file_name(name: &str) -> bool {
-    name.len() <= LONGEST_NAME
-        && !name.contains(['/', '\\'])
-        && !name.starts_with('.')
-        && !name.contains(char::is_control)
+impl Weights {
+    fn open(folder: &Path, layout: &Layout) -> Result<Self, WeightsError> {
+        let files = weight_files(folder)?;
+        let sources = files.iter().map(|file| Source::open(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut places = HashMap::new();
+        for (index, source) in sources.iter().enumerate() {
+            for name in source.names() {
+                if let Some(first) = places.insert(name.clone(), index) {
+                    let (path, first) = (files[index].clone(), &files[first]);
+                    let reason = format!("it holds {}, as {} does", quoted(&name), first.display());
+                    return Err(WeightsError::Corrupt { path, reason });
+                }
+            }
+        }
+        let naming = Naming::of(layout, &places.keys().map(String::as_str).collect());
+        let naming = naming.map_err(|misfit| WeightsError::of_names(&files[0], misfit))?;
+        Ok(Weights { sources, places, naming })
+    }
+
+    /// The source of the encoder's tensor, and the tensor's name in it.
+    fn find(&self, name: &str) -> Option<(&Source, String)> {
+        let stored = self.naming.find(name, |name| self.places.contains_key(name))?;
+        Some((&self.sources[self.places[&stored]], stored))
+    }
+
+    /// The tensor, checked against its place in the layout.
+    fn get(&self, spec: &TensorSpec) -> Result<Tensor, WeightsError> {
+        let missing = || WeightsError::Missing {
+            path: self.sources[0].path().to_owned(),
+            name: spec.name.clone(),
+            others: String::new(),
+        };
+        let (source, name) = self.find(&spec.name).ok_or_else(missing)?;
+        let tensor = source.tensor(&name)?.ok_or_else(missing)?;
+        let (path, name) = (source.path().to_owned(), beginning(&name));
+        if tensor.dims() != spec.shape {
+            let (found, expected) = (tensor.dims().to_vec(), spec.shape.clone());
+            return Err(WeightsError::Shape { path, name, found, expected });
+        }
+        if !is_finite(&tensor)? {
+            return Err(WeightsError::NotFinite { path, name });
+        }
+        Ok(tensor)
+    }
+}
+
+impl WeightsError {
+    fn of_names(path: &Path, misfit: Misfit) -> Self {
+        let path = path.to_owned();
+        match misfit {
+            Misfit::Several(prefixes) => {
+                let [one, other] = prefixes.map(|prefix| quoted(&prefix));
+                WeightsError::Several { path, one, other }
+            }
+            Misfit::Missing { name, others } => {
+                let told: Vec<String> = others.iter().map(|name| quoted(name)).collect();
+                let others = match told.is_empty() {
+                    true => String::new(),
+                    false => format!(", but has {}", told.join(", ")),
+                };
+                WeightsError::Missing { path, name: one_line(&name), others }
+            }
+        }
+    }
 }
 
 /// An opened weights file.
@@ -162,24 +202,11 @@ impl Source {
         }
     }
 
-    /// The tensor under any of the names it goes by, checked against its place in the layout.
-    fn find(&mut self, spec: &TensorSpec) -> Result<Option<Tensor>, WeightsError> {
-        for name in aliases(&spec.name) {
-            let Some(tensor) = self.tensor(&name)? else { continue };
-            if tensor.dims() != spec.shape {
-                return Err(WeightsError::Shape {
-                    path: self.path().to_owned(),
-                    name,
-                    found: tensor.dims().to_vec(),
-                    expected: spec.shape.clone(),
-                });
-            }
-            if !is_finite(&tensor)? {
-                return Err(WeightsError::NotFinite { path: self.path().to_owned(), name });
-            }
-            return Ok(Some(tensor));
+    fn names(&self) -> Vec<String> {
+        match self {
+            Source::Safetensors { file, .. } => file.names(),
+            Source::Pickle { file, .. } => file.names(),
         }
-        Ok(None)
     }
 
     fn tensor(&self, name: &str) -> Result<Option<Tensor>, WeightsError> {
@@ -207,15 +234,4 @@ fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
     let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
     // The squares of f32 do not overflow f64.
     Ok(Cpu.sum_of_squares(&flat)?.is_finite())
-}
-
-/// A tensor's names in checkpoints: with and without a prefix, and LayerNorm's old `gamma`/`beta`.
-fn aliases(name: &str) -> Vec<String> {
-    let mut names: Vec<String> = PREFIXES.iter().map(|prefix| format!("{prefix}{name}")).collect();
-    if name.contains("LayerNorm") {
-        let old =
-            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
-        names.extend(PREFIXES.iter().map(|prefix| format!("{prefix}{old}")));
-    }
-    names
 }

@@ -64,6 +64,11 @@ impl SafetensorsFile {
         Ok(SafetensorsFile { file, metadata, data })
     }
 
+    /// The tensors' names.
+    pub fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
     /// The tensor of this name, on the CPU and as it is stored.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>, FileError> {
         let Some(info) = self.metadata.info(name) else { return Ok(None) };

@@ -52,7 +52,7 @@ pub fn save(saved: &Saved, folder: &Path) -> Result<(), SaveError> {
     write_json(&folder.join("config.json"), &config(saved)?)?;
     write_modules(encoder, folder)?;
     write_whole(&folder.join("README.md"), saved.model_card.as_bytes())?;
-    let pooler = read_pooler(saved.source)?;
+    let pooler = read_pooler(saved.source, &encoder.encoder.layout())?;
     let weights = [(String::new(), &encoder.parameters)];
     Ok(write_whole_with(&folder.join(WEIGHTS), |file| tensors::write(&weights, &pooler, file))?)
 }
@@ -70,9 +70,8 @@ pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
 }
 
 pub(crate) fn read_json(path: &Path) -> Result<Value, SaveError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SaveError::Source { path: path.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|source| SaveError::Json { path: path.to_owned(), source })
+    let text = std::fs::read(path).map_err(|source| SaveError::Source { path: path.to_owned(), source })?;
+    crate::json::from_slice(&text).map_err(|source| SaveError::Json { path: path.to_owned(), source })
 }
 
 /// The source's config.json with what is no longer true of it changed: the weights are f32.

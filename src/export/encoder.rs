@@ -10,7 +10,7 @@ use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
 use super::proto::DataType;
 use super::weights::Initializer;
 use crate::encoder::{Architecture, EncoderConfig, Parameters};
-use crate::model::Activation;
+use crate::model::{Activation, QUICK_SLOPE};
 
 /// The names of a graph's inputs, int64 `[batch, sequence]`.
 pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
@@ -287,6 +287,12 @@ impl<'a> EncoderGraph<'a> {
                 let sum = graph.node("Add", &[&tanh, &one], vec![]);
                 let product = graph.node("Mul", &[x, &sum], vec![]);
                 graph.node("Mul", &[&product, &half], vec![])
+            }
+            Activation::QuickGelu => {
+                let slope = graph.scalar(QUICK_SLOPE, float);
+                let inner = graph.node("Mul", &[x, &slope], vec![]);
+                let sigmoid = graph.node("Sigmoid", &[&inner], vec![]);
+                graph.node("Mul", &[x, &sigmoid], vec![])
             }
             Activation::Relu => graph.node("Relu", &[x], vec![]),
             Activation::Silu => {

@@ -46,7 +46,7 @@ fn case() -> impl Strategy<Value = Case> {
     let shape = (1usize..4, 1usize..4, 4usize..9, 1usize..12, 1usize..3);
     let kind = (
         prop::sample::select(vec![("bert", 0u32), ("bert", 3), ("roberta", 1), ("xlm-roberta", 5)]),
-        prop::sample::select(vec!["gelu", "gelu_new", "relu", "silu"]),
+        prop::sample::select(vec!["gelu", "gelu_new", "quick_gelu", "relu", "silu"]),
         prop::sample::select(vec![1e-12, 1e-5]),
         prop::sample::select(Pooling::ALL.to_vec()),
     );

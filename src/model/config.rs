@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::activation::Activation;
 use super::layout::Dimensions;
-use crate::quote::{quoted, reason};
+use crate::json;
+use crate::quote::{quoted, reason, shortened};
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub enum ConfigError {
     Invalid { path: PathBuf, reason: String },
     #[error("{path} says model_type {found}; this program knows bert, roberta, xlm-roberta and camembert")]
     Architecture { path: PathBuf, found: String },
+    #[error(
+        "{folder} has an adapter_config.json: it adapts another model's weights; merge the two in Python with \
+         peft's merge_and_unload, and write them with save_pretrained"
+    )]
+    Adapter { folder: PathBuf },
 }
 
 /// No size in a real configuration comes near this; a larger one is a corrupt or hostile file.
@@ -45,16 +51,23 @@ const LARGEST_SIZE: usize = 1 << 24;
 impl EncoderConfig {
     /// Reads `config.json` of a model folder.
     pub fn from_folder(folder: &Path) -> Result<Self, ConfigError> {
+        // transformers would load the model that it adapts, and then the adapter.
+        if folder.join("adapter_config.json").is_file() {
+            return Err(ConfigError::Adapter { folder: folder.to_owned() });
+        }
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        Self::from_json(&text, &path)
+        let text = std::fs::read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::from_bytes(&text, &path)
     }
 
     /// Reads the text of a `config.json`; `path` is used in messages only.
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::from_bytes(text.as_bytes(), path)
+    }
+
+    fn from_bytes(text: &[u8], path: &Path) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
-        let mut json: Value = serde_json::from_str(text).map_err(|e| invalid(reason(e)))?;
+        let mut json: Value = json::from_slice(text).map_err(|e| invalid(reason(e)))?;
         let fields = json.as_object_mut().ok_or_else(|| invalid("it is not a JSON object".into()))?;
 
         let architecture = architecture(fields, path)?;
@@ -174,9 +187,14 @@ fn architecture(fields: &Fields, path: &Path) -> Result<Architecture, ConfigErro
 }
 
 fn activation(fields: &Fields) -> Result<Activation, String> {
-    let name = fields.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu");
-    Activation::parse(name)
-        .ok_or_else(|| format!("hidden_act {} is not known; gelu, gelu_new, relu and silu are", quoted(name)))
+    let name = match fields.get("hidden_act") {
+        None | Some(Value::Null) => return Ok(Activation::Gelu),
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("hidden_act is {}, expected a name", shortened(other))),
+    };
+    Activation::parse(name).ok_or_else(|| {
+        format!("hidden_act {} is not known; {} are", quoted(name), Activation::names().join(", "))
+    })
 }
 
 /// Variants of BERT whose forward pass is another one: computing them as plain BERT would be wrong.
@@ -192,7 +210,40 @@ fn refuse_variants(fields: &Fields) -> Result<(), String> {
             return Err(format!("{flag} is true; an encoder is needed"));
         }
     }
+    if let Some(code) = custom_code(fields) {
+        let code = quoted(code);
+        return Err(format!(
+            "auto_map names code of the model's own, {code}, and only transformers' own is known"
+        ));
+    }
+    if let Some(heads) = fields.get("pruned_heads").filter(|heads| !is_empty(heads)) {
+        return Err(format!(
+            "pruned_heads is {}; models with all of their heads are known",
+            shortened(heads)
+        ));
+    }
+    if let Some(scheme) = fields.get("quantization_config").filter(|scheme| !is_empty(scheme)) {
+        let method = scheme.get("quant_method").map_or_else(|| "nothing".to_owned(), shortened);
+        return Err(format!(
+            "quantization_config has the method {method}: the weights are quantised; take the model as it was before"
+        ));
+    }
     Ok(())
+}
+
+/// What `auto_map` names for the encoder itself, rather than for a tokenizer or for a head on top of it.
+fn custom_code(fields: &Fields) -> Option<&str> {
+    let map = fields.get("auto_map")?;
+    ["AutoModel", "AutoModelForMaskedLM", "AutoConfig"].into_iter().find_map(|class| map.get(class)?.as_str())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -228,10 +279,27 @@ mod tests {
             ("\"gelu\"", "\"mish\"", "mish"),
             ("\"model_type\"", "\"is_decoder\":true,\"model_type\"", "is_decoder"),
             ("\"model_type\"", "\"position_embedding_type\":\"relative_key\",\"model_type\"", "relative_key"),
+            ("\"model_type\"", "\"pruned_heads\":{\"0\":[1]},\"model_type\"", r#"pruned_heads is {"0":[1]}"#),
+            (
+                "\"model_type\"",
+                "\"quantization_config\":{\"quant_method\":\"awq\"},\"model_type\"",
+                "\"awq\"",
+            ),
+            ("\"model_type\"", "\"auto_map\":{\"AutoModel\":\"own.Bert\"},\"model_type\"", "\"own.Bert\""),
+            ("\"gelu\"", "\"gelu_10\"", "quick_gelu"),
+            ("\"gelu\"", "7", "hidden_act is 7"),
         ] {
             let message = parse(&BERT.replace(from, to)).unwrap_err().to_string();
             assert!(message.contains(named), "{message}");
         }
         assert!(parse("[1, 2").is_err());
+    }
+
+    #[test]
+    fn what_changes_nothing_is_passed_over() {
+        let more = "\"pruned_heads\":{},\"quantization_config\":null,\"num_labels\":3,\"dtype\":\"float16\",\
+            \"auto_map\":{\"AutoModelForSequenceClassification\":\"own.Head\"},\"model_type\"";
+        assert_eq!(parse(&BERT.replace("\"model_type\"", more)).unwrap(), parse(BERT).unwrap());
+        assert_eq!(parse(&format!("\u{feff}{BERT}")).unwrap(), parse(BERT).unwrap());
     }
 }

@@ -5,7 +5,7 @@ pub mod config;
 pub mod layout;
 mod pooling;
 
-pub use activation::Activation;
+pub use activation::{Activation, QUICK_SLOPE};
 pub use config::{Architecture, EncoderConfig};
 pub use layout::Layout;
 pub use pooling::Pooling;

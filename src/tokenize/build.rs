@@ -3,14 +3,15 @@
 //! Every source becomes the JSON form first (vocab.txt and vocab.json + merges.txt as the Python classes would
 //! build them), then one path checks it, lets tokenizer_config.json have its say, parses it and adds tokens.
 
-use super::config::{ROLES, TokenizerClass, TokenizerConfig};
+use super::class::{self, TokenizerClass};
+use super::config::{ROLES, TokenizerConfig};
 use super::source::Source;
 use super::{TokenizeError, check};
 use crate::quote::{quoted, reason};
 use serde_json::{Map, Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use tokenizers::{AddedToken, Encoding, PostProcessorWrapper, Token, Tokenizer as Pieces};
+use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessorWrapper, Token, Tokenizer as Pieces};
 
 /// The parsed tokenizer without truncation and padding, and the ids it puts around a sentence.
 pub(super) struct Built {
@@ -26,6 +27,8 @@ pub(super) fn build(
 ) -> Result<Built, TokenizeError> {
     let (file, mut json) = read_json_form(source, config)?;
     check::model(&file, &json)?;
+    name_model(&mut json);
+    use_class(&json, config);
     check::post_processor(&file, json.get("post_processor"))?;
     adjust(&mut json, config, lower_case_first);
     let mut pieces = parse(&file, &json)?;
@@ -45,52 +48,65 @@ fn read_json_form(
     config: &mut TokenizerConfig,
 ) -> Result<(PathBuf, Map<String, Value>), TokenizeError> {
     if let Some(json) = source.object("tokenizer.json")? {
-        use_json(&json, config);
         return Ok((source.path("tokenizer.json"), json));
     }
-    if let Some(vocab) = source.text("vocab.txt")? {
-        use_class(source, config, TokenizerClass::Bert)?;
-        return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
+    class::refuse_foreign_vocabulary(source)?;
+    // Of a folder that says nothing, the files tell; a class that is named has files of its own.
+    let says_nothing = config.class_name.is_none();
+    if says_nothing || config.class == TokenizerClass::Bert {
+        if let Some(vocab) = source.text("vocab.txt")? {
+            config.class = TokenizerClass::Bert;
+            return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
+        }
     }
-    let (Some(vocab), Some(merges)) = (source.object("vocab.json")?, source.text("merges.txt")?) else {
-        return Err(TokenizeError::Missing { folder: source.folder.clone() });
-    };
-    use_class(source, config, TokenizerClass::Roberta)?;
-    Ok((source.path("vocab.json"), byte_level_bpe(vocab, &merges, config)))
+    if says_nothing || config.class == TokenizerClass::Roberta {
+        if let (Some(vocab), Some(merges)) = (source.object("vocab.json")?, source.text("merges.txt")?) {
+            config.class = TokenizerClass::Roberta;
+            return Ok((source.path("vocab.json"), byte_level_bpe(vocab, &merges, config)));
+        }
+    }
+    let folder = source.folder.clone();
+    match (&config.class_name, VOCABULARIES.iter().any(|file| source.path(file).is_file())) {
+        (Some(class), true) => Err(TokenizeError::Unfit { folder, class: quoted(class) }),
+        _ => Err(TokenizeError::Missing { folder }),
+    }
+}
+
+/// Files that hold the vocabulary of some class.
+const VOCABULARIES: [&str; 3] = ["vocab.txt", "vocab.json", "merges.txt"];
+
+/// Old files do not name their model's type; the library goes by what the model has, and so do all rules after this.
+fn name_model(json: &mut Map<String, Value>) {
+    let Some(model) = json.get_mut("model") else { return };
+    if model.get("type").is_some_and(Value::is_string) {
+        return;
+    }
+    let untyped = model.clone();
+    // What cannot be read is told where the whole file is parsed.
+    if let Ok(Ok(read)) = catch_unwind(|| serde_json::from_value::<ModelWrapper>(untyped)) {
+        model["type"] = match read {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+        .into();
+    }
 }
 
 /// A class only rules a tokenizer.json of its own kind; the file's truncation side counts where the config has none.
-fn use_json(json: &Map<String, Value>, config: &mut TokenizerConfig) {
+fn use_class(json: &Map<String, Value>, config: &mut TokenizerConfig) {
     let model = json.get("model").and_then(|model| model.get("type")).and_then(Value::as_str);
     match (config.class, model) {
-        (TokenizerClass::Bert, Some("WordPiece")) | (TokenizerClass::Roberta, Some("BPE")) => {}
+        (TokenizerClass::Bert, Some("WordPiece"))
+        | (TokenizerClass::Roberta, Some("BPE"))
+        | (TokenizerClass::SentencePiece, Some("Unigram")) => {}
         _ => config.class = TokenizerClass::FromJson,
     }
     if !config.json.contains_key("truncation_side") {
         let direction = json.get("truncation").and_then(|truncation| truncation.get("direction"));
         config.truncate_left = direction.and_then(Value::as_str) == Some("Left");
     }
-}
-
-/// A bare vocabulary says nothing of its rules, so another class than the file's own cannot be guessed.
-fn use_class(
-    source: &Source,
-    config: &mut TokenizerConfig,
-    class: TokenizerClass,
-) -> Result<(), TokenizeError> {
-    if config.class != class
-        && let Some(named) = config.json.get("tokenizer_class").and_then(Value::as_str)
-        && !matches!(named, "PreTrainedTokenizerFast" | "TokenizersBackend")
-    {
-        let problem = format!(
-            "\"tokenizer_class\" is {}, which needs a tokenizer.json; without one, vocab.txt is read as \
-             BertTokenizer and vocab.json with merges.txt as RobertaTokenizer",
-            quoted(named)
-        );
-        return Err(TokenizeError::file(source.path("tokenizer_config.json"), problem));
-    }
-    config.class = class;
-    Ok(())
 }
 
 /// vocab.txt: one token a line, its id the line's number from 0.
@@ -158,10 +174,29 @@ fn adjust(json: &mut Map<String, Value>, config: &TokenizerConfig, lower_case_fi
             Some("ByteLevel") => json["pre_tokenizer"]["add_prefix_space"] = config.add_prefix_space.into(),
             Some(_) => {}
         },
+        TokenizerClass::SentencePiece => {
+            if let Some(pre_tokenizer) = json.get_mut("pre_tokenizer") {
+                set_prefix_space(pre_tokenizer, config.add_prefix_space);
+            }
+        }
         TokenizerClass::FromJson => {}
     }
     if lower_case_first {
         prepend_lowercase(json);
+    }
+}
+
+/// Whether every piece of text gets a ▁ at its beginning, in each Metaspace.
+fn set_prefix_space(pre_tokenizer: &mut Value, add: bool) {
+    if pre_tokenizer.get("type").and_then(Value::as_str) == Some("Metaspace") {
+        pre_tokenizer["prepend_scheme"] = if add { "always" } else { "never" }.into();
+        // The older name of the same; a value that contradicts the scheme would be an error.
+        if let Some(older) = pre_tokenizer.get_mut("add_prefix_space") {
+            *older = add.into();
+        }
+    }
+    for nested in pre_tokenizer.get_mut("pretokenizers").and_then(Value::as_array_mut).into_iter().flatten() {
+        set_prefix_space(nested, add);
     }
 }
 
@@ -255,7 +290,11 @@ fn class_post_processor(
             .ok_or_else(|| TokenizeError::file(file, format!("has no token {}, the {role}", quoted(token))));
         id.map(|id| (token, id))
     };
-    let (cls, sep) = (find("cls_token")?, find("sep_token")?);
+    let (first, last) = match config.class {
+        TokenizerClass::SentencePiece => ("bos_token", "eos_token"),
+        _ => ("cls_token", "sep_token"),
+    };
+    let (cls, sep) = (find(first)?, find(last)?);
     let json = if config.class == TokenizerClass::Roberta {
         json!({"type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": config.trim_offsets,
                "add_prefix_space": config.add_prefix_space})

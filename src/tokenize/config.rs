@@ -2,21 +2,12 @@
 //! neighbours (special_tokens_map.json, added_tokens.json), read as `transformers` reads them.
 
 use super::TokenizeError;
+use super::class::{Choice, TokenizerClass};
 use super::source::Source;
+use super::switches;
 use crate::quote::{quoted, shortened};
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
-
-/// The Python class that `AutoTokenizer` would pick, as far as it changes the ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenizerClass {
-    /// Sets lower-casing, accents and Chinese characters from tokenizer_config.json.
-    Bert,
-    /// Sets add_prefix_space from tokenizer_config.json.
-    Roberta,
-    /// Takes tokenizer.json as it is.
-    FromJson,
-}
 
 /// The roles in the order in which `transformers` gives ids to tokens that the vocabulary lacks.
 pub(super) const ROLES: [&str; 7] =
@@ -24,7 +15,10 @@ pub(super) const ROLES: [&str; 7] =
 
 /// tokenizer_config.json with its neighbours merged in; defaults are those of the Python classes.
 pub(super) struct TokenizerConfig {
+    /// The class that decides: [`TokenizerClass::FromJson`] where tokenizer.json has another kind of model.
     pub class: TokenizerClass,
+    /// The class's name, where the folder says one.
+    pub class_name: Option<String>,
     /// tokenizer_config.json as it was, empty where the folder has none.
     pub json: Map<String, Value>,
     pub do_lower_case: bool,
@@ -62,18 +56,21 @@ impl TokenizerConfig {
             Some(Value::Bool(value)) => Ok(*value),
             Some(other) => Err(unexpected(source, FILE, key, other, "true or false")),
         };
+        let Choice { class, name: class_name } = Choice::read(source, &json)?;
+        switches::refuse_unknown(source, class, &json)?;
         Ok(Self {
-            class: tokenizer_class(source, &json)?,
+            class,
+            class_name,
             do_lower_case: flag("do_lower_case", true)?,
             tokenize_chinese_chars: flag("tokenize_chinese_chars", true)?,
             strip_accents: match json.get("strip_accents") {
                 None | Some(Value::Null) => None,
                 Some(_) => Some(flag("strip_accents", false)?),
             },
-            add_prefix_space: flag("add_prefix_space", false)?,
+            add_prefix_space: flag("add_prefix_space", class == TokenizerClass::SentencePiece)?,
             trim_offsets: flag("trim_offsets", true)?,
             model_max_length: model_max_length(source, &json)?,
-            truncate_left: json.get("truncation_side").and_then(Value::as_str) == Some("left"),
+            truncate_left: switches::side(source, "truncation_side", &json)? == Some("left"),
             special: special_tokens(source, &merged, &added)?,
             extra: extra_tokens(source, &merged)?,
             added,
@@ -96,7 +93,7 @@ impl TokenizerConfig {
                 [None, None, Some("[UNK]"), Some("[SEP]"), Some("[PAD]"), Some("[CLS]"), Some("[MASK]")]
                     [index]
             }
-            TokenizerClass::Roberta => {
+            TokenizerClass::Roberta | TokenizerClass::SentencePiece => {
                 Some(["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"][index])
             }
             TokenizerClass::FromJson => None,
@@ -113,26 +110,6 @@ impl TokenizerConfig {
     pub fn roberta_pre_tokenizer(&self) -> Value {
         json!({"type": "ByteLevel", "add_prefix_space": self.add_prefix_space, "trim_offsets": true, "use_regex": true})
     }
-}
-
-/// `AutoTokenizer`'s choice: the class that tokenizer_config.json names, else the one that config.json names, else
-/// the one of config.json's model_type.
-fn tokenizer_class(
-    source: &Source,
-    tokenizer_config: &Map<String, Value>,
-) -> Result<TokenizerClass, TokenizeError> {
-    let config = source.object("config.json")?.unwrap_or_default();
-    let named = |object: &Map<String, Value>| {
-        object.get("tokenizer_class").and_then(Value::as_str).map(str::to_owned)
-    };
-    let class = named(tokenizer_config).or_else(|| named(&config));
-    let class = class.as_deref().map(|name| name.strip_suffix("Fast").unwrap_or(name));
-    Ok(match (class, config.get("model_type").and_then(Value::as_str)) {
-        (Some("BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer"), _)
-        | (None, Some("bert" | "distilbert" | "electra")) => TokenizerClass::Bert,
-        (Some("RobertaTokenizer"), _) | (None, Some("roberta")) => TokenizerClass::Roberta,
-        _ => TokenizerClass::FromJson,
-    })
 }
 
 /// Lengths above this mean "none": `transformers` writes int(1e30).
@@ -175,9 +152,21 @@ fn special_tokens(
     Ok(special)
 }
 
+/// In the order of `transformers`: keys of the model's own (`"entity_token": "<ent>"`), then the lists, of which the
+/// newer name goes before the older one.
 fn extra_tokens(source: &Source, merged: &Map<String, Value>) -> Result<Vec<AddedToken>, TokenizeError> {
-    let mut tokens = Vec::new();
-    for key in ["additional_special_tokens", "extra_special_tokens"] {
+    let own = merged.iter().filter(|(key, _)| key.ends_with("_token") && !ROLES.contains(&key.as_str()));
+    let mut tokens: Vec<AddedToken> = own
+        .filter(|(_, value)| value.is_string())
+        .filter_map(|(_, value)| added_token(value, true))
+        .collect();
+    let is_empty = |key: &str| match merged.get(key) {
+        Some(Value::Array(values)) => values.is_empty(),
+        Some(Value::Object(named)) => named.is_empty(),
+        other => other.is_none_or(Value::is_null),
+    };
+    let older = is_empty("extra_special_tokens").then_some("additional_special_tokens");
+    for key in older.into_iter().chain(["extra_special_tokens"]) {
         let values: Vec<&Value> = match merged.get(key) {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(values)) => values.iter().collect(),
@@ -261,7 +250,13 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
     })
 }
 
-fn unexpected(source: &Source, file: &str, key: &str, value: &Value, expected: &str) -> TokenizeError {
+pub(super) fn unexpected(
+    source: &Source,
+    file: &str,
+    key: &str,
+    value: &Value,
+    expected: &str,
+) -> TokenizeError {
     let shown = shortened(value);
     TokenizeError::file(source.path(file), format!("{key:?} is {shown}, expected {expected}"))
 }

@@ -9,6 +9,14 @@ pub enum TokenizeError {
     #[error("{} has no tokenizer: expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt", folder.display())]
     Missing { folder: PathBuf },
 
+    /// The folder's vocabulary is not one of the class that it names, or that its model_type has.
+    #[error(
+        "{} has no tokenizer.json, and no vocabulary of {class}: BertTokenizer has a vocab.txt, RobertaTokenizer a \
+         vocab.json with merges.txt",
+        folder.display()
+    )]
+    Unfit { folder: PathBuf, class: String },
+
     /// A file is unreadable, malformed, or says something that contradicts itself.
     #[error("{}: {problem}", file.display())]
     File { file: PathBuf, problem: String },

@@ -6,16 +6,19 @@
 
 mod build;
 mod check;
+mod class;
 mod config;
 mod error;
 mod source;
+mod switches;
 mod window;
 mod write;
 
 pub use error::TokenizeError;
 
 use crate::sentence_folder::SentenceFolder;
-use config::{TokenizerClass, TokenizerConfig};
+use class::TokenizerClass;
+use config::TokenizerConfig;
 use rayon::prelude::*;
 use source::Source;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The files of a model folder that say how it tokenizes, read with bounds.
 
 use super::TokenizeError;
+use crate::json;
 use crate::quote::reason;
 use serde_json::{Map, Value};
 use std::fs::File;
@@ -40,7 +41,7 @@ impl Source {
     /// The file as a JSON object.
     pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, TokenizeError> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
-        match serde_json::from_slice(&bytes) {
+        match json::from_slice(&bytes) {
             Ok(Value::Object(object)) => Ok(Some(object)),
             Ok(_) => Err(TokenizeError::file(self.path(name), "expected a JSON object")),
             Err(error) => {

@@ -135,9 +135,6 @@ impl Tokenizer {
         let class = match self.config.class {
             TokenizerClass::Bert if self.has_rules_of_bert() => "BertTokenizer",
             TokenizerClass::Roberta if self.has_rules_of_roberta() => "RobertaTokenizer",
-            TokenizerClass::FromJson => {
-                self.config.json.get("tokenizer_class").and_then(Value::as_str).unwrap_or(read_only)
-            }
             _ => read_only,
         };
         class.to_owned()

@@ -17,6 +17,7 @@ mod report;
 mod reproducible;
 mod search;
 mod sharpness;
+mod tokenizers;
 mod train;
 mod unlabeled;
 mod weights;

@@ -78,7 +78,14 @@ fn pickled_weights_are_those_that_pytorch_wrote() {
     let Some(python) = interpreter() else { return };
     let w = Workspace::new();
     w.write("in.txt", "a man plays the guitar\ntwo dogs run\n");
-    for (kind, form) in [(Kind::Bert, "zip"), (Kind::Roberta, "zip"), (Kind::Bert, "legacy")] {
+    for (kind, form) in [
+        (Kind::Bert, "zip"),
+        (Kind::Roberta, "zip"),
+        (Kind::Bert, "legacy"),
+        (Kind::Bert, "state_dict"),
+        (Kind::Roberta, "model"),
+        (Kind::Bert, "shards"),
+    ] {
         w.model(kind, "m");
         let expected = w.run("encode --model m --input in.txt").stdout;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/pickles.py");
@@ -86,6 +93,24 @@ fn pickled_weights_are_those_that_pytorch_wrote() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(!w.path("m/model.safetensors").exists());
         assert_eq!(w.run("encode --model m --input in.txt").stdout, expected, "{kind:?}, {form}");
-        std::fs::remove_file(w.path("m/pytorch_model.bin")).unwrap();
+        std::fs::remove_dir_all(w.path("m")).unwrap();
+    }
+}
+
+/// What these are computed as, and that their trained folders load.
+#[test]
+fn xlm_roberta_and_camembert_folders_load() {
+    let Some(python) = interpreter() else { return };
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    for (model_type, typed) in [("xlm-roberta", true), ("camembert", false)] {
+        crate::tokenizers::model(
+            &w,
+            model_type,
+            model_type,
+            &[crate::tokenizers::tokenizer_json("unigram", typed)],
+        );
+        w.run(&format!("train --model {model_type} {TINY} --output {model_type}-trained"));
+        loads(&w, &python, &format!("{model_type}-trained"));
     }
 }

@@ -64,7 +64,7 @@ fn faults_in_files_are_one_sentence_that_names_the_file() {
                 &["vocab.txt"],
                 json!({"tokenizer_config.json": {"tokenizer_class": "BertJapaneseTokenizer"}}),
             ),
-            "\"BertJapaneseTokenizer\", which needs a tokenizer.json",
+            "\"BertJapaneseTokenizer\", whose rules are not known here",
         ),
         (error_of(bert, &["vocab.txt"], json!({"added_tokens.json": {"new": 7000}})), "should have id 7000"),
         (

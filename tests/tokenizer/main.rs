@@ -1,9 +1,11 @@
 //! The tokenizer against its peers: ids recorded from transformers' AutoTokenizer and sentence-transformers
 //! (scripts/tokenizer-fixtures.py), properties, and faults.
 
+mod classes;
 mod faults;
 mod peers;
 mod properties;
+mod written;
 
 use mirror::tokenize::Tokenizer;
 use serde_json::{Map, Value};
@@ -44,12 +46,20 @@ fn ids_of(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
+/// The fixture folders.
+const KINDS: [&str; 3] = ["tokenizer-bert", "tokenizer-roberta", "tokenizer-unigram"];
+
+/// The tokenizers that look no further than a word to cut a long text.
+const WORDWISE: [&str; 2] = ["tokenizer-bert", "tokenizer-roberta"];
+
 fn small(kind: &str) -> &'static Tokenizer {
     static BERT: OnceLock<Tokenizer> = OnceLock::new();
     static ROBERTA: OnceLock<Tokenizer> = OnceLock::new();
+    static UNIGRAM: OnceLock<Tokenizer> = OnceLock::new();
     let (cell, files): (_, &[&str]) = match kind {
         "tokenizer-bert" => (&BERT, &["vocab.txt"]),
-        _ => (&ROBERTA, &["vocab.json", "merges.txt"]),
+        "tokenizer-roberta" => (&ROBERTA, &["vocab.json", "merges.txt"]),
+        _ => (&UNIGRAM, &["tokenizer.json"]),
     };
     cell.get_or_init(|| {
         let dir = folder(&manifest().join("tests/fixtures").join(kind), files, &Map::new());

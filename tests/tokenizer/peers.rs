@@ -3,15 +3,15 @@
 use super::*;
 use serde_json::json;
 
-struct Case {
-    name: String,
-    dir: TempDir,
-    max_length: usize,
-    ids: Vec<Vec<u32>>,
+pub struct Case {
+    pub name: String,
+    pub dir: TempDir,
+    pub max_length: usize,
+    pub ids: Vec<Vec<u32>>,
 }
 
 /// The texts of a fixture folder and its cases.
-fn cases(kind: &str) -> (Vec<String>, Vec<Case>) {
+pub fn cases(kind: &str) -> (Vec<String>, Vec<Case>) {
     let base = fixtures().join(kind);
     let expected = read_json(&base.join("expected.json"));
     let texts = serde_json::from_value(expected["texts"].clone()).unwrap();
@@ -29,12 +29,12 @@ fn cases(kind: &str) -> (Vec<String>, Vec<Case>) {
     (texts, cases.collect())
 }
 
-fn as_strs(texts: &[String]) -> Vec<&str> {
+pub fn as_strs(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
 }
 
 /// Compares row by row, so that a failure names the text.
-fn assert_rows(name: &str, texts: &[String], got: &[Vec<u32>], expected: &[Vec<u32>]) {
+pub fn assert_rows(name: &str, texts: &[String], got: &[Vec<u32>], expected: &[Vec<u32>]) {
     assert_eq!(got.len(), expected.len(), "{name}");
     for ((text, got), expected) in texts.iter().zip(got).zip(expected) {
         assert_eq!(got, expected, "{name}: {text:?}");
@@ -43,7 +43,7 @@ fn assert_rows(name: &str, texts: &[String], got: &[Vec<u32>], expected: &[Vec<u
 
 #[test]
 fn ids_are_those_of_transformers_under_every_setting() {
-    for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+    for kind in KINDS {
         let (texts, cases) = cases(kind);
         assert!(cases.len() >= 14, "{kind} has {} cases", cases.len());
         for case in cases {
@@ -56,42 +56,36 @@ fn ids_are_those_of_transformers_under_every_setting() {
     }
 }
 
-/// Where MIRROR_TOKENIZERS_WRITTEN names a folder, the written tokenizers stay there for AutoTokenizer to read.
+/// Old files do not name their model's type, and mean the same.
 #[test]
-fn what_is_written_reads_back_to_the_same_ids() {
-    let keep = std::env::var_os("MIRROR_TOKENIZERS_WRITTEN").map(PathBuf::from);
-    for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+fn an_unnamed_type_of_model_changes_nothing() {
+    for kind in KINDS {
         let (texts, cases) = cases(kind);
-        for (index, case) in cases.into_iter().enumerate() {
-            let written = tempfile::tempdir().unwrap();
-            Tokenizer::from_folder(case.dir.path()).unwrap().write_to(written.path(), 33).unwrap();
-            let left: Vec<_> =
-                std::fs::read_dir(written.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
-            assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
-            assert_eq!(case.dir.path().join("vocab.txt").exists(), written.path().join("vocab.txt").exists());
-            assert_eq!(
-                case.dir.path().join("merges.txt").exists(),
-                written.path().join("merges.txt").exists()
-            );
-            let json = read_json(&written.path().join("tokenizer.json"));
-            assert_eq!(json["truncation"]["max_length"], 33);
-            assert_eq!(json["padding"]["strategy"], "BatchLongest");
-            let config = case.dir.path().join("config.json");
-            if config.exists() {
-                std::fs::copy(config, written.path().join("config.json")).unwrap();
+        let mut tried = 0;
+        for case in cases {
+            if !remove_model_type(case.dir.path()) {
+                continue;
             }
-            let got = Tokenizer::from_folder(written.path()).unwrap();
+            tried += 1;
+            let name = format!("{kind}, {}", case.name);
+            let got = Tokenizer::from_folder(case.dir.path()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let got = got.encode_batch(&as_strs(&texts), case.max_length).unwrap();
-            assert_rows(&format!("{kind}, {}", case.name), &texts, &got, &case.ids);
-            if let Some(keep) = &keep {
-                let row = json!({"texts": texts, "ids": case.ids, "max_length": case.max_length, "name": case.name});
-                std::fs::write(written.path().join("expected.json"), row.to_string()).unwrap();
-                std::fs::create_dir_all(keep).unwrap();
-                let to = keep.join(format!("{kind}-{index}"));
-                std::fs::rename(written.path(), to).unwrap();
-            }
+            assert_rows(&name, &texts, &got, &case.ids);
         }
+        assert!(tried >= 4, "{kind}");
     }
+}
+
+/// Whether there was one to remove.
+pub fn remove_model_type(dir: &Path) -> bool {
+    let file = dir.join("tokenizer.json");
+    if !file.exists() {
+        return false;
+    }
+    let mut json = read_json(&file);
+    json["model"].as_object_mut().unwrap().remove("type").unwrap();
+    std::fs::write(file, json.to_string()).unwrap();
+    true
 }
 
 /// all-MiniLM-L6-v2's recorded ids, from tokenizer.json and from vocab.txt alone. MIRROR_MINILM names a further folder.

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
-fn arbitrary_text() -> impl Strategy<Value = String> {
+pub fn arbitrary_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
         "[a-z ]{0,30}",
@@ -22,7 +22,7 @@ proptest! {
 
     #[test]
     fn any_text_is_framed_and_within_the_length(text in arbitrary_text(), max_length in 2usize..40) {
-        for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+        for kind in KINDS {
             let tokenizer = small(kind);
             let ids = tokenizer.encode(&text, max_length).unwrap();
             prop_assert!(ids.len() <= max_length);
@@ -43,7 +43,7 @@ proptest! {
         max_length in 2usize..200,
     ) {
         let text = pieces.concat().repeat(repeats);
-        for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+        for kind in WORDWISE {
             let tokenizer = small(kind);
             let whole = tokenizer.encode(&text, 10_000_000).unwrap();
             let part = tokenizer.encode(&text, max_length).unwrap();
@@ -60,7 +60,7 @@ fn a_sentence_of_a_megabyte_takes_bounded_time() {
     let units = ["a", " ", "word ", "北", "<mask>", "[MASK]", "\u{301}", "a."];
     let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(megabyte / unit.len())).collect();
     texts.push(format!("{}<mask> end", " ".repeat(megabyte)));
-    for kind in ["tokenizer-bert", "tokenizer-roberta"] {
+    for kind in WORDWISE {
         for text in &texts {
             let beginning: String = text.chars().take(8).collect();
             let start = Instant::now();

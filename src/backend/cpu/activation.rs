@@ -2,7 +2,7 @@
 
 use super::math::{erf, exp, sigmoid, tanh};
 use super::simd::{Simd, fma, kernel};
-use crate::model::Activation;
+use crate::model::{Activation, QUICK_SLOPE};
 
 const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// 1 / √(2π)
@@ -49,6 +49,18 @@ fn silu_slope<S: Simd>(x: f32) -> f32 {
     s * fma::<S>(x, 1.0 - s, 1.0)
 }
 
+#[inline(always)]
+fn quick_gelu<S: Simd>(x: f32) -> f32 {
+    x * sigmoid::<S>(QUICK_SLOPE * x)
+}
+
+#[inline(always)]
+fn quick_gelu_slope<S: Simd>(x: f32) -> f32 {
+    let inner = QUICK_SLOPE * x;
+    let s = sigmoid::<S>(inner);
+    s * fma::<S>(inner, 1.0 - s, 1.0)
+}
+
 kernel! {
 /// `output = activation(pre)`, elementwise.
 pub(crate) fn forward<'a, S>(simd, activation: Activation, pre: &'a [f32], output: &'a mut [f32]) {
@@ -57,6 +69,7 @@ pub(crate) fn forward<'a, S>(simd, activation: Activation, pre: &'a [f32], outpu
     match activation {
         Activation::Gelu => map!(gelu::<S>),
         Activation::GeluTanh => map!(gelu_tanh::<S>),
+        Activation::QuickGelu => map!(quick_gelu::<S>),
         Activation::Relu => map!(|x: f32| if x > 0.0 { x } else { 0.0 }),
         Activation::Silu => map!(silu::<S>),
     }
@@ -88,6 +101,7 @@ pub(crate) fn backward<'a, S>(
     match activation {
         Activation::Gelu => map!(gelu_slope::<S>),
         Activation::GeluTanh => map!(gelu_tanh_slope::<S>),
+        Activation::QuickGelu => map!(quick_gelu_slope::<S>),
         Activation::Relu => map!(|x: f32| if x > 0.0 { 1.0 } else { 0.0 }),
         Activation::Silu => map!(silu_slope::<S>),
     }
@@ -99,7 +113,8 @@ mod tests {
     use super::*;
     use crate::backend::cpu::reference;
 
-    const ALL: [Activation; 4] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+    const ALL: [Activation; 5] =
+        [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Relu, Activation::Silu];
 
     #[test]
     fn values_and_slopes_are_those_of_the_f64_functions() {

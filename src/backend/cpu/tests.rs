@@ -118,7 +118,7 @@ prop_compose! {
         attention_dropout in prop::sample::select(vec![0.0, 0.2]),
         drophead in prop::sample::select(vec![0.0, 0.4]),
         activation in prop::sample::select(vec![
-            Activation::Gelu, Activation::GeluTanh, Activation::Silu]),
+            Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Silu]),
         pooling in prop::sample::select(vec![Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg]),
     ) -> Case {
         let shape = EncoderShape {

@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
 use super::Weights;
 use crate::backend::Input;
 use crate::batch::{self, PackedBatch, Pass, SequenceId};
-use crate::model::{Activation, EncoderConfig, Pooling};
+use crate::model::{Activation, EncoderConfig, Pooling, QUICK_SLOPE};
 use crate::random::{Dropout, Key, Site};
 
 /// One forward pass over one batch.
@@ -234,6 +234,7 @@ fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
             let inner = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
             x * ((inner.tanh()? + 1.0)? * 0.5)?
         }
+        Activation::QuickGelu => (x * f64::from(QUICK_SLOPE))?.silu()? / f64::from(QUICK_SLOPE),
         Activation::Relu => x.relu(),
         // x / (1 + exp(−x)), spelled out, has the gradient 0 · ∞ where exp(−x) is beyond the dtype.
         Activation::Silu => x.silu(),
@@ -255,7 +256,8 @@ mod tests {
 
     #[test]
     fn slopes_far_from_zero_are_those_of_the_limits() {
-        for function in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
+        for function in [
+ Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Relu, Activation::Silu] {
             for dtype in [DType::F32, DType::F64] {
                 let far = [-1000f64, -800.0, -104.0, -89.0, -40.0, 40.0, 89.0, 104.0, 800.0, 1000.0];
                 let x = Var::from_tensor(&Tensor::new(&far, &Device::Cpu).unwrap().to_dtype(dtype).unwrap());

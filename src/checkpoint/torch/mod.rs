@@ -58,6 +58,11 @@ impl TorchFile {
         Ok(TorchFile { storages: Box::new(storages), tensors })
     }
 
+    /// The tensors' names.
+    pub fn names(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
+    }
+
     /// The tensor of that name, on the CPU.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>, String> {
         let Some(stored) = self.tensors.get(name) else { return Ok(None) };

@@ -16,8 +16,10 @@ pub enum Value {
     Reduced(Rc<(Value, Value)>),
     /// The reference to something outside of the pickle, such as a tensor's values.
     Persistent(Rc<Value>),
-    /// These two are filled while they lie on the stack; put into anything else, or remembered, they
-    /// become opaque.
+    /// A dictionary that was put into something else.
+    Nested(Rc<[(Value, Value)]>),
+    /// These two are filled while they lie on the stack; remembered, they become opaque, and so does a list
+    /// that is put into something else.
     Dict(Vec<(Value, Value)>),
     List(Vec<Value>),
     Mark,
@@ -288,10 +290,11 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// What is filled step by step says nothing to what it is put into: no tensor has any in its description but an
-/// empty dictionary of hooks.
+/// A value as a part of another one: what is filled step by step is full by then. A dictionary may be the one of
+/// tensors, beside whatever else a trainer saves; no tensor has a list in its description.
 fn as_part(value: Value, depth: usize) -> (Value, usize) {
     match value {
+        Value::Dict(entries) if depth < DEEPEST => (Value::Nested(entries.into()), depth + 1),
         Value::Dict(_) | Value::List(_) | Value::Mark => (Value::Opaque, 0),
         value => (value, depth),
     }

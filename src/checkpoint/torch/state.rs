@@ -51,14 +51,34 @@ impl Stored {
     }
 }
 
-/// The tensors of a dictionary by name; what is none is passed over.
+/// Under these, trainers save the dictionary of tensors beside their own state.
+const NESTED: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+
+/// The tensors of a dictionary by name; what is none is passed over. Where it has none of its own, the one that it
+/// holds under a trainer's name for it counts.
 pub fn tensors(top: Value) -> Result<HashMap<String, Stored>, String> {
     let Value::Dict(entries) = top else { return Err("it is not a dictionary of tensors".to_owned()) };
-    let named = entries.into_iter().filter_map(|(name, value)| match name {
-        Value::Text(name) => Some((name.to_string(), tensor(&value)?)),
+    let own = of_entries(&entries);
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    let named = entries.iter().filter_map(|(name, value)| match (name, value) {
+        (Value::Text(name), Value::Nested(entries)) => Some((&**name, of_entries(entries))),
         _ => None,
     });
-    Ok(named.collect())
+    let mut nested: Vec<_> = named.filter(|(name, of)| NESTED.contains(name) && !of.is_empty()).collect();
+    match nested.len() {
+        0 | 1 => Ok(nested.pop().map(|(_, tensors)| tensors).unwrap_or_default()),
+        _ => Err(format!("it holds tensors both under {:?} and under {:?}", nested[0].0, nested[1].0)),
+    }
+}
+
+fn of_entries(entries: &[(Value, Value)]) -> HashMap<String, Stored> {
+    let named = entries.iter().filter_map(|(name, value)| match name {
+        Value::Text(name) => Some((name.to_string(), tensor(value)?)),
+        _ => None,
+    });
+    named.collect()
 }
 
 fn tensor(value: &Value) -> Option<Stored> {

@@ -73,6 +73,27 @@ fn views_are_read_and_claims_are_refused() {
     assert_eq!(values(&tensor(0, &[2], &[1, 1])), Ok(None));
 }
 
+/// What a trainer saved: the dictionary beside other things, or two of them.
+#[test]
+fn a_dictionary_within_another_one_is_found() {
+    let tensor = tensor(1, &[1], &[1]);
+    let inner = &tensor[2..tensor.len() - 1];
+    let under = |names: &[&str]| {
+        let mut pickle = b"\x80\x02}(".to_vec();
+        for name in names {
+            pickle.extend([b"X", &(name.len() as u32).to_le_bytes()[..], name.as_bytes(), inner].concat());
+        }
+        [&pickle[..], b"X\x05\0\0\0epochK\x03u."].concat()
+    };
+    for name in ["state_dict", "model_state_dict", "model"] {
+        assert_eq!(values(&under(&[name])), Ok(Some(vec![2.0])));
+        assert_eq!(values(&under(&["optimizer", name])), Ok(Some(vec![2.0])));
+    }
+    assert_eq!(values(&under(&["optimizer"])), Ok(None));
+    let error = values(&under(&["model", "state_dict"])).unwrap_err();
+    assert!(error.contains("both under \"model\" and under \"state_dict\""), "{error}");
+}
+
 /// Row-major order whatever the strides: a transposed matrix of 2 × 3.
 #[test]
 fn a_transposed_matrix_is_gathered() {
@@ -95,6 +116,8 @@ fn depth_takes_no_stack() {
         let bomb = [&b"\x80\x02N"[..], &operation.repeat(2_000_000), b"."].concat();
         assert!(read(&bomb).is_ok(), "{operation:?}");
     }
+    let (opened, filled) = (b"}(X\0\0\0\0".repeat(500_000), b"u".repeat(500_000));
+    assert!(read(&[b"\x80\x02", &opened[..], b"N", &filled, b"."].concat()).is_ok());
 }
 
 #[test]
