@@ -21,6 +21,7 @@ mod forms;
 mod machine;
 mod model;
 mod progress;
+mod prompt;
 mod resume;
 mod search;
 mod sharpness;

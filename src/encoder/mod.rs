@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
 
+use crate::modules::Modules;
+
 pub mod composed;
 pub mod config;
 pub mod flat;
@@ -56,22 +58,29 @@ pub struct Encoder {
     pub config: EncoderConfig,
     pub pooling: Pooling,
     pub path: Path,
+    /// What comes after pooling, as it is: the loss sees what comes out.
+    pub modules: Arc<Modules>,
 }
 
 impl Encoder {
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
-        Encoder { config, pooling, path: Path::Fused }
+        Encoder { config, pooling, path: Path::Fused, modules: Arc::default() }
     }
 
     pub fn layout(&self) -> Arc<Layout> {
         Arc::new(Layout::new(&self.config.dimensions))
     }
 
+    /// The width of embeddings after all modules.
+    pub fn width(&self) -> usize {
+        self.modules.width(self.config.dimensions.hidden_size)
+    }
+
     fn runs_fused(&self, parameters: &Parameters) -> bool {
         self.path == Path::Fused && parameters.device().is_cpu() && parameters.dtype() == DType::F32
     }
 
-    /// Embeddings `[n, hidden]`, not normalised, without a graph. `noise` is `[total_tokens,
+    /// Embeddings `[n, hidden]`, as pooled, without a graph. `noise` is `[total_tokens,
     /// hidden]`, added to the word embeddings.
     pub fn embed(
         &self,

@@ -10,19 +10,22 @@ use serde::Deserialize;
 use super::id::is_safe_path;
 use super::{HubError, HubId};
 use crate::quote::{quoted, reason};
+use crate::sentence_folder::module_folders;
 
 /// The one file that every model has.
 pub(super) const CONFIG: &str = "config.json";
 
 const TOKENIZERS: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.txt"], &["vocab.json", "merges.txt"]];
-const EXTRAS: [&str; 6] = [
+const EXTRAS: [&str; 7] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
 ];
+const MODULES: &str = "modules.json";
 const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
 const PICKLED_WEIGHTS: &str = "pytorch_model.bin";
@@ -57,6 +60,7 @@ pub(super) fn gather(
     for file in EXTRAS {
         obtain(file)?;
     }
+    gather_modules(obtain)?;
     if obtain(WEIGHTS)?.is_some() {
         return Ok(());
     }
@@ -71,6 +75,23 @@ pub(super) fn gather(
         Some(_) => Ok(()),
         None => Err(lacks(format!("it has no {WEIGHTS}, no {SHARD_INDEX} and no {PICKLED_WEIGHTS}"))),
     }
+}
+
+/// What modules.json names beside the transformer and 1_Pooling. Where it cannot be read nothing is wanted:
+/// whoever loads the model says what is wrong with it.
+fn gather_modules(obtain: &mut dyn FnMut(&str) -> Result<Option<PathBuf>, HubError>) -> Result<(), HubError> {
+    let Some(modules) = obtain(MODULES)? else { return Ok(()) };
+    for (folder, has_weights) in module_folders(&modules).unwrap_or_default() {
+        let file = |name: &str| format!("{folder}/{name}");
+        if !is_safe_path(&folder) {
+            continue;
+        }
+        obtain(&file("config.json"))?;
+        if has_weights && obtain(&file(WEIGHTS))?.is_none() {
+            obtain(&file(PICKLED_WEIGHTS))?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

@@ -104,9 +104,9 @@ impl Recorder for Recorded {
 }
 
 /// Rows that layer `layer` computes, by what is pooled.
-fn queries_of(shape: &EncoderShape, pooling: Option<Pooling>, layer: usize) -> Queries {
+fn queries_of(shape: &EncoderShape, batch: &PackedBatch, pooling: Option<Pooling>, layer: usize) -> Queries {
     match pooling {
-        Some(pooling) if layer + 1 == shape.layers => pooling.queries(),
+        Some(pooling) if layer + 1 == shape.layers => pooling.queries(batch),
         _ => Queries::All,
     }
 }
@@ -125,7 +125,7 @@ fn run(
     let mut pooled = Buffer::zeros(if pooling.is_some() { c.len() * shape.hidden } else { 0 });
     let mut queries = Queries::All;
     for layer in 0..shape.layers {
-        queries = queries_of(shape, pooling, layer);
+        queries = queries_of(shape, c.batch, pooling, layer);
         let w = LayerWeights::new(shape, weights[layer + 1]);
         let (y, saved) = layer::forward(c, &w, layer, &x, queries);
         recorder.layer(saved);
@@ -276,7 +276,7 @@ impl<'a> ChunkBackward<'a> {
         w: &LayerWeights,
         layer: usize,
     ) -> (layer::Step, &'a layer::Saved) {
-        let queries = queries_of(&tape.shape, Some(tape.pooling), layer);
+        let queries = queries_of(&tape.shape, &tape.batch, Some(tape.pooling), layer);
         let mut gradient = self.take_gradient(tape.pooling, queries);
         if layer == 0 && tape.pooling == Pooling::FirstLast {
             pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);

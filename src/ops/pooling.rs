@@ -2,6 +2,8 @@
 
 use super::chunk::{ChunkContext, Queries};
 use super::simd::kernel;
+use crate::encoder::packed_batch::PackedBatch;
+use std::ops::Range;
 
 /// Which hidden states an embedding is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +18,29 @@ pub enum Pooling {
 
 impl Pooling {
     /// How many of the last layer's rows matter.
-    pub(crate) fn queries(self) -> Queries {
-        if self == Pooling::Cls { Queries::First } else { Queries::All }
+    pub(crate) fn queries(self, batch: &PackedBatch) -> Queries {
+        let first = self == Pooling::Cls && batch.unpooled.iter().all(|&rows| rows == 0);
+        if first { Queries::First } else { Queries::All }
     }
 
     /// The factor of a layer's mean.
     fn share(self) -> f32 {
         if self == Pooling::FirstLast { 0.5 } else { 1.0 }
+    }
+}
+
+/// The rows of a layer's output that the chunk's `i`-th sequence is pooled from; there may be none.
+fn pooled_rows(c: &ChunkContext, pooling: Pooling, queries: Queries, i: usize) -> Range<usize> {
+    if queries == Queries::First {
+        return i..i + 1;
+    }
+    let (all, unpooled) = (c.rows(i), c.unpooled(i));
+    match pooling {
+        Pooling::Cls => {
+            let first = if unpooled < all.len() { all.start + unpooled } else { all.start };
+            first..first + 1
+        }
+        _ => all.start + unpooled..all.end,
     }
 }
 
@@ -37,11 +55,8 @@ pub(crate) fn add(
 ) {
     let hidden = c.shape.hidden;
     for (i, out) in pooled.chunks_exact_mut(hidden).enumerate() {
-        let rows = match pooling {
-            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
-            _ => c.rows(i),
-        };
-        let scale = pooling.share() / rows.len() as f32;
+        let rows = pooled_rows(c, pooling, queries, i);
+        let scale = pooling.share() / rows.len().max(1) as f32;
         add_mean(&hidden_states[rows.start * hidden..rows.end * hidden], scale, out);
     }
 }
@@ -74,11 +89,8 @@ pub(crate) fn backward(
 ) {
     let hidden = c.shape.hidden;
     for (i, g) in gradient.chunks_exact(hidden).enumerate() {
-        let rows = match pooling {
-            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
-            _ => c.rows(i),
-        };
-        let scale = pooling.share() / rows.len() as f32;
+        let rows = pooled_rows(c, pooling, queries, i);
+        let scale = pooling.share() / rows.len().max(1) as f32;
         for row in hidden_gradient[rows.start * hidden..rows.end * hidden].chunks_exact_mut(hidden) {
             for (out, &g) in row.iter_mut().zip(g) {
                 *out += g * scale;

@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod error;
 mod source;
+mod special;
 mod window;
 mod write;
 
