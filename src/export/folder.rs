@@ -92,5 +92,10 @@ pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
          sentence-transformers and mirror pool last_hidden_state themselves, and leave them out"
             .to_owned()
     });
-    unknown.into_iter().chain(prompt).collect()
+    let modules = (!model.encoder.modules.is_empty()).then(|| {
+        "the modules after pooling are in the graph's sentence_embedding; a client that pools last_hidden_state itself \
+         and is not sentence-transformers goes without them"
+            .to_owned()
+    });
+    unknown.into_iter().chain(prompt).chain(modules).collect()
 }

@@ -127,7 +127,9 @@ mod tests {
     fn gather_from(files: &[(&str, &str)]) -> (Result<(), String>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         let mut asked = Vec::new();
         let result = gather(&"owner/name".parse().unwrap(), &mut |file| {
@@ -160,6 +162,49 @@ mod tests {
             assert_eq!(result, Ok(()));
             assert_eq!(asked.last().map(String::as_str), Some(last));
             assert!(last == PICKLED_WEIGHTS || !asked.iter().any(|file| file == PICKLED_WEIGHTS));
+        }
+    }
+
+    #[test]
+    fn what_modules_json_names_is_asked_for_with_its_weights() {
+        let module = |class: &str, path: &str| serde_json::json!({"type": format!("sentence_transformers.models.{class}"), "path": path});
+        let modules = serde_json::json!([
+            module("Transformer", ""),
+            module("Pooling", "1_Pooling"),
+            module("Dense", "2_Dense"),
+            module("LayerNorm", "3_LayerNorm"),
+            module("Normalize", "4_Normalize"),
+        ]);
+        let modules = modules.to_string();
+        let files = [
+            ("modules.json", modules.as_str()),
+            ("2_Dense/model.safetensors", ""),
+            ("model.safetensors", ""),
+        ];
+        let (result, asked) = gather_from(&[&BASE[..], &files].concat());
+        assert_eq!(result, Ok(()));
+        let wanted = [
+            "config_sentence_transformers.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "3_LayerNorm/config.json",
+            "3_LayerNorm/model.safetensors",
+            "3_LayerNorm/pytorch_model.bin",
+            "4_Normalize/config.json",
+        ];
+        for file in wanted {
+            assert!(asked.iter().any(|asked| asked == file), "{file} of {asked:?}");
+        }
+        assert!(
+            !asked
+                .iter()
+                .any(|file| file == "2_Dense/pytorch_model.bin" || file == "4_Normalize/model.safetensors")
+        );
+        for odd in [r#"[{"type": "x", "path": "../secret"}]"#, "[", "{}"] {
+            let (result, asked) =
+                gather_from(&[&BASE[..], &[("modules.json", odd), ("model.safetensors", "")]].concat());
+            assert_eq!(result, Ok(()), "it is for the reader of the folder to say");
+            assert!(!asked.iter().any(|file| file.contains("secret")));
         }
     }
 

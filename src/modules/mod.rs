@@ -195,7 +195,7 @@ impl fmt::Display for Modules {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use candle_core::Var;
     use proptest::prelude::*;
 
@@ -207,22 +207,29 @@ mod tests {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
-    fn modules(key: Key, activation: DenseActivation, order: usize, residual: bool) -> Modules {
-        let dense = |key: Key, outputs: usize, inputs: usize, residual| {
-            let weight = random(key, &[outputs, inputs]);
+    /// One of each kind, those that keep the width in some order.
+    pub fn modules(
+        key: Key,
+        width: usize,
+        activation: DenseActivation,
+        order: usize,
+        residual: bool,
+    ) -> Modules {
+        let dense = |key: Key, outputs: usize, residual| {
+            let weight = (random(key, &[outputs, width]) / (width as f64).sqrt()).unwrap();
             Step::Dense(Dense { weight, bias: Some(random(key.at(1), &[outputs])), activation, residual })
         };
         let projected = match residual {
-            true => Residual::Projected(random(key.at(2), &[3, 5])),
+            true => Residual::Projected(random(key.at(2), &[3, width])),
             false => Residual::None,
         };
         let mut steps = vec![
-            Step::LayerNorm { weight: random(key.at(3), &[5]), bias: random(key.at(4), &[5]) },
+            Step::LayerNorm { weight: random(key.at(3), &[width]), bias: random(key.at(4), &[width]) },
             Step::Normalize,
-            dense(key.at(5), 5, 5, if residual { Residual::Input } else { Residual::None }),
+            dense(key.at(5), width, if residual { Residual::Input } else { Residual::None }),
         ];
         steps.rotate_left(order % 3);
-        steps.push(dense(key.at(6), 3, 5, projected));
+        steps.push(dense(key.at(6), 3, projected));
         steps.push(Step::Truncate(2));
         Modules::new(steps)
     }
@@ -235,7 +242,7 @@ mod tests {
             order in 0usize..3, residual in any::<bool>(),
         ) {
             let key = Key::new(seed);
-            let modules = modules(key, activation, order, residual);
+            let modules = modules(key, 5, activation, order, residual);
             prop_assert_eq!(modules.width(5), 2);
             let x = Var::from_tensor(&random(key.at(7), &[4, 5])).unwrap();
             let towards = random(key.at(8), &[4, 2]);

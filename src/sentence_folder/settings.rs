@@ -139,11 +139,11 @@ impl Settings {
         self.find(DOCUMENT).unwrap_or_default()
     }
 
-    /// A prompt that may have been meant for the text, where the folder has none called "document".
+    /// A prompt that may have been meant for the text, where the folder has none for it.
     pub fn unused_document_prompt(&self) -> Option<&str> {
         let others = ["passage", "corpus"];
         let there = |name: &&str| self.find(name).is_some_and(|prompt| !prompt.is_empty());
-        others.into_iter().find(there).filter(|_| self.find(DOCUMENT).is_none())
+        others.into_iter().find(there).filter(|_| self.document_prompt().is_empty())
     }
 
     /// The prompt of that name.

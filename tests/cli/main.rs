@@ -13,6 +13,7 @@ mod python;
 mod report;
 mod reproducible;
 mod search;
+mod sentence_folders;
 mod sharpness;
 mod train;
 mod unlabeled;
