@@ -62,7 +62,7 @@ fn prompts_are_read_and_chosen() {
     let other =
         settings(json!({"prompts": {"document": "d: ", "passage": "p: "}, "similarity_fn_name": "maxsim"}));
     assert_eq!((other.default_prompt(), other.query_prompt(), other.document_prompt()), ("", "", "d: "));
-    assert_eq!((other.unused_document_prompt(), other.other_similarity), (None, None));
+    assert_eq!((other.unused_document_prompt(), other.other_similarity.as_deref()), (None, None));
     // These two every model has, if only empty.
     assert_eq!(settings(json!({"default_prompt_name": "query"})).default_prompt(), "");
     // Without modules.json sentence-transformers does not look for prompts.

@@ -12,7 +12,7 @@ pub struct PromptFlags {
     #[arg(long, value_name = "NAME", conflicts_with = "prompt", help_heading = "Prompt")]
     pub prompt_name: Option<String>,
     /// Put this text before each sentence; "" for none, whatever the folder says
-    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Prompt")]
     pub prompt: Option<String>,
 }
 

@@ -60,7 +60,7 @@ pub struct Search {
     #[arg(long, value_name = "NAME", conflicts_with = "text_prompt", help_heading = "Prompt")]
     text_prompt_name: Option<String>,
     /// Put this text before the sentences of the text, but not before queries; "" for none
-    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Prompt")]
     text_prompt: Option<String>,
     #[command(flatten)]
     machine: Machine,
