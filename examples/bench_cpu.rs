@@ -129,8 +129,12 @@ impl Bench {
         let tokenizer = self.model.tokenizer.clone();
         let batching =
             Batching { batch_size, seed: SEED, mask_span: 5, mask_token: tokenizer.mask_token()?.to_owned() };
-        let preparation =
-            Preparation { encoder: self.model.encoder.clone(), tokenizer, max_length: MAX_LENGTH };
+        let preparation = Preparation {
+            encoder: self.model.encoder.clone(),
+            tokenizer,
+            prompt: Default::default(),
+            max_length: MAX_LENGTH,
+        };
         let corpus = Corpus::open(corpus, Format::Sentences)?;
         let mut batches = Vec::new();
         for batch in corpus.epoch(&batching, 0)?.take(count) {

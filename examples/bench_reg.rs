@@ -74,8 +74,12 @@ impl Options {
         let batching = Batching { batch_size: self.batch_size, seed: 42, mask_span: 5, mask_token };
         let corpus = Corpus::open(corpus, Format::Sentences)?;
         let first = corpus.epoch(&batching, 0)?.next().context("the corpus has no full batch")??;
-        let preparation =
-            Preparation { encoder: model.encoder.clone(), tokenizer: model.tokenizer, max_length: 50 };
+        let preparation = Preparation {
+            encoder: model.encoder.clone(),
+            tokenizer: model.tokenizer,
+            prompt: Default::default(),
+            max_length: 50,
+        };
         Ok((model.encoder, model.parameters, preparation.pack(&first)?))
     }
 

@@ -12,6 +12,7 @@ use crate::backend::{self, Backend, Input};
 pub use crate::backend::{Encoded, Tape};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
 pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, config, layout};
+use crate::modules::Modules;
 pub use crate::weights::Parameters;
 
 /// An encoder without weights.
@@ -21,11 +22,13 @@ pub struct Encoder {
     pub pooling: Pooling,
     /// Who computes; `None` leaves it to the weights.
     backend: Option<&'static dyn Backend>,
+    /// What comes after pooling, as it is: the loss sees what comes out.
+    pub modules: Arc<Modules>,
 }
 
 impl Encoder {
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
-        Encoder { config, pooling, backend: None }
+        Encoder { config, pooling, backend: None, modules: Arc::default() }
     }
 
     /// The same encoder, computed by `backend` whatever the weights: for tests, which hold one against another.
@@ -37,7 +40,12 @@ impl Encoder {
         Arc::new(Layout::new(&self.config.dimensions))
     }
 
-    /// Embeddings `[n, hidden]`, not normalised, without a graph. `noise` is `[total_tokens,
+    /// The width of embeddings after all modules.
+    pub fn width(&self) -> usize {
+        self.modules.width(self.config.dimensions.hidden_size)
+    }
+
+    /// Embeddings `[n, hidden]`, as pooled, without a graph. `noise` is `[total_tokens,
     /// hidden]`, added to the word embeddings.
     pub fn embed(
         &self,

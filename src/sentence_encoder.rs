@@ -12,7 +12,9 @@ use crate::encoder::config::ConfigError;
 use crate::encoder::{
     Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
-use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError};
+use crate::modules::files::{self, ModulesError};
+use crate::prompt::{Prompt, Prompted};
+use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// Rows that go through the encoder at once; its own buffers are smaller still.
@@ -33,8 +35,12 @@ pub struct SentenceEncoder {
     pub tokenizer: Arc<Tokenizer>,
     /// Tokens of a sentence, special ones included, beyond which it is cut.
     pub max_length: usize,
-    /// Whether embeddings are scaled to length 1.
+    /// Whether embeddings are scaled to length 1 at the end.
     pub normalize: bool,
+    /// What is put before each sentence.
+    pub prompt: Prompt,
+    /// The folder's prompts, and what else it says of embeddings as a whole.
+    pub settings: Arc<Settings>,
 }
 
 #[derive(Debug, Error)]
@@ -49,6 +55,8 @@ pub enum ModelError {
     Tokenizer(#[from] TokenizeError),
     #[error(transparent)]
     Folder(#[from] SentenceFolderError),
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
     #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
     TooLong { asked: usize, most: usize },
     #[error(transparent)]
@@ -72,22 +80,49 @@ impl SentenceEncoder {
         }
         let folder_length = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most);
         let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, &transformer, &config));
-        let encoder = Encoder::new(config, pooling);
+        let mut encoder = Encoder::new(config, pooling);
+        encoder.modules = Arc::new(files::read(&said, encoder.config.dimensions.hidden_size)?);
         let parameters = read_parameters(&transformer, &encoder.layout(), DType::F32, device)?;
         Ok(SentenceEncoder {
             encoder,
             parameters,
             tokenizer: Arc::new(tokenizer),
             max_length: overrides.max_length.unwrap_or(folder_length.min(most)),
-            normalize: said.normalize,
+            // A truncation comes last of all, and the modules have what is before it.
+            normalize: said.normalize && said.settings.truncate_dim.is_none(),
+            prompt: Prompt {
+                text: said.settings.default_prompt().to_owned(),
+                left_out: said.leaves_prompt_out,
+            },
+            settings: Arc::new(said.settings),
         })
     }
 
-    /// Embeddings `[sentences, hidden]`, in the order given. Sentences of similar length go through
-    /// together; a row does not depend on which others are there.
+    /// The same encoder with another prompt.
+    pub fn with_prompt(&self, text: &str) -> Self {
+        let prompt = Prompt { text: text.to_owned(), ..self.prompt };
+        SentenceEncoder { prompt, ..self.clone() }
+    }
+
+    /// Scales embeddings to length 1, or does not, whatever the folder says.
+    pub fn set_normalize(&mut self, always: bool, never: bool) {
+        self.normalize = (self.normalize || always) && !never;
+        if never {
+            Arc::make_mut(&mut self.encoder.modules).without_last_normalize();
+        }
+    }
+
+    /// The width of embeddings.
+    pub fn width(&self) -> usize {
+        self.encoder.width()
+    }
+
+    /// Embeddings `[sentences, width]` of the sentences behind the prompt, in the order given. Sentences of similar
+    /// length go through together; a row does not depend on which others are there.
     pub fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, ModelError> {
-        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
-        let mut embeddings = Array2::zeros((sentences.len(), self.encoder.config.dimensions.hidden_size));
+        let Prompted { tokens, left_out } =
+            self.prompt.tokenize(&self.tokenizer, sentences, self.max_length)?;
+        let mut embeddings = Array2::zeros((sentences.len(), self.width()));
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
         let mut batch = PackedBatch::new();
@@ -99,6 +134,7 @@ impl SentenceEncoder {
                 SequenceId { view: 0, sentence: i as u32 },
                 self.max_length,
             );
+            batch.leave_out_of_last(left_out);
             members.push(i);
             if batch.total_tokens() >= TOKENS_AT_ONCE {
                 self.encode_packed(&std::mem::take(&mut batch), &members, &mut embeddings)?;
@@ -119,9 +155,10 @@ impl SentenceEncoder {
         into: &mut Array2<f32>,
     ) -> Result<(), ModelError> {
         let embeddings = self.encoder.embed(&self.parameters, batch, None, &Pass::inference())?;
+        let embeddings = self.encoder.modules.apply(embeddings)?;
         let values: Vec<f32> = embeddings.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
-        let hidden = into.ncols();
-        for (&row, values) in rows.iter().zip(values.chunks_exact(hidden)) {
+        let width = into.ncols();
+        for (&row, values) in rows.iter().zip(values.chunks_exact(width)) {
             let mut target = into.index_axis_mut(Axis(0), row);
             let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };
             target.iter_mut().zip(values).for_each(|(t, v)| *t = v / norm);

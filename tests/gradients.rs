@@ -8,9 +8,11 @@ use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use mirror::model::Activation;
+use mirror::modules::{Dense, Modules, Residual, Step as Module};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
 use mirror::random::Key;
+use mirror::sentence_folder::DenseActivation;
 
 /// The terms that `--reg` adds to NT-Xent.
 fn terms() -> Vec<&'static str> {
@@ -36,6 +38,27 @@ impl Problem {
         let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);
         Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1) }
+    }
+
+    /// With a prompt that is left out of pooling, and modules after it.
+    fn with_a_folder_of_its_own(mut self) -> Self {
+        self.batch.unpooled.fill(2);
+        let hidden = self.encoder.config.dimensions.hidden_size;
+        let random = |seed: u64, shape: &[usize]| {
+            let values: Vec<f64> =
+                (0..shape.iter().product::<usize>() as u32).map(|i| Key::new(seed).normal(i) * 0.5).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+        };
+        let dense = Dense {
+            weight: random(21, &[7, hidden]),
+            bias: Some(random(22, &[7])),
+            activation: DenseActivation::Tanh,
+            residual: Residual::None,
+        };
+        let norm = Module::LayerNorm { weight: random(23, &[7]), bias: random(24, &[7]) };
+        let steps = vec![Module::Normalize, Module::Dense(dense), norm, Module::Truncate(6)];
+        self.encoder.modules = Arc::new(Modules::new(steps));
+        self
     }
 
     /// The step's losses, with dropout and drophead.
@@ -120,7 +143,11 @@ fn towards(gradient: &Parameters, name: &str) -> (Parameters, Vec<f64>) {
 
 /// Every tensor's gradient against the five-point difference of the loss along a direction of its own.
 fn agrees_with_finite_differences(folder: &str, pooling: Pooling, terms: &[&str]) {
-    let problem = Problem::new(folder, pooling, DType::F64);
+    agrees(Problem::new(folder, pooling, DType::F64), folder, terms);
+}
+
+fn agrees(problem: Problem, folder: &str, terms: &[&str]) {
+    let pooling = problem.encoder.pooling;
     let objective = problem.objective(terms);
     let gradient = problem.gradient(&objective);
     let whole = gradient.norm().unwrap();
@@ -153,6 +180,14 @@ fn nt_xent_agrees_with_finite_differences() {
             agrees_with_finite_differences(folder, pooling, &[]);
         }
     }
+}
+
+#[test]
+fn a_prompt_and_modules_agree_with_finite_differences() {
+    for pooling in Pooling::ALL {
+        agrees(Problem::new("bert", pooling, DType::F64).with_a_folder_of_its_own(), "bert", &[]);
+    }
+    agrees(Problem::new("bert", Pooling::Mean, DType::F64).with_a_folder_of_its_own(), "bert", &terms());
 }
 
 #[test]
@@ -190,6 +225,18 @@ fn the_cpu_has_the_references_gradient() {
                 println!("{told}: largest error {worst:.1e}");
             }
         }
+    }
+}
+
+#[test]
+fn so_it_has_with_a_prompt_and_modules() {
+    for pooling in Pooling::ALL {
+        let gradient = |dtype| {
+            let problem = Problem::new("roberta", pooling, dtype).with_a_folder_of_its_own();
+            let objective = problem.objective(&terms());
+            problem.gradient(&objective)
+        };
+        largest_error(&format!("{pooling}"), &gradient(DType::F32), &gradient(DType::F64));
     }
 }
 

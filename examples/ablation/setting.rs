@@ -67,6 +67,7 @@ impl Setting {
         let preparation = Preparation {
             encoder: model.encoder.clone(),
             tokenizer: model.tokenizer.clone(),
+            prompt: model.prompt.clone(),
             max_length: 50.min(model.encoder.config.max_sequence_length()),
         };
         corpus.epoch(&batching, 0)?.take(count).map(|batch| Ok(preparation.pack(&batch?)?)).collect()

@@ -14,6 +14,8 @@ pub struct PackedBatch {
     /// `[n]`: how many of a sequence's first rows are attended to. Less than its rows only where
     /// `mean-padded` pooling carries padding along.
     pub key_lens: Vec<usize>,
+    /// `[n]`: how many of a sequence's first rows pooling leaves out, a prompt's.
+    pub unpooled: Vec<usize>,
     /// `[n]`
     pub ids: Vec<SequenceId>,
 }
@@ -30,7 +32,15 @@ impl PackedBatch {
         self.position_ids.extend((0..tokens.len() as u32).map(|p| p + position_offset));
         self.cu_seqlens.push(self.token_ids.len());
         self.key_lens.push(tokens.len());
+        self.unpooled.push(0);
         self.ids.push(id);
+    }
+
+    /// Has pooling leave out the first `rows` of the last sequence. All of them may be left out.
+    pub fn leave_out_of_last(&mut self, rows: usize) {
+        if let (Some(last), Some(unpooled)) = (self.ids.len().checked_sub(1), self.unpooled.last_mut()) {
+            *unpooled = rows.min(self.cu_seqlens[last + 1] - self.cu_seqlens[last]);
+        }
     }
 
     /// Numbers the last sequence as RoBERTa does: a padding token in the text itself has the position
@@ -74,6 +84,18 @@ impl PackedBatch {
     /// Rows of sequence `i`.
     pub fn rows(&self, i: usize) -> std::ops::Range<usize> {
         self.cu_seqlens[i]..self.cu_seqlens[i + 1]
+    }
+
+    /// Rows of sequence `i` that pooling sees.
+    pub fn pooled_rows(&self, i: usize) -> std::ops::Range<usize> {
+        self.cu_seqlens[i] + self.unpooled[i]..self.cu_seqlens[i + 1]
+    }
+
+    /// The row of sequence `i` that stands for it where one row does: the first that pooling sees, or the first of
+    /// all where it sees none.
+    pub fn first_pooled_row(&self, i: usize) -> usize {
+        let rows = self.pooled_rows(i);
+        if rows.is_empty() { self.cu_seqlens[i] } else { rows.start }
     }
 
     pub fn seqlen(&self, i: usize) -> usize {

@@ -3,6 +3,7 @@
 
 mod error;
 pub mod manifest;
+pub mod module_weights;
 mod naming;
 pub mod origin;
 pub mod read;

@@ -8,9 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
-use super::read::weight_files;
+use super::read::{WeightsError, weight_files};
 use crate::backend::instruction_set;
 use crate::corpus::Corpus;
+use crate::modules::Step;
+use crate::sentence_encoder::SentenceEncoder;
 
 /// The files beside the weights that decide what a model computes.
 const MODEL_FILES: [&str; 12] = [
@@ -53,6 +55,24 @@ impl Origin {
             model_sha256: model_sha256(model_folder)?,
             machine: Machine::this(device),
         })
+    }
+
+    /// Takes in what a model's folder has beside the transformer: a prompt, and modules after pooling. A model
+    /// without these keeps its sum.
+    pub fn include(&mut self, model: &SentenceEncoder) -> Result<(), CheckpointError> {
+        let (prompt, modules) = (&model.prompt, &model.encoder.modules);
+        if prompt.text.is_empty() && modules.is_empty() {
+            return Ok(());
+        }
+        let mut sum = Sha256::new();
+        sum.update(format!("{} {prompt:?} {modules}\n", self.model_sha256));
+        for tensor in modules.steps().iter().flat_map(Step::tensors) {
+            let values: Vec<f64> =
+                tensor.flatten_all().and_then(|flat| flat.to_vec1()).map_err(WeightsError::from)?;
+            values.iter().for_each(|value| sum.update(value.to_le_bytes()));
+        }
+        self.model_sha256 = hex(&sum.finalize());
+        Ok(())
     }
 
     /// Refuses inputs that are not those of `earlier`. Says what else is different: then the run's last

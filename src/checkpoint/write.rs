@@ -9,8 +9,10 @@ use thiserror::Error;
 use super::read::{WeightsError, read_pooler};
 use super::tensors;
 use crate::encoder::{Architecture, Pooling};
+use crate::modules;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
+use crate::sentence_folder::SETTINGS;
 use crate::tokenize::TokenizeError;
 
 #[derive(Debug, Error)]
@@ -102,25 +104,25 @@ pub(crate) fn base_config(encoder: &SentenceEncoder, source: &Path) -> Result<Va
     Ok(config)
 }
 
-/// The files by which sentence-transformers knows how to pool.
+/// The files by which sentence-transformers knows how to pool, and what comes before and after it.
 pub(crate) fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<(), SaveError> {
     let mut modules = vec![
         json!({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}),
         json!({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}),
     ];
-    if encoder.normalize {
-        modules.push(
-            json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}),
-        );
-    }
+    modules.extend(modules::files::write(&encoder.encoder.modules, encoder.normalize, folder)?);
     let cls = encoder.encoder.pooling == Pooling::Cls;
-    let pooling = json!({
+    let mut pooling = json!({
         "word_embedding_dimension": encoder.encoder.config.dimensions.hidden_size,
         "pooling_mode_cls_token": cls,
         "pooling_mode_mean_tokens": !cls,
         "pooling_mode_max_tokens": false,
         "pooling_mode_mean_sqrt_len_tokens": false,
     });
+    // Older versions do not know the key, so it is only there where it is needed.
+    if encoder.prompt.left_out {
+        pooling["include_prompt"] = json!(false);
+    }
     let pooling_folder = folder.join("1_Pooling");
     std::fs::create_dir_all(&pooling_folder)
         .map_err(|source| OutputError::Write { path: pooling_folder.clone(), source })?;
@@ -129,5 +131,7 @@ pub(crate) fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<
     // The tokenizer's own settings say whether text is lower-cased.
     let transformer = json!({"max_seq_length": encoder.max_length, "do_lower_case": false});
     write_json(&folder.join("sentence_bert_config.json"), &transformer)?;
-    write_json(&folder.join("config_sentence_transformers.json"), &json!({"similarity_fn_name": "cosine"}))
+    let mut settings = encoder.settings.all.clone();
+    settings.entry("similarity_fn_name").or_insert_with(|| json!("cosine"));
+    write_json(&folder.join(SETTINGS), &Value::Object(settings))
 }

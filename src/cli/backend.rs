@@ -7,11 +7,13 @@ use ndarray::Array2;
 
 use super::machine::Machine;
 use super::progress::say;
+use super::prompt::PromptFlags;
 use super::{Ending, usage};
 use crate::export::Precision;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
 use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder};
+use crate::sentence_folder::Settings;
 
 /// Flags of commands that encode with a trained model or an exported one.
 #[derive(Args, Clone, Debug)]
@@ -108,10 +110,28 @@ impl Loaded {
         }
     }
 
+    /// Puts the prompt that was asked for before each sentence, if one was.
+    pub fn set_prompt(&mut self, flags: &PromptFlags) -> Result<(), Ending> {
+        let Some(text) = flags.text(self.settings())?.map(str::to_owned) else { return Ok(()) };
+        match self {
+            Loaded::Candle(model) => model.prompt.text = text,
+            Loaded::Onnx(model) => model.prompt.text = text,
+        }
+        Ok(())
+    }
+
+    /// What the folder says of embeddings as a whole.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Loaded::Candle(model) => &model.settings,
+            Loaded::Onnx(model) => model.settings(),
+        }
+    }
+
     /// Scales embeddings to length 1, or does not, whatever the folder says.
     pub fn set_normalize(&mut self, always: bool, never: bool) -> Result<(), Ending> {
         match self {
-            Loaded::Candle(model) => model.normalize = (model.normalize || always) && !never,
+            Loaded::Candle(model) => model.set_normalize(always, never),
             Loaded::Onnx(model) if never && model.is_normalized() => {
                 return Err(usage(
                     "--no-normalize cannot be had: this graph gives embeddings of length 1; export again with --no-normalize",
@@ -130,10 +150,10 @@ impl Loaded {
         }
     }
 
-    pub fn hidden_size(&self) -> usize {
+    pub fn width(&self) -> usize {
         match self {
-            Loaded::Candle(model) => model.encoder.config.dimensions.hidden_size,
-            Loaded::Onnx(model) => model.hidden_size(),
+            Loaded::Candle(model) => model.width(),
+            Loaded::Onnx(model) => model.width(),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::backend::{Backend, BackendName, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::encoding_bar;
+use super::prompt::PromptFlags;
 use super::{Done, Ending, files, text, usage};
 use crate::corpus::Lines;
 use crate::output::{Form, Inputs, OutputFile, OutputFiles, OutputWriter};
@@ -20,7 +21,8 @@ use crate::trainer::options::PoolingChoice;
 /// Encode sentences: one embedding for each line.
 ///
 /// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
-/// What the model's folder says of itself is followed (pooling, length, normalisation); flags override it.
+/// What the model's folder says of itself is followed (a prompt before each sentence, pooling, modules after it,
+/// length, normalisation); flags override it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Encode {
@@ -50,6 +52,8 @@ pub struct Encode {
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]
+    prompt: PromptFlags,
+    #[command(flatten)]
     backend: Backend,
     #[command(flatten)]
     machine: Machine,
@@ -57,6 +61,7 @@ pub struct Encode {
 
 const EXAMPLES: &str = "Examples:
   mirror encode --model mirror-out --input sentences.txt --output embeddings.npy
+  mirror encode --model e5-small --prompt-name query --input questions.txt --output questions.npy
   echo 'a sentence' | mirror encode --model mirror-out
   mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
@@ -77,9 +82,10 @@ impl Encode {
         output.as_ref().map_or(Ok(()), |(output, _)| output.check(&inputs))?;
         let mut model =
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
+        model.set_prompt(&self.prompt)?;
         model.set_normalize(self.normalize, self.no_normalize)?;
         encode_lines(&model, lines, &mut sink)?;
-        sink.finish(model.hidden_size())
+        sink.finish(model.width())
     }
 
     /// The file that embeddings go to, if it is one, and its form by its name.

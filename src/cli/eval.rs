@@ -15,6 +15,7 @@ use super::forms::Forms;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
+use super::prompt::{PromptFlags, other_similarity};
 use super::train::DEFAULT_DATA;
 use super::unlabeled::{self, UnlabeledFlags};
 use super::{Done, Ending};
@@ -58,6 +59,8 @@ pub struct Eval {
     #[command(flatten)]
     pub(super) unlabeled: UnlabeledFlags,
     #[command(flatten)]
+    pub(super) prompt: PromptFlags,
+    #[command(flatten)]
     pub(super) backend: Backend,
     #[command(flatten)]
     pub(super) machine: Machine,
@@ -90,7 +93,7 @@ impl Eval {
             let mut inputs = Inputs::default();
             add_model_folder(&mut inputs, files.folder());
             targets.check(&inputs)?;
-            let model = Loaded::load(
+            let mut model = Loaded::load(
                 files.folder(),
                 overrides,
                 &self.backend,
@@ -98,6 +101,8 @@ impl Eval {
                 &self.machine,
                 &device,
             )?;
+            model.set_prompt(&self.prompt)?;
+            notes.extend(other_similarity(name, model.settings(), "sentences are compared by cosine here"));
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
             let bar = encoding_bar(Some(0));

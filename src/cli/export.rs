@@ -14,7 +14,7 @@ use super::progress::say;
 use super::train::DEFAULT_DATA;
 use super::{Done, Ending, files, usage};
 use crate::export::card::card;
-use crate::export::folder::{Export as Folder, pooling_warning, write_folder};
+use crate::export::folder::{Export as Folder, pooling_warnings, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
@@ -128,7 +128,13 @@ impl Export {
         let files = ModelFiles::locate(&self.model)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-        model.normalize = (model.normalize || self.normalize) && !self.no_normalize;
+        if self.normalize && model.settings.truncate_dim.is_some() {
+            return Err(usage(
+                "--normalize cannot be had: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
+                 after scaling them",
+            ));
+        }
+        model.set_normalize(self.normalize, self.no_normalize);
         let export = Folder {
             model: &model,
             source: &SentenceFolder::read(files.folder())?.transformer_in(files.folder()),
@@ -151,7 +157,7 @@ impl Export {
         let names = graphs.iter().map(|path| path.strip_prefix(staged.path()).unwrap_or(path));
         let written: Vec<(PathBuf, u64)> = names.map(Path::to_owned).zip(sizes).collect();
         place.publish(staged, &self.output)?;
-        if let Some(warning) = pooling_warning(model.encoder.pooling) {
+        for warning in pooling_warnings(&model) {
             say(&format!("warning: {warning}"));
         }
         self.print(&verified, &written)
@@ -218,9 +224,10 @@ impl Verifier {
         let verification = Verification::of(model)?;
         let mut rows = vec![Row { name: "model".into(), distance: None, score: self.score(model)? }];
         for &precision in precisions {
-            let graph = verify::load(&self.runtime, folder, precision, self.threads)?;
+            let mut graph = verify::load(&self.runtime, folder, precision, self.threads)?;
             let distance = verification.measure(&graph)?;
             distance.check(precision)?;
+            graph.prompt = model.prompt.clone();
             let score = self.score(&graph)?;
             go_on(interrupt)?;
             rows.push(Row { name: precision.to_string(), distance: Some(distance), score });

@@ -26,6 +26,7 @@ mod machine;
 mod model;
 mod new_graphs;
 mod progress;
+mod prompt;
 mod resume;
 mod search;
 mod sharpness;

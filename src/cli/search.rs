@@ -9,6 +9,7 @@ use clap::Args;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
+use super::prompt::{PromptFlags, other_similarity};
 use super::{Done, Ending, files, text, usage};
 use crate::corpus::{CorpusError, Lines};
 use crate::output::Inputs;
@@ -18,6 +19,11 @@ use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::options::PoolingChoice;
 
 /// Find the sentences of a text that are nearest to a query, by cosine.
+///
+/// Queries get the folder's prompt called "query" before them and sentences the one called "document", as in
+/// sentence-transformers' encode_query and encode_document: nothing where there is no such prompt, and never the
+/// folder's default. With --prompt or --prompt-name both get that one, and with --text-prompt or --text-prompt-name
+/// the sentences another.
 ///
 /// Every sentence is compared (no index, no approximation). With several models their findings stand side by side,
 /// and each says how it ranks a sentence against the first model: see on your own text what training changed. Memory
@@ -50,12 +56,21 @@ pub struct Search {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]
+    prompt: PromptFlags,
+    /// Put the folder's prompt of this name before the sentences of the text, but not before queries
+    #[arg(long, value_name = "NAME", conflicts_with = "text_prompt", help_heading = "Prompt")]
+    text_prompt_name: Option<String>,
+    /// Put this text before the sentences of the text, but not before queries; "" for none
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Prompt")]
+    text_prompt: Option<String>,
+    #[command(flatten)]
     machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror search --model mirror-out --input sentences.txt \"how do I reset my password\"
   mirror search --model bert-base-uncased --model mirror-out --input sentences.txt --top 5 \"late delivery\"
+  mirror search --model e5-small --text-prompt-name passage --input passages.txt \"what is a prompt\"
   mirror search --model mirror-out --input sentences.txt --queries questions.txt --json";
 
 /// The findings of all queries are held in memory.
@@ -82,8 +97,9 @@ impl Search {
             let files = ModelFiles::locate(name)?;
             let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
-            let search = Searching::new(&model, &queries, self.top)?;
-            models.push((model, search));
+            let (of_queries, of_text) = self.with_prompts(name, &model)?;
+            let search = Searching::new(&of_queries, &queries, self.top)?;
+            models.push((of_text, search));
         }
         look_through(lines, &self.input.display().to_string(), &mut models)?;
         let hits: Vec<_> = models.into_iter().map(|(_, search)| search.finish()).collect();
@@ -97,6 +113,30 @@ impl Search {
             found.iter().try_for_each(|found| table.write(found, &mut out))?;
         }
         Ok(out.flush()?)
+    }
+
+    /// The model with what is put before queries, and with what is put before the text.
+    fn with_prompts(
+        &self,
+        name: &str,
+        model: &SentenceEncoder,
+    ) -> Result<(SentenceEncoder, SentenceEncoder), Ending> {
+        let settings = &model.settings;
+        let of_text =
+            PromptFlags { prompt: self.text_prompt.clone(), prompt_name: self.text_prompt_name.clone() };
+        let (queries, text) =
+            (self.prompt.text(settings)?, of_text.text(settings)?.or(self.prompt.text(settings)?));
+        if let Some(unused) = settings.unused_document_prompt().filter(|_| text.is_none()) {
+            say(&format!(
+                "{name}: its folder has the prompt {unused:?}, which encode_document of sentence-transformers does not \
+                 take, so nothing is put before the text; --text-prompt-name {unused} takes it"
+            ));
+        }
+        other_similarity(name, settings, "sentences are ranked by cosine here")
+            .iter()
+            .for_each(|told| say(told));
+        let queries = model.with_prompt(queries.unwrap_or(settings.query_prompt()));
+        Ok((queries, model.with_prompt(text.unwrap_or(settings.document_prompt()))))
     }
 
     /// The queries, from wherever they come; blank ones are left out.

@@ -229,6 +229,7 @@ impl Sharpness {
         let preparation = Preparation {
             encoder: model.encoder.clone(),
             tokenizer: model.tokenizer.clone(),
+            prompt: model.prompt.clone(),
             max_length: self.max_length,
         };
         let mut batches = Vec::with_capacity(self.batches);

@@ -89,7 +89,10 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         add_model_folder(&mut inputs, files.folder());
         targets.check(&inputs)?;
         let overrides = Overrides { pooling: eval.pooling.0, max_length: eval.max_length };
-        let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        if let Some(prompt) = eval.prompt.text(&model.settings)? {
+            model = model.with_prompt(prompt);
+        }
         let views =
             views(&entries, Format::Sentences, flags.mask_span, model.tokenizer.mask_token()?, flags.seed);
         if views.views.is_empty() && reports.is_empty() {

@@ -12,15 +12,19 @@ pub fn card(model: &SentenceEncoder, precisions: &[Precision]) -> String {
         "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n\
          - sentence-similarity\n- feature-extraction\n- onnx\n- transformers.js\n---\n\n# A sentence encoder as ONNX\n\n",
     );
-    let (hidden, pooling) = (model.encoder.config.dimensions.hidden_size, model.encoder.pooling);
+    let (width, pooling) = (model.width(), model.encoder.pooling);
     let scaled = if model.normalize { ", scaled to length 1" } else { "" };
+    let modules = match model.encoder.modules.is_empty() {
+        true => String::new(),
+        false => format!(", {}", model.encoder.modules),
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         card,
-        "Maps a sentence of at most {} tokens to {hidden} numbers whose cosine tells how alike two sentences are. \
+        "Maps a sentence of at most {} tokens to {width} numbers whose cosine tells how alike two sentences are. \
          Exported by `mirror {}`.\n\n\
          Each graph takes `input_ids`, `attention_mask` and `token_type_ids` (int64, `[batch, sequence]`) and gives \
-         `sentence_embedding` (f32, `[batch, {hidden}]`: pooling `{pooling}`{scaled}) and `last_hidden_state`.\n\n\
+         `sentence_embedding` (f32, `[batch, {width}]`: pooling `{pooling}`{modules}{scaled}) and `last_hidden_state`.\n\n\
          | graph | numbers |\n|---|---|",
         model.max_length,
         env!("CARGO_PKG_VERSION"),
@@ -32,6 +36,14 @@ pub fn card(model: &SentenceEncoder, precisions: &[Precision]) -> String {
             Precision::Int8 => "linear layers in int8 (dynamic, per channel), the rest in f32",
         };
         let _ = writeln!(card, "| `{}` | {numbers} |", precision.file());
+    }
+    if !model.prompt.text.is_empty() {
+        let _ = writeln!(
+            card,
+            "\nIt wants the prompt {:?} before each sentence, which sentence-transformers and `mirror` put there; with \
+             other clients it is for you to do.",
+            model.prompt.text
+        );
     }
     if matches!(pooling, Pooling::Mean | Pooling::Cls) {
         card.push_str(

@@ -76,13 +76,26 @@ fn config(export: &Export, files: &[PathBuf]) -> Result<Value, SaveError> {
     Ok(config)
 }
 
-/// What to tell whoever exports a pooling that clients do not know.
-pub fn pooling_warning(pooling: Pooling) -> Option<String> {
-    match pooling {
+/// What to tell whoever exports a pooling that clients do not know, or cannot have from the graph.
+pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
+    let pooling = model.encoder.pooling;
+    let unknown = match pooling {
         Pooling::Mean | Pooling::Cls => None,
         Pooling::MeanPadded | Pooling::FirstLastAvg => Some(format!(
             "the pooling {pooling} is in the graph's sentence_embedding; a client that pools last_hidden_state \
              itself (sentence-transformers) takes the plain mean instead"
         )),
-    }
+    };
+    // The graph is told which tokens to attend to, and nothing of a prompt.
+    let prompt = model.prompt.left_out.then(|| {
+        "1_Pooling leaves a prompt's tokens out, but the graph's sentence_embedding is pooled over all; \
+         sentence-transformers and mirror pool last_hidden_state themselves, and leave them out"
+            .to_owned()
+    });
+    let modules = (!model.encoder.modules.is_empty()).then(|| {
+        "the modules after pooling are in the graph's sentence_embedding; a client that pools last_hidden_state itself \
+         and is not sentence-transformers goes without them"
+            .to_owned()
+    });
+    unknown.into_iter().chain(prompt).chain(modules).collect()
 }

@@ -6,8 +6,8 @@
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
 //! The graph takes `input_ids`, `attention_mask` and `token_type_ids`, int64 `[batch, sequence]`, and gives
-//! `last_hidden_state`, f32 `[batch, sequence, hidden]`, and `sentence_embedding`, f32 `[batch, hidden]`,
-//! pooled and normalised as the model says.
+//! `last_hidden_state`, f32 `[batch, sequence, hidden]`, and `sentence_embedding`, f32 `[batch, width]`,
+//! pooled, through the modules after pooling, and normalised, as the model says.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ pub mod file;
 pub mod folder;
 pub mod graph;
 pub mod header;
+mod modules;
 pub mod pooling;
 pub mod proto;
 pub mod sentences;
@@ -129,7 +130,15 @@ pub fn build(model: Source, precision: Precision, opset: u32) -> Result<graph::G
         .then(|| pooling::pad(&mut encoder.graph, &given, model.max_length, config.pad_token_id));
     let tokens = padded.as_ref().unwrap_or(&given);
     let states = encoder.hidden_states(tokens)?;
-    Ok(pooling::outputs(encoder, &given, tokens, states, model.encoder.pooling, model.normalize))
+    Ok(pooling::outputs(
+        encoder,
+        &given,
+        tokens,
+        states,
+        model.encoder.pooling,
+        &model.encoder.modules,
+        model.normalize,
+    ))
 }
 
 /// Writes the graph of a model to `path`, with its weights in a file beside it where they are more than

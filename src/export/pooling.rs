@@ -4,8 +4,9 @@ use super::encoder::{EncoderGraph, HiddenStates, Tokens};
 use super::graph::{Dim, GraphBuilder, Value, int};
 use super::proto::DataType;
 use crate::encoder::Pooling;
+use crate::modules::Modules;
 
-/// The names of a graph's outputs, f32: `[batch, sequence, hidden]` and `[batch, hidden]`.
+/// The names of a graph's outputs, f32: `[batch, sequence, hidden]` and `[batch, width]`.
 pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
 pub const SENTENCE_EMBEDDING: &str = "sentence_embedding";
 
@@ -41,9 +42,11 @@ pub fn outputs(
     tokens: &Tokens,
     states: HiddenStates,
     pooling: Pooling,
+    modules: &Modules,
     normalize: bool,
 ) -> GraphBuilder {
     let hidden = encoder.config.dimensions.hidden_size;
+    let width = modules.width(hidden);
     encoder.graph.scope("pooling");
     let last = encoder.in_f32(&states.last);
     let first = match pooling {
@@ -65,6 +68,8 @@ pub fn outputs(
             mean(&mut graph, &average, &tokens.mask)
         }
     };
+    embedding = super::modules::add(&mut graph, modules, embedding);
+    graph.scope("normalize");
     if normalize {
         embedding = normalized(&mut graph, &embedding);
     }
@@ -75,7 +80,7 @@ pub fn outputs(
     let batch = Dim::Named("batch_size");
     let dims = [batch, Dim::Named("sequence_length"), Dim::Known(hidden)];
     graph.output(LAST_HIDDEN_STATE, &last, &dims);
-    graph.output(SENTENCE_EMBEDDING, &embedding, &[batch, Dim::Known(hidden)]);
+    graph.output(SENTENCE_EMBEDDING, &embedding, &[batch, Dim::Known(width)]);
     graph
 }
 
@@ -105,7 +110,7 @@ fn without_axis(graph: &mut GraphBuilder, x: &Value) -> Value {
 }
 
 /// Scaled to length 1.
-fn normalized(graph: &mut GraphBuilder, x: &Value) -> Value {
+pub(super) fn normalized(graph: &mut GraphBuilder, x: &Value) -> Value {
     let norm = graph.reduce("ReduceL2", x, 1);
     let least = graph.scalar(1e-12, DataType::Float);
     let norm = graph.node("Max", &[&norm, &least], vec![]);

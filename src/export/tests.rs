@@ -13,6 +13,7 @@ use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pool
 use crate::onnx::session::Padded;
 use crate::onnx::{Graph, Runtime};
 use crate::random::Key;
+use crate::sentence_folder::DenseActivation;
 
 /// ONNX Runtime; where there is none, says that the test is skipped, or fails under CI.
 fn runtime() -> Option<&'static Runtime> {
@@ -52,8 +53,18 @@ fn case() -> impl Strategy<Value = Case> {
     );
     let sentence = prop::collection::vec(0..VOCABULARY, 1..=LONGEST);
     let batch = prop::collection::vec(sentence, 1..5);
-    (shape, kind, batch, any::<u64>(), any::<bool>(), OPSETS).prop_map(
-        |((layers, heads, head_size, intermediate, types), kind, sentences, seed, normalize, opset)| {
+    let activation = prop::sample::select(DenseActivation::ALL.to_vec());
+    let modules = prop::option::of((activation, 0usize..3, any::<bool>()));
+    (shape, kind, batch, any::<u64>(), any::<bool>(), OPSETS, modules).prop_map(
+        |(
+            (layers, heads, head_size, intermediate, types),
+            kind,
+            sentences,
+            seed,
+            normalize,
+            opset,
+            modules,
+        )| {
             let ((model_type, pad), activation, epsilon, pooling) = kind;
             let config = serde_json::json!({
                 "model_type": model_type, "vocab_size": VOCABULARY, "hidden_size": heads * head_size,
@@ -62,7 +73,13 @@ fn case() -> impl Strategy<Value = Case> {
                 "type_vocab_size": types, "layer_norm_eps": epsilon, "pad_token_id": pad,
             });
             let config = EncoderConfig::from_json(&config.to_string(), Path::new("config.json")).unwrap();
-            let encoder = Encoder::new(config, pooling).on(&Reference);
+            let mut encoder = Encoder::new(config, pooling).on(&Reference);
+            if let Some((activation, order, residual)) = modules {
+                let key = Key::new(seed).at(1 << 20);
+                encoder.modules =
+                    crate::modules::tests::modules(key, heads * head_size, activation, order, residual)
+                        .into();
+            }
             Case { encoder, max_length: LONGEST + 2, normalize, seed, sentences, opset }
         },
     )
@@ -91,6 +108,7 @@ impl Case {
             self.encoder.push(&mut batch, tokens, id, self.max_length);
         }
         let embeddings = self.encoder.embed(parameters, &batch, None, &Pass::inference()).unwrap();
+        let embeddings = self.encoder.modules.apply(embeddings).unwrap();
         let values = embeddings.flatten_all().unwrap().to_vec1().unwrap();
         let rows = Array2::from_shape_vec(embeddings.dims2().unwrap(), values).unwrap();
         if self.normalize { normalized(rows) } else { rows }

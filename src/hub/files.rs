@@ -10,19 +10,22 @@ use serde::Deserialize;
 use super::id::is_safe_path;
 use super::{HubError, HubId};
 use crate::quote::{quoted, reason};
+use crate::sentence_folder::module_folders;
 
 /// The one file that every model has.
 pub(super) const CONFIG: &str = "config.json";
 
 const TOKENIZERS: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.txt"], &["vocab.json", "merges.txt"]];
-const EXTRAS: [&str; 6] = [
+const EXTRAS: [&str; 7] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
 ];
+const MODULES: &str = "modules.json";
 const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
 const PICKLED_WEIGHTS: &str = "pytorch_model.bin";
@@ -57,6 +60,7 @@ pub(super) fn gather(
     for file in EXTRAS {
         obtain(file)?;
     }
+    gather_modules(obtain)?;
     if obtain(WEIGHTS)?.is_some() {
         return Ok(());
     }
@@ -71,6 +75,23 @@ pub(super) fn gather(
         Some(_) => Ok(()),
         None => Err(lacks(format!("it has no {WEIGHTS}, no {SHARD_INDEX} and no {PICKLED_WEIGHTS}"))),
     }
+}
+
+/// What modules.json names beside the transformer and 1_Pooling. Where it cannot be read nothing is wanted:
+/// whoever loads the model says what is wrong with it.
+fn gather_modules(obtain: &mut dyn FnMut(&str) -> Result<Option<PathBuf>, HubError>) -> Result<(), HubError> {
+    let Some(modules) = obtain(MODULES)? else { return Ok(()) };
+    for (folder, has_weights) in module_folders(&modules).unwrap_or_default() {
+        let file = |name: &str| format!("{folder}/{name}");
+        if !is_safe_path(&folder) {
+            continue;
+        }
+        obtain(&file("config.json"))?;
+        if has_weights && obtain(&file(WEIGHTS))?.is_none() {
+            obtain(&file(PICKLED_WEIGHTS))?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -106,7 +127,9 @@ mod tests {
     fn gather_from(files: &[(&str, &str)]) -> (Result<(), String>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         let mut asked = Vec::new();
         let result = gather(&"owner/name".parse().unwrap(), &mut |file| {
@@ -139,6 +162,49 @@ mod tests {
             assert_eq!(result, Ok(()));
             assert_eq!(asked.last().map(String::as_str), Some(last));
             assert!(last == PICKLED_WEIGHTS || !asked.iter().any(|file| file == PICKLED_WEIGHTS));
+        }
+    }
+
+    #[test]
+    fn what_modules_json_names_is_asked_for_with_its_weights() {
+        let module = |class: &str, path: &str| serde_json::json!({"type": format!("sentence_transformers.models.{class}"), "path": path});
+        let modules = serde_json::json!([
+            module("Transformer", ""),
+            module("Pooling", "1_Pooling"),
+            module("Dense", "2_Dense"),
+            module("LayerNorm", "3_LayerNorm"),
+            module("Normalize", "4_Normalize"),
+        ]);
+        let modules = modules.to_string();
+        let files = [
+            ("modules.json", modules.as_str()),
+            ("2_Dense/model.safetensors", ""),
+            ("model.safetensors", ""),
+        ];
+        let (result, asked) = gather_from(&[&BASE[..], &files].concat());
+        assert_eq!(result, Ok(()));
+        let wanted = [
+            "config_sentence_transformers.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "3_LayerNorm/config.json",
+            "3_LayerNorm/model.safetensors",
+            "3_LayerNorm/pytorch_model.bin",
+            "4_Normalize/config.json",
+        ];
+        for file in wanted {
+            assert!(asked.iter().any(|asked| asked == file), "{file} of {asked:?}");
+        }
+        assert!(
+            !asked
+                .iter()
+                .any(|file| file == "2_Dense/pytorch_model.bin" || file == "4_Normalize/model.safetensors")
+        );
+        for odd in [r#"[{"type": "x", "path": "../secret"}]"#, "[", "{}"] {
+            let (result, asked) =
+                gather_from(&[&BASE[..], &[("modules.json", odd), ("model.safetensors", "")]].concat());
+            assert_eq!(result, Ok(()), "it is for the reader of the folder to say");
+            assert!(!asked.iter().any(|file| file.contains("secret")));
         }
     }
 

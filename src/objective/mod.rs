@@ -111,11 +111,11 @@ impl<'a> Passes<'a> {
     fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
         let (encoder, batch) = (self.step.encoder, self.step.batch);
         let Some(tapes) = &mut self.tapes else {
-            return to_f64(&encoder.embed(self.weights, batch, noise, pass)?);
+            return encoder.modules.forward(&to_f64(&encoder.embed(self.weights, batch, noise, pass)?)?);
         };
         let encoded = encoder.embed_tracked(self.weights, batch, noise, pass)?;
         let leaf = Var::from_tensor(&to_f64(&encoded.embeddings)?)?;
-        let embeddings = leaf.as_tensor().clone();
+        let embeddings = encoder.modules.forward(leaf.as_tensor())?;
         tapes.push((leaf, encoded.tape));
         Ok(embeddings)
     }

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis, s};
 
+use super::outside::Outside;
 use super::session::Padded;
 use super::{Graph, OnnxError, Runtime, belongs};
 use crate::encoder::{EncoderConfig, Pooling};
 use crate::export::Precision;
+use crate::prompt::{Prompt, Prompted};
 use crate::sentence_encoder::{norm, noted_pooling};
-use crate::sentence_folder::SentenceFolder;
+use crate::sentence_folder::{SentenceFolder, Settings};
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
@@ -24,7 +26,14 @@ pub struct OnnxEncoder {
     /// Tokens to which the graph itself pads, where its pooling is mean-padded.
     padded: Option<usize>,
     pad_token_id: u32,
-    hidden_size: usize,
+    /// Of embeddings.
+    width: usize,
+    /// What is put before each sentence.
+    pub prompt: Prompt,
+    /// Pooling outside of the graph, where it leaves a prompt's tokens out; None where the graph's pooling is one
+    /// that cannot be had outside.
+    outside: Option<Outside>,
+    settings: Settings,
     /// Whether the graph gives embeddings of length 1.
     normalized: bool,
     /// Whether they are scaled to length 1 here.
@@ -66,6 +75,11 @@ impl OnnxEncoder {
             return Err(OnnxError::Padded { asked, padded });
         }
         let warning = belongs::check(folder, &graph, &config)?;
+        let hidden = config.dimensions.hidden_size;
+        let outside = match said.leaves_prompt_out && noted_pooling(folder).is_none() {
+            true => Some(Outside::read(&said, hidden)?),
+            false => None,
+        };
         Ok(OnnxEncoder {
             warning,
             padded,
@@ -73,14 +87,27 @@ impl OnnxEncoder {
             tokenizer,
             max_length: asked.max_length.unwrap_or(most),
             pad_token_id: config.pad_token_id,
-            hidden_size: config.dimensions.hidden_size,
+            width: said.width(hidden),
+            prompt: Prompt {
+                text: said.settings.default_prompt().to_owned(),
+                left_out: said.leaves_prompt_out,
+            },
+            outside,
             normalized: said.normalize,
-            normalize: said.normalize,
+            // A truncation comes last of all.
+            normalize: said.normalize && said.settings.truncate_dim.is_none(),
+            settings: said.settings,
         })
     }
 
-    pub fn hidden_size(&self) -> usize {
-        self.hidden_size
+    /// The width of embeddings.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// What the folder says of embeddings as a whole.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Tokens of a sentence beyond which it is cut.
@@ -93,42 +120,52 @@ impl OnnxEncoder {
         self.normalized
     }
 
-    /// Embeddings `[sentences, hidden]`, in the order given. Sentences of similar length go through
-    /// together.
+    /// Embeddings `[sentences, width]` of the sentences behind the prompt, in the order given. Sentences of similar
+    /// length go through together.
     pub fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
-        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
+        let prompted = self.prompt.tokenize(&self.tokenizer, sentences, self.max_length)?;
+        let tokens = &prompted.tokens;
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
-        let mut embeddings = Array2::zeros((sentences.len(), self.hidden_size));
+        let mut embeddings = Array2::zeros((sentences.len(), self.width));
         let mut rest = order.as_slice();
         while let Some(&longest) = rest.first() {
             let width = self.padded.unwrap_or(tokens[longest].len()).max(1);
             let rows = (TOKENS_AT_ONCE / width).clamp(1, rest.len());
             let (batch, after) = rest.split_at(rows);
             rest = after;
-            self.encode_batch(&tokens, batch, &mut embeddings)?;
+            self.encode_batch(&prompted, batch, &mut embeddings)?;
         }
         Ok(embeddings)
     }
 
     /// Embeddings of all sentences as one batch, padded to the longest.
     pub fn encode_together(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
-        let tokens = self.tokenizer.encode_batch(sentences, self.max_length)?;
-        let mut embeddings = Array2::zeros((sentences.len(), self.hidden_size));
-        let all: Vec<usize> = (0..tokens.len()).collect();
-        self.encode_batch(&tokens, &all, &mut embeddings)?;
+        let prompted = self.prompt.tokenize(&self.tokenizer, sentences, self.max_length)?;
+        let mut embeddings = Array2::zeros((sentences.len(), self.width));
+        let all: Vec<usize> = (0..sentences.len()).collect();
+        self.encode_batch(&prompted, &all, &mut embeddings)?;
         Ok(embeddings)
     }
 
     fn encode_batch(
         &self,
-        tokens: &[Vec<u32>],
+        prompted: &Prompted,
         batch: &[usize],
         into: &mut Array2<f32>,
     ) -> Result<(), OnnxError> {
-        let found = self.graph.embed(&self.pad(tokens, batch))?;
-        if found.dim() != (batch.len(), self.hidden_size) {
-            return Err(self.graph.shape_error(found.dim(), (batch.len(), self.hidden_size)));
+        let tokens = self.pad(&prompted.tokens, batch);
+        let found = match (prompted.left_out, &self.outside) {
+            (0, _) => self.graph.embed(&tokens)?,
+            (_, None) => return Err(OnnxError::PromptPooled { prompt: self.prompt.text.clone() }),
+            (left_out, Some(outside)) => {
+                let rows =
+                    batch.iter().map(|&i| left_out.min(prompted.tokens[i].len())..prompted.tokens[i].len());
+                outside.embed(self.graph.hidden_states(&tokens)?, rows)?
+            }
+        };
+        if found.dim() != (batch.len(), self.width) {
+            return Err(self.graph.shape_error(found.dim(), (batch.len(), self.width)));
         }
         for (&row, values) in batch.iter().zip(found.rows()) {
             let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };

@@ -6,6 +6,7 @@
 mod belongs;
 pub mod encoder;
 pub mod library;
+mod outside;
 pub mod session;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::encoder::config::ConfigError;
+use crate::modules::files::ModulesError;
 use crate::sentence_folder::SentenceFolderError;
 use crate::tokenize::TokenizeError;
 
@@ -56,6 +58,14 @@ pub enum OnnxError {
          mean-padded); export again with --max-length"
     )]
     Padded { asked: usize, padded: usize },
+    #[error(
+        "the prompt {} is left out of pooling, which this graph cannot do with its own pooling; export with --pooling mean or \
+         cls, or give --prompt \"\"",
+        crate::quote::quoted(prompt)
+    )]
+    PromptPooled { prompt: String },
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array2, Ix2};
+use ndarray::{Array, Array2, Array3, Dimension};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
 use super::{OnnxError, Runtime, graph_error, one_line};
 use crate::export::encoder::INPUTS;
-use crate::export::pooling::SENTENCE_EMBEDDING;
+use crate::export::pooling::{LAST_HIDDEN_STATE, SENTENCE_EMBEDDING};
 
 /// A sentence encoder's graph.
 pub struct Graph {
@@ -45,8 +45,18 @@ impl Graph {
         Ok(Graph { path: path.to_owned(), session: Mutex::new(session), inputs })
     }
 
-    /// Sentence embeddings `[batch, hidden]`.
+    /// Sentence embeddings `[batch, width]`.
     pub fn embed(&self, tokens: &Padded) -> Result<Array2<f32>, OnnxError> {
+        self.run(tokens, SENTENCE_EMBEDDING)
+    }
+
+    /// What the last layer puts out, `[batch, sequence, hidden]`.
+    pub fn hidden_states(&self, tokens: &Padded) -> Result<Array3<f32>, OnnxError> {
+        self.run(tokens, LAST_HIDDEN_STATE)
+    }
+
+    /// One of the outputs.
+    fn run<D: Dimension>(&self, tokens: &Padded, output: &str) -> Result<Array<f32, D>, OnnxError> {
         let failed = |error: ort::Error| OnnxError::Run { path: self.path.clone(), reason: one_line(&error) };
         let token_type_ids = Array2::<i64>::zeros(tokens.input_ids.dim());
         let all = [&tokens.input_ids, &tokens.attention_mask, &token_type_ids];
@@ -57,9 +67,10 @@ impl Graph {
         }
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let outputs = session.run(inputs).map_err(failed)?;
-        let embeddings = outputs[SENTENCE_EMBEDDING].try_extract_array::<f32>().map_err(failed)?;
-        let embeddings = embeddings.into_dimensionality::<Ix2>();
-        embeddings.map(|array| array.to_owned()).map_err(|error| graph_error(&self.path, &error))
+        let lacks = || graph_error(&self.path, &format!("it has no output {output}"));
+        let values = outputs.get(output).ok_or_else(lacks)?.try_extract_array::<f32>().map_err(failed)?;
+        let values = values.into_dimensionality::<D>();
+        values.map(|array| array.to_owned()).map_err(|error| graph_error(&self.path, &error))
     }
 
     /// A graph whose embeddings have another shape than its folder says.

@@ -25,8 +25,12 @@ fn builtin_model() -> SentenceEncoder {
 
 fn batch(model: &SentenceEncoder, n: usize) -> PackedBatch {
     let lines: Vec<String> = crate::builtin::CORPUS.lines().take(2 * n).map(str::to_owned).collect();
-    let preparation =
-        Preparation { encoder: model.encoder.clone(), tokenizer: model.tokenizer.clone(), max_length: 50 };
+    let preparation = Preparation {
+        encoder: model.encoder.clone(),
+        tokenizer: model.tokenizer.clone(),
+        prompt: Default::default(),
+        max_length: 50,
+    };
     let (view1, view2) =
         (lines[..n].to_vec(), lines[..n].iter().map(|l| l.to_uppercase() + " [MASK]").collect());
     let batch = crate::corpus::Batch { epoch: 0, step: 0, lines: vec![0; n], view1, view2 };

@@ -10,6 +10,7 @@ mod class;
 mod config;
 mod error;
 mod source;
+mod special;
 mod switches;
 mod window;
 mod write;

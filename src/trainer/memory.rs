@@ -80,7 +80,7 @@ fn mean_tokens(options: &TrainOptions, model: &SentenceEncoder, corpus: &Corpus)
     for i in 0..sample {
         let entry = corpus.entry(i * (corpus.len() / sample))?;
         let texts = [entry.texts[0].as_str(), entry.texts[1].as_str()];
-        let tokens = model.tokenizer.encode_batch(&texts, options.max_length)?;
+        let tokens = model.prompt.tokenize(&model.tokenizer, &texts, options.max_length)?.tokens;
         total += tokens.iter().map(|tokens| tokens.len() as u64).sum::<u64>();
     }
     Ok(total.div_ceil(2 * sample.max(1)))

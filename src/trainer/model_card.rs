@@ -49,18 +49,30 @@ pub fn model_card(trained: &Trained) -> String {
     let mut card = String::from(
         "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n- sentence-similarity\n- feature-extraction\n- mirror-bert\n---\n\n",
     );
-    let hidden = trained.encoder.encoder.config.dimensions.hidden_size;
+    let width = trained.encoder.width();
     // Writing to a String cannot fail.
     let mut line = |text: String| {
         let _ = writeln!(card, "{text}");
     };
     line("# A sentence encoder trained without labels\n".into());
     line(format!(
-        "Maps a sentence to {hidden} numbers whose cosine tells how alike two sentences are. Made from `{}` by Mirror-BERT's contrastive training (two views of each sentence, dropout and span masking, NT-Xent) with `mirror`.\n",
+        "Maps a sentence to {width} numbers whose cosine tells how alike two sentences are. Made from `{}` by Mirror-BERT's contrastive training (two views of each sentence, dropout and span masking, NT-Xent) with `mirror`.\n",
         source_name(&options.model)
     ));
     line("## Use\n".into());
     line("```python\nfrom sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer(\"path/to/this/folder\")\nembeddings = model.encode([\"A man is playing a guitar.\", \"Someone plays music.\"])\n```\n".into());
+    let (prompt, modules) = (&trained.encoder.prompt, &trained.encoder.encoder.modules);
+    if !prompt.text.is_empty() {
+        let pooled = if prompt.left_out { "; its tokens are left out of pooling" } else { "" };
+        line(format!(
+            "The prompt {:?} was before each sentence in training, and sentence-transformers and `mirror` put it before \
+             each sentence that they encode{pooled}.\n",
+            prompt.text
+        ));
+    }
+    if !modules.is_empty() {
+        line(format!("After pooling come modules that were not trained: {modules}.\n"));
+    }
     if !matches!(trained.encoder.encoder.pooling.name(), "mean" | "cls") {
         line(format!(
             "Note: it was trained with the pooling `{}`, which sentence-transformers does not know; there it pools by the plain mean.\n",

@@ -20,6 +20,7 @@ use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::{OutputFolder, fill};
+use crate::prompt::Prompt;
 use crate::regularization::InvalidRegularization;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -48,6 +49,11 @@ pub enum TrainError {
     Score(#[from] sts_eval::Error),
     #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
     TooLong { asked: usize, most: usize },
+    #[error(
+        "--max-length is {asked}, but the model's prompt alone has {prompt} tokens, so that nothing of a sentence would be \
+         left"
+    )]
+    NoRoom { asked: usize, prompt: usize },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
@@ -122,6 +128,10 @@ pub fn check_fit(options: &TrainOptions, corpus: &Corpus, model: &SentenceEncode
     if options.max_length > most {
         return Err(TrainError::TooLong { asked: options.max_length, most });
     }
+    let prompt = model.prompt.tokens(&model.tokenizer, most)?;
+    if prompt > 0 && prompt + 1 >= options.max_length {
+        return Err(TrainError::NoRoom { asked: options.max_length, prompt });
+    }
     corpus.epoch(&batching(options, model)?, 0)?;
     Ok(())
 }
@@ -173,7 +183,8 @@ impl Run {
         let Ingredients { options, corpus, model, model_folder, scored_on, held_out, interrupt } =
             ingredients;
         let trainer = trainer(&options, &model)?;
-        let origin = Origin::of(&corpus, &model_folder, model.parameters.device())?;
+        let mut origin = Origin::of(&corpus, &model_folder, model.parameters.device())?;
+        origin.include(&model)?;
         let checkpoints = RunCheckpoints::open(output, options.keep_last)?;
         let began = Instant::now();
         let mut run = Run {
@@ -210,6 +221,7 @@ impl Run {
         let batching = batching(&self.options, &self.model)?;
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
         let steps = (per_epoch * self.options.epochs).min(self.most());
+        self.tell_of_the_model(observer);
         self.tell_of_the_data(observer);
         if self.last_scored().is_none() {
             self.score(observer)?;
@@ -225,6 +237,18 @@ impl Run {
             self.score(observer)?;
         }
         Ok(None)
+    }
+
+    /// What of the model's folder is in force in training, and not trained.
+    fn tell_of_the_model(&self, observer: &mut dyn Observer) {
+        let (prompt, modules) = (&self.model.prompt.text, &self.model.encoder.modules);
+        if !prompt.is_empty() {
+            let pooled = if self.model.prompt.left_out { ", left out of pooling" } else { "" };
+            observer.note(&format!("prompt {prompt:?} before each sentence (default_prompt_name{pooled})"));
+        }
+        if !modules.is_empty() {
+            observer.note(&format!("after pooling, and not trained: {modules}"));
+        }
     }
 
     fn tell_of_the_data(&self, observer: &mut dyn Observer) {
@@ -257,6 +281,7 @@ impl Run {
         let preparation = Preparation {
             encoder: self.model.encoder.clone(),
             tokenizer: self.model.tokenizer.clone(),
+            prompt: self.model.prompt.clone(),
             max_length: self.options.max_length,
         };
         let prepare = move |batch: Batch| preparation.pack(&batch).map(|packed| (packed, batch.lines));
@@ -359,6 +384,8 @@ fn trainer(options: &TrainOptions, model: &SentenceEncoder) -> Result<Trainer, T
 pub struct Preparation {
     pub encoder: Encoder,
     pub tokenizer: Arc<Tokenizer>,
+    /// Put before both views, after the mask.
+    pub prompt: Prompt,
     /// Tokens of a sentence beyond which it is cut.
     pub max_length: usize,
 }
@@ -369,11 +396,11 @@ impl Preparation {
         let mut packed = PackedBatch::new();
         for (view, sentences) in [&batch.view1, &batch.view2].into_iter().enumerate() {
             let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
-            for (sentence, tokens) in
-                self.tokenizer.encode_batch(&sentences, self.max_length)?.iter().enumerate()
-            {
+            let prompted = self.prompt.tokenize(&self.tokenizer, &sentences, self.max_length)?;
+            for (sentence, tokens) in prompted.tokens.iter().enumerate() {
                 let id = SequenceId { view: view as u32, sentence: sentence as u32 };
                 self.encoder.push(&mut packed, tokens, id, self.max_length);
+                packed.leave_out_of_last(prompted.left_out);
             }
         }
         Ok(packed)

@@ -16,6 +16,7 @@ mod python;
 mod report;
 mod reproducible;
 mod search;
+mod sentence_folders;
 mod sharpness;
 mod tokenizers;
 mod train;

@@ -116,6 +116,11 @@ impl<'a> ChunkContext<'a> {
         self.batch.key_lens[self.chunk.sequences[i]]
     }
 
+    /// How many of the chunk's `i`-th sequence's first rows pooling leaves out.
+    pub fn unpooled(&self, i: usize) -> usize {
+        self.batch.unpooled[self.chunk.sequences[i]]
+    }
+
     /// Rows computed after attention, for all sequences and for each.
     pub fn query_rows(&self, i: usize, queries: Queries) -> Range<usize> {
         match queries {

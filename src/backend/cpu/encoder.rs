@@ -84,8 +84,8 @@ impl Recorder for Recorded {
 }
 
 /// Rows that layer `layer` computes, by what is pooled.
-fn queries_of(shape: &EncoderShape, pooling: Pooling, layer: usize) -> Queries {
-    if layer + 1 == shape.layers { pooling::queries(pooling) } else { Queries::All }
+fn queries_of(shape: &EncoderShape, batch: &PackedBatch, pooling: Pooling, layer: usize) -> Queries {
+    if layer + 1 == shape.layers { pooling::queries(pooling, batch) } else { Queries::All }
 }
 
 /// One chunk through the encoder: its embeddings `[n, hidden]`.
@@ -102,7 +102,7 @@ fn run(
     let mut pooled = Buffer::zeros(c.len() * shape.hidden);
     let mut queries = Queries::All;
     for layer in 0..shape.layers {
-        queries = queries_of(shape, pooling, layer);
+        queries = queries_of(shape, c.batch, pooling, layer);
         let w = LayerWeights::new(shape, weights[layer + 1]);
         let (y, saved) = layer::forward(c, &w, layer, &x, queries);
         recorder.layer(saved);
@@ -251,7 +251,7 @@ impl<'a> ChunkBackward<'a> {
         w: &LayerWeights,
         layer: usize,
     ) -> (layer::Step, &'a layer::Saved) {
-        let queries = queries_of(&tape.shape, tape.pooling, layer);
+        let queries = queries_of(&tape.shape, &tape.batch, tape.pooling, layer);
         let mut gradient = self.take_gradient(tape.pooling, queries);
         if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
             pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);

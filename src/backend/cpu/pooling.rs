@@ -3,16 +3,34 @@
 
 use super::chunk::{ChunkContext, Queries};
 use super::simd::kernel;
+use crate::batch::PackedBatch;
 use crate::model::Pooling;
+use std::ops::Range;
 
 /// How many of the last layer's rows matter.
-pub(crate) fn queries(pooling: Pooling) -> Queries {
-    if pooling == Pooling::Cls { Queries::First } else { Queries::All }
+pub(crate) fn queries(pooling: Pooling, batch: &PackedBatch) -> Queries {
+    let first = pooling == Pooling::Cls && batch.unpooled.iter().all(|&rows| rows == 0);
+    if first { Queries::First } else { Queries::All }
 }
 
 /// The factor of a layer's mean.
 fn share(pooling: Pooling) -> f32 {
     if pooling == Pooling::FirstLastAvg { 0.5 } else { 1.0 }
+}
+
+/// The rows of a layer's output that the chunk's `i`-th sequence is pooled from; there may be none.
+fn pooled_rows(c: &ChunkContext, pooling: Pooling, queries: Queries, i: usize) -> Range<usize> {
+    if queries == Queries::First {
+        return i..i + 1;
+    }
+    let (all, unpooled) = (c.rows(i), c.unpooled(i));
+    match pooling {
+        Pooling::Cls => {
+            let first = if unpooled < all.len() { all.start + unpooled } else { all.start };
+            first..first + 1
+        }
+        _ => all.start + unpooled..all.end,
+    }
 }
 
 /// Adds the part of one layer's output: `hidden_states` is `[tokens, hidden]` or, for [`Queries::First`],
@@ -26,11 +44,8 @@ pub(crate) fn add(
 ) {
     let hidden = c.shape.hidden;
     for (i, out) in pooled.chunks_exact_mut(hidden).enumerate() {
-        let rows = match pooling {
-            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
-            _ => c.rows(i),
-        };
-        let scale = share(pooling) / rows.len() as f32;
+        let rows = pooled_rows(c, pooling, queries, i);
+        let scale = share(pooling) / rows.len().max(1) as f32;
         add_mean(&hidden_states[rows.start * hidden..rows.end * hidden], scale, out);
     }
 }
@@ -63,11 +78,8 @@ pub(crate) fn backward(
 ) {
     let hidden = c.shape.hidden;
     for (i, g) in gradient.chunks_exact(hidden).enumerate() {
-        let rows = match pooling {
-            Pooling::Cls => c.query_rows(i, queries).start..c.query_rows(i, queries).start + 1,
-            _ => c.rows(i),
-        };
-        let scale = share(pooling) / rows.len() as f32;
+        let rows = pooled_rows(c, pooling, queries, i);
+        let scale = share(pooling) / rows.len().max(1) as f32;
         for row in hidden_gradient[rows.start * hidden..rows.end * hidden].chunks_exact_mut(hidden) {
             for (out, &g) in row.iter_mut().zip(g) {
                 *out += g * scale;

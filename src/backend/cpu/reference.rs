@@ -123,10 +123,14 @@ pub fn embed(
     for i in 0..batch.len() {
         let outputs = sequence_outputs(shape, weights, batch, i, noise, pass);
         let (first, last) = (&outputs[1.min(outputs.len() - 1)], &outputs[outputs.len() - 1]);
-        let mean = |rows: &Rows, c: usize| rows.iter().map(|r| r[c]).sum::<f64>() / rows.len() as f64;
+        let left_out = batch.unpooled[i];
+        let mean = |rows: &Rows, c: usize| {
+            let pooled = &rows[left_out..];
+            pooled.iter().map(|r| r[c]).sum::<f64>() / pooled.len().max(1) as f64
+        };
         all.extend((0..shape.hidden).map(|c| match pooling {
             Pooling::Mean | Pooling::MeanPadded => mean(last, c),
-            Pooling::Cls => last[0][c],
+            Pooling::Cls => last[if left_out < last.len() { left_out } else { 0 }][c],
             Pooling::FirstLastAvg => (mean(first, c) + mean(last, c)) / 2.0,
         }));
     }

@@ -120,6 +120,7 @@ prop_compose! {
         activation in prop::sample::select(vec![
             Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Silu]),
         pooling in prop::sample::select(vec![Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg]),
+        left_out in prop_oneof![Just(vec![0; 4]), prop::collection::vec(0usize..12, 4)],
     ) -> Case {
         let shape = EncoderShape {
             // Of one or two channels, LayerNorm leaves only signs: no slope to compare.
@@ -128,7 +129,11 @@ prop_compose! {
         };
         let lens: Vec<_> = lens.iter().map(|&(rows, pad)| (rows, rows.saturating_sub(pad).max(1))).collect();
         let pass = Pass { key: Key::new(seed).at(5), hidden_dropout, attention_dropout, drophead };
-        case(shape, seed, &lens, pass, pooling)
+        let mut case = case(shape, seed, &lens, pass, pooling);
+        for (i, (&(rows, _), left_out)) in lens.iter().zip(left_out).enumerate() {
+            case.batch.unpooled[i] = left_out.min(rows);
+        }
+        case
     }
 }
 

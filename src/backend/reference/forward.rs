@@ -83,7 +83,7 @@ impl<'a> Forward<'a> {
         match self.pooling {
             Pooling::Cls => {
                 let starts: Vec<u32> =
-                    self.batch.cu_seqlens[..self.batch.len()].iter().map(|&s| s as u32).collect();
+                    (0..self.batch.len()).map(|i| self.batch.first_pooled_row(i) as u32).collect();
                 hidden_states.index_select(&Tensor::new(starts, &self.device)?, 0)
             }
             // Padding rows are in the batch where mean-padded wants them.
@@ -95,13 +95,14 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// `[n, total_tokens]`: row `i` averages the rows of sequence `i`.
+    /// `[n, total_tokens]`: row `i` averages the rows of sequence `i` that pooling sees; none give zeros.
     fn averaging(&self) -> Result<Tensor> {
         let (n, total) = (self.batch.len(), self.batch.total_tokens());
         let mut matrix = vec![0f64; n * total];
         for i in 0..n {
-            let weight = 1.0 / self.batch.seqlen(i) as f64;
-            matrix[i * total..][self.batch.rows(i)].fill(weight);
+            let rows = self.batch.pooled_rows(i);
+            let weight = 1.0 / rows.len() as f64;
+            matrix[i * total..][rows].fill(weight);
         }
         self.tensor(matrix, &[n, total])
     }

@@ -15,10 +15,14 @@ const CONFIG: &str = r#"{"model_type":"bert","vocab_size":120,"hidden_size":32,"
     "num_attention_heads":4,"intermediate_size":64,"hidden_act":"gelu","max_position_embeddings":64,
     "type_vocab_size":2,"layer_norm_eps":1e-12,"pad_token_id":0}"#;
 
+const SETTINGS: &str = r#"{"prompts":{"query":"query: "},"default_prompt_name":"query",
+    "similarity_fn_name":"cosine","truncate_dim":4}"#;
+
 fn described() -> Vec<(&'static str, Vec<u8>)> {
     let modules = r#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
         {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"},
-        {"idx":2,"name":"2","path":"2_Normalize","type":"sentence_transformers.models.Normalize"}]"#;
+        {"idx":2,"name":"2","path":"2_Dense","type":"sentence_transformers.models.Dense"},
+        {"idx":3,"name":"3","path":"3_Normalize","type":"sentence_transformers.models.Normalize"}]"#;
     let pooling =
         r#"{"word_embedding_dimension":32,"pooling_mode_cls_token":false,"pooling_mode_mean_tokens":true}"#;
     [
@@ -26,7 +30,11 @@ fn described() -> Vec<(&'static str, Vec<u8>)> {
         ("modules.json", modules),
         ("1_Pooling/config.json", pooling),
         ("sentence_bert_config.json", r#"{"max_seq_length":50,"do_lower_case":false}"#),
-        ("config_sentence_transformers.json", r#"{"__version__":{},"similarity_fn_name":"cosine"}"#),
+        ("config_sentence_transformers.json", SETTINGS),
+        (
+            "2_Dense/config.json",
+            r#"{"in_features":32,"out_features":8,"activation_function":"torch.nn.Tanh"}"#,
+        ),
     ]
     .map(|(name, text)| (name, text.as_bytes().to_vec()))
     .to_vec()
