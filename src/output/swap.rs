@@ -58,7 +58,7 @@ pub fn swap(target: &Path, staged: &Path, replaces: &BTreeSet<PathBuf>) -> Resul
 /// Whether the process works in a folder, or below it.
 fn is_current(folder: &Path) -> bool {
     let current = std::env::current_dir().and_then(|current| current.canonicalize());
-    matches!((current, folder.canonicalize()), (Ok(current), Ok(folder)) if current.starts_with(folder))
+    matches!((current, folder.canonicalize()), (Ok(current), Ok(folder)) if current.starts_with(&folder))
 }
 
 /// As [`swap`], file by file, for a folder most of which stays.
