@@ -62,7 +62,7 @@ fn from_hub(
     file: &str,
     progress: &mut dyn Progress,
 ) -> Result<PathBuf, HubError> {
-    let client = Client::new(environment, RepoType::Dataset, id)?;
+    let client = Client::new(environment, RepoType::Dataset, id);
     let metadata = client.metadata(file)?.ok_or_else(|| client.not_found(file))?;
     let path = match cache.file(&metadata.commit, file) {
         Some(path) => path,

@@ -20,23 +20,30 @@
 //!
 //! [`locate_dataset_file`] brings a single file of a data set by the same way (`/datasets/{id}/resolve/…`).
 
+mod address;
 mod cache;
 mod client;
 mod dataset;
 mod download;
 mod environment;
 mod error;
+mod failure;
 mod files;
 mod id;
 mod progress;
+mod proxy;
+mod request;
 mod snapshot;
+mod trust;
 
 pub use dataset::{DatasetFile, locate_dataset_file};
 pub use environment::{Environment, Token};
 pub use error::HubError;
 pub use id::HubId;
 pub use progress::{DownloadBar, Progress};
+pub use proxy::Proxies;
 pub use snapshot::{Snapshot, locate, locate_in};
+pub use trust::Trust;
 
 use std::path::{Path, PathBuf};
 

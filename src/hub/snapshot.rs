@@ -79,7 +79,7 @@ fn from_hub(
     id: &HubId,
     progress: &mut dyn Progress,
 ) -> Result<Snapshot, HubError> {
-    let client = Client::new(environment, RepoType::Model, id)?;
+    let client = Client::new(environment, RepoType::Model, id);
     let mut config = None;
     let commit = match id.commit().filter(|commit| cache.file(commit, CONFIG).is_some()) {
         Some(commit) => commit.to_owned(),
