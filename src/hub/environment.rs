@@ -27,7 +27,7 @@ pub struct Environment {
     pub timeout: Duration,
     /// The proxies of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in capitals or small letters.
     pub proxies: Proxies,
-    /// The certificates of REQUESTS_CA_BUNDLE, else CURL_CA_BUNDLE, else SSL_CERT_FILE and SSL_CERT_DIR.
+    /// The certificates of SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.
     pub trust: Trust,
 }
 

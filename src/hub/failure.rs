@@ -85,13 +85,16 @@ fn tls_error(error: &ureq::Error) -> Option<&TlsError> {
 fn untrusted(error: &TlsError, trust: &Trust, check: String) -> Failure {
     let store = trust.shown();
     match error {
-        TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => Failure::Unreached {
-            reason: format!("its certificate comes from an authority that is unknown to {store}"),
-            check: format!(
-                "whether your company or its proxy has an authority of its own, and name the file of its \
+        // An authority that was renewed has an old name and a new key.
+        TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            Failure::Unreached {
+                reason: format!("its certificate comes from an authority that is unknown to {store}"),
+                check: format!(
+                    "whether your company or its proxy has an authority of its own, and name the file of its \
                  certificate in {VARIABLES}"
-            ),
-        },
+                ),
+            }
+        }
         TlsError::InvalidCertificate(CertificateError::Other(other))
             if other.to_string().contains("CaUsedAsEndEntity") =>
         {

@@ -1,15 +1,16 @@
-//! Whose certificates are trusted: those that a variable names, else the system's store, else (where the system has
+//! Whose certificates are trusted: those that variables name, else the system's store, else (where the system has
 //! none) the roots that are compiled in.
 //!
 //! | variable | read by | names |
 //! |---|---|---|
-//! | REQUESTS_CA_BUNDLE | Python's requests, before the next | a file or a folder |
-//! | CURL_CA_BUNDLE | curl, requests | a file or a folder |
 //! | SSL_CERT_FILE | OpenSSL, Python's httpx | a file |
-//! | SSL_CERT_DIR | OpenSSL, Python's httpx; together with the file | folders, separated as in PATH |
+//! | SSL_CERT_DIR | OpenSSL, Python's httpx | folders, separated as in PATH |
+//! | REQUESTS_CA_BUNDLE | Python's requests | a file or a folder |
+//! | CURL_CA_BUNDLE | curl, requests | a file or a folder |
 //!
-//! The first of these that is set counts, since one made for some tools is more to the point than one for all; it
-//! replaces the system's store, as it does for those tools. Every form is taken from every variable.
+//! Where several are set, all that they name is trusted: machines come with some of them set to the system's own
+//! certificates, and the one that a user adds has to count whichever it is. Together they replace the system's store,
+//! as each does for those tools. Every form is taken from every variable.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,22 +32,21 @@ pub(super) const VARIABLES: &str = "SSL_CERT_FILE or REQUESTS_CA_BUNDLE";
 
 impl Trust {
     pub(super) fn from_lookup(get: &dyn Fn(&str) -> Option<OsString>) -> Trust {
-        for groups in [&["REQUESTS_CA_BUNDLE"][..], &["CURL_CA_BUNDLE"], &["SSL_CERT_FILE", "SSL_CERT_DIR"]] {
-            let mut named = Vec::new();
-            for &variable in groups {
-                let Some(value) = get(variable).filter(|value| !value.is_empty()) else { continue };
-                // A file's name may hold a colon; that of several folders has to.
-                if Path::new(&value).exists() {
-                    named.push((variable, value.into()));
-                } else {
-                    named.extend(std::env::split_paths(&value).map(|path| (variable, path)));
+        let mut named: Vec<(&'static str, PathBuf)> = Vec::new();
+        for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+            let Some(value) = get(variable).filter(|value| !value.is_empty()) else { continue };
+            // A file's name may hold a colon; that of several folders has to.
+            let paths: Vec<PathBuf> = match Path::new(&value).exists() {
+                true => vec![value.into()],
+                false => std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect(),
+            };
+            for path in paths {
+                if named.iter().all(|(_, known)| *known != path) {
+                    named.push((variable, path));
                 }
             }
-            if !named.is_empty() {
-                return Trust { named };
-            }
         }
-        Trust::default()
+        Trust { named }
     }
 
     /// Where the certificates come from, for a message.
@@ -69,6 +69,8 @@ impl Trust {
         if self.named.is_empty() {
             found = rustls_native_certs::load_native_certs().certs;
         }
+        found.sort_unstable_by(|a, b| a.cmp(b));
+        found.dedup();
         if found.is_empty() {
             return Ok(RootCerts::WebPki);
         }
@@ -119,22 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn the_first_variable_counts() {
+    fn all_variables_count() {
         let named = |variables: &[(&str, &str)]| {
-            trust(variables)
-                .named
-                .into_iter()
-                .map(|(variable, path)| format!("{variable} {}", path.display()))
-                .collect::<Vec<_>>()
+            let named = trust(variables).named.into_iter();
+            named.map(|(variable, path)| format!("{variable} {}", path.display())).collect::<Vec<_>>()
         };
-        assert_eq!(named(&[]), [""; 0]);
-        let openssl = [("SSL_CERT_FILE", "/f"), ("SSL_CERT_DIR", "/d:/e")];
-        assert_eq!(named(&openssl), ["SSL_CERT_FILE /f", "SSL_CERT_DIR /d", "SSL_CERT_DIR /e"]);
-        let curl = [&openssl[..], &[("CURL_CA_BUNDLE", "/c")]].concat();
-        assert_eq!(named(&curl), ["CURL_CA_BUNDLE /c"]);
-        let requests = [&curl[..], &[("REQUESTS_CA_BUNDLE", "/r")]].concat();
-        assert_eq!(named(&requests), ["REQUESTS_CA_BUNDLE /r"]);
-        assert_eq!(named(&[&openssl[..], &[("REQUESTS_CA_BUNDLE", "")]].concat()).len(), 3);
+        assert_eq!(named(&[("SSL_CERT_FILE", "")]), [""; 0]);
+        let all = [
+            ("CURL_CA_BUNDLE", "/f"),
+            ("REQUESTS_CA_BUNDLE", "/r"),
+            ("SSL_CERT_FILE", "/f"),
+            ("SSL_CERT_DIR", "/d::/e"),
+        ];
+        let expected = ["SSL_CERT_FILE /f", "SSL_CERT_DIR /d", "SSL_CERT_DIR /e", "REQUESTS_CA_BUNDLE /r"];
+        assert_eq!(named(&all), expected);
     }
 
     #[test]
