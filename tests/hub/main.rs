@@ -1,6 +1,7 @@
 //! The way from a Hugging Face id to a folder, over real sockets.
 
 mod case;
+mod company;
 mod dataset;
 mod faults;
 mod server;
