@@ -130,6 +130,24 @@ impl SentenceEncoder {
     }
 }
 
+/// What [`SentenceEncoder::load`] asks of a model's small files, read as it reads them.
+pub struct Loadable;
+
+impl crate::hub::Admission for Loadable {
+    fn configuration(&self, transformer: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        EncoderConfig::from_folder(transformer)?;
+        Ok(())
+    }
+
+    fn description(&self, folder: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let said = SentenceFolder::read(folder)?;
+        let transformer = said.transformer_in(folder);
+        let config = EncoderConfig::from_folder(&transformer)?;
+        Tokenizer::from_folder(&transformer)?.fits(config.dimensions.vocab_size)?;
+        Ok(())
+    }
+}
+
 /// The length of an embedding.
 pub(crate) fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
     values.into_iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32

@@ -52,7 +52,7 @@ impl SentenceFolderError {
 }
 
 /// Names under which sentence-transformers has kept the transformer module's settings.
-const TRANSFORMER_CONFIGS: [&str; 7] = [
+pub(crate) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",

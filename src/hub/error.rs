@@ -96,8 +96,26 @@ pub enum HubError {
     )]
     Moved { id: String },
 
-    #[error("the cache cannot be used at {} ({source}): set HF_HOME to a folder that can be written", .path.display())]
+    #[error(
+        "the cache cannot be used at {} ({source}): set HF_HUB_CACHE to a folder that can be written", .path.display()
+    )]
     Cache { path: PathBuf, source: io::Error },
+
+    #[error(
+        "{file} of {id} {lack} in the cache, and cannot be written to {} ({source}): set HF_HUB_CACHE to a folder \
+         that can be written, or complete this one from where it can", .path.display()
+    )]
+    CannotComplete { id: String, file: String, lack: &'static str, path: PathBuf, source: io::Error },
+
+    #[error(
+        "{file} of {id} takes {} MB and the disk of {} has {} MB left: make room, or set HF_HUB_CACHE to a folder on \
+         another disk", needed.div_ceil(1_000_000), .path.display(), free / 1_000_000
+    )]
+    NoSpace { id: String, file: String, needed: u64, free: u64, path: PathBuf },
+
+    /// What the program that asked says of the small files; it names them.
+    #[error("{0}")]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
 
     #[error("no home folder was found for the cache of models: set HF_HOME to a folder that can be written")]
     NoHome,
