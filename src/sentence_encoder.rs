@@ -1,6 +1,6 @@
 //! A whole sentence encoder: tokenizer, encoder, weights, pooling and what its folder says of itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
@@ -63,17 +63,33 @@ pub enum ModelError {
     Candle(#[from] candle_core::Error),
 }
 
+/// What a folder's small files say, all of which is refused or followed before its weights are read.
+struct Description {
+    said: SentenceFolder,
+    /// Where the transformer's own files are.
+    transformer: PathBuf,
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+}
+
+impl Description {
+    fn read(folder: &Path) -> Result<Self, ModelError> {
+        let said = SentenceFolder::read(folder)?;
+        let transformer = said.transformer_in(folder);
+        let config = EncoderConfig::from_folder(&transformer)?;
+        let tokenizer = Tokenizer::from_folder(&transformer)?;
+        tokenizer.fits(config.dimensions.vocab_size)?;
+        Ok(Description { said, transformer, config, tokenizer })
+    }
+}
+
 impl SentenceEncoder {
     /// Loads a Hugging Face or sentence-transformers folder.
     pub fn load(folder: &Path, overrides: Overrides, device: &Device) -> Result<Self, ModelError> {
         if !folder.is_dir() {
             return Err(ModelError::NotAFolder(folder.display().to_string()));
         }
-        let said = SentenceFolder::read(folder)?;
-        let transformer = said.transformer_in(folder);
-        let config = EncoderConfig::from_folder(&transformer)?;
-        let tokenizer = Tokenizer::from_folder(&transformer)?;
-        tokenizer.fits(config.dimensions.vocab_size)?;
+        let Description { said, transformer, config, tokenizer } = Description::read(folder)?;
         let most = config.max_sequence_length();
         if let Some(asked) = overrides.max_length.filter(|&asked| asked > most) {
             return Err(ModelError::TooLong { asked, most });
@@ -163,6 +179,21 @@ impl SentenceEncoder {
             let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };
             target.iter_mut().zip(values).for_each(|(t, v)| *t = v / norm);
         }
+        Ok(())
+    }
+}
+
+/// What [`SentenceEncoder::load`] asks of a model's small files, read as it reads them.
+pub struct Loadable;
+
+impl crate::hub::Admission for Loadable {
+    fn configuration(&self, transformer: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        EncoderConfig::from_folder(transformer)?;
+        Ok(())
+    }
+
+    fn description(&self, folder: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Description::read(folder)?;
         Ok(())
     }
 }

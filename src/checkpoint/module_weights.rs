@@ -46,7 +46,9 @@ impl ModuleWeights {
             }
         };
         let (path, name) = (self.path.clone(), name.to_owned());
-        let Some(tensor) = found? else { return Err(WeightsError::Missing { path, name, others: String::new() }) };
+        let Some(tensor) = found? else {
+            return Err(WeightsError::Missing { path, name, others: String::new() });
+        };
         if tensor.dims() != shape {
             let (found, expected) = (tensor.dims().to_vec(), shape.to_vec());
             return Err(WeightsError::Shape { path, name, found, expected });

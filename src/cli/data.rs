@@ -29,7 +29,7 @@ enum DataCommand {
 ///
 /// They come in the archive that SimCSE's download_dataset.sh takes (senteval.tar of the hub's data set
 /// princeton-nlp/datasets-for-simcse). A download that breaks off is continued by the next run. HF_ENDPOINT, HF_HOME,
-/// HF_TOKEN and HF_HUB_OFFLINE are honoured.
+/// HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY and SSL_CERT_FILE are honoured.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mirror data fetch

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::{Ending, usage};
 use crate::builtin;
 use crate::hub::{self, DownloadBar, HubError, ModelSource};
+use crate::sentence_encoder::Loadable;
 
 /// A model's files on disk.
 pub struct ModelFiles {
@@ -30,7 +31,7 @@ impl ModelFiles {
                 Ok(ModelFiles { folder: unpacked.path().to_owned(), _unpacked: Some(unpacked) })
             }
             ModelSource::Hub(id) => {
-                let snapshot = hub::locate(&id, &mut DownloadBar::default())?;
+                let snapshot = hub::locate(&id, &Loadable, &mut DownloadBar::default())?;
                 if let Some(warning) = &snapshot.note {
                     eprintln!("warning: {warning}");
                 }

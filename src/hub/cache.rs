@@ -18,12 +18,30 @@ use std::path::{Path, PathBuf};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::id::{is_safe_path, is_safe_segment};
+use super::intact::{self, Soundness};
 use super::{HubError, HubId};
 
 pub(super) struct RepoCache {
     root: PathBuf,
     folder_name: String,
     layout: CacheRepo,
+}
+
+/// A file of a commit, as far as the cache knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cached {
+    There(PathBuf),
+    /// It is there, but may not be what it should be.
+    Doubtful(PathBuf),
+    /// It should be there, and is not whole.
+    Damaged {
+        path: PathBuf,
+        reason: &'static str,
+    },
+    /// The commit has no such file.
+    KnownAbsent,
+    /// Nobody has asked for it yet.
+    Unknown,
 }
 
 impl RepoCache {
@@ -40,10 +58,30 @@ impl RepoCache {
         self.layout.pointer_path(commit)
     }
 
-    /// A file of a commit, if it is there and complete.
-    pub(super) fn file(&self, commit: &str, file: &str) -> Option<PathBuf> {
+    /// What the cache has of a commit's file.
+    pub(super) fn file(&self, commit: &str, file: &str) -> Cached {
         debug_assert!(is_safe_path(file));
-        Some(self.snapshot(commit).join(file)).filter(|path| path.is_file())
+        let path = self.snapshot(commit).join(file);
+        if path.is_file() {
+            return match intact::judge(&path) {
+                Soundness::Sound => Cached::There(path),
+                Soundness::Doubtful => Cached::Doubtful(path),
+                Soundness::Damaged(reason) => Cached::Damaged { path, reason },
+            };
+        }
+        if path.symlink_metadata().is_ok() {
+            return Cached::Damaged { path, reason: "the blob that it links to is missing" };
+        }
+        match self.absence(commit, file).is_file() {
+            true => Cached::KnownAbsent,
+            false => Cached::Unknown,
+        }
+    }
+
+    /// Whether the whole of a commit seems to have been brought by another program: nothing but a download of all
+    /// files brings this one, which every repository has.
+    pub(super) fn is_whole_repository(&self, commit: &str) -> bool {
+        self.snapshot(commit).join(".gitattributes").is_file()
     }
 
     /// The commit that the revision meant when it was last asked for.
@@ -55,24 +93,20 @@ impl RepoCache {
         Some(text.trim().to_owned()).filter(|commit| is_safe_segment(commit))
     }
 
-    /// Lets the revision mean `commit` from now on.
-    pub(super) fn set_commit(&self, id: &HubId, commit: &str) -> Result<(), HubError> {
-        if id.commit().is_some() || self.commit(id).as_deref() == Some(commit) {
-            return Ok(());
+    /// Lets the revision mean `commit` from now on. A cache that cannot be written is asked about again next time.
+    pub(super) fn set_commit(&self, id: &HubId, commit: &str) {
+        if id.commit().is_none() && self.commit(id).as_deref() != Some(commit) {
+            let _ = self.layout.create_ref(commit);
         }
-        let path = self.folder().join("refs").join(id.revision());
-        self.layout.create_ref(commit).map_err(|source| HubError::Cache { path, source })
     }
 
-    pub(super) fn is_known_absent(&self, commit: &str, file: &str) -> bool {
-        self.absence(commit, file).is_file()
-    }
-
-    /// Remembers that a commit, which never changes, has no such file.
-    pub(super) fn mark_absent(&self, commit: &str, file: &str) -> Result<(), HubError> {
+    /// Remembers that a commit, which never changes, has no such file; where that cannot be written, the hub is asked
+    /// again next time.
+    pub(super) fn mark_absent(&self, commit: &str, file: &str) {
         let path = self.absence(commit, file);
-        create_parent(&path)?;
-        File::create(&path).map(drop).map_err(|source| HubError::Cache { path, source })
+        if create_parent(&path).is_ok() {
+            let _ = File::create(&path);
+        }
     }
 
     /// Where the content with this ETag lies once it is complete.
@@ -81,18 +115,14 @@ impl RepoCache {
         self.layout.blob_path(etag)
     }
 
-    /// Waits until no other thread or process writes the blob, and keeps them out until dropped.
-    pub(super) fn lock(&self, etag: &str) -> Result<File, HubError> {
+    /// Waits until no other thread or process writes the blob, and keeps them out until dropped. None where there can
+    /// be no lock: the folder belongs to somebody else, or the file system has none.
+    pub(super) fn lock(&self, etag: &str) -> Option<File> {
         let path = self.root.join(".locks").join(&self.folder_name).join(format!("{etag}.lock"));
-        create_parent(&path)?;
-        let locked = File::options().create(true).truncate(false).write(true).open(&path).and_then(|file| {
-            match file.lock() {
-                // Some network file systems have no locks; Python's library goes on without, too.
-                Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
-                _ => Ok(file),
-            }
-        });
-        locked.map_err(|source| HubError::Cache { path, source })
+        create_parent(&path).ok()?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).ok()?;
+        file.lock().ok()?;
+        Some(file)
     }
 
     /// Makes a complete blob a file of the commit.
@@ -101,10 +131,8 @@ impl RepoCache {
         create_parent(&pointer)?;
         let up = "../".repeat(2 + file.matches('/').count());
         match place(&format!("{up}blobs/{etag}"), &self.blob(etag), &pointer) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                Err(HubError::Cache { path: pointer, source })
-            }
-            _ => Ok(pointer),
+            Ok(()) => Ok(pointer),
+            Err(source) => Err(HubError::Cache { path: pointer, source }),
         }
     }
 
@@ -125,22 +153,22 @@ impl RepoCache {
     }
 }
 
-/// The link is relative, so that the cache can be moved.
+/// The link is relative, so that the cache can be moved. It takes the place of one to a blob that was deleted in one
+/// step: another process may be reading through it.
 #[cfg(unix)]
 fn place(target: &str, _blob: &Path, pointer: &Path) -> io::Result<()> {
-    // A link to a blob that was deleted is in the way of the one to its successor.
-    if !pointer.exists() {
-        let _ = fs::remove_file(pointer);
-    }
-    std::os::unix::fs::symlink(target, pointer)
+    let folder = pointer.parent().unwrap_or(Path::new("."));
+    let link = tempfile::Builder::new().make_in(folder, |path| std::os::unix::fs::symlink(target, path))?;
+    link.into_temp_path().persist(pointer).map_err(|error| error.error)
 }
 
 /// Elsewhere a link takes special rights.
 #[cfg(not(unix))]
 fn place(_target: &str, blob: &Path, pointer: &Path) -> io::Result<()> {
-    let partial = pointer.with_extension("incomplete");
-    fs::copy(blob, &partial)?;
-    fs::rename(&partial, pointer)
+    let folder = pointer.parent().unwrap_or(Path::new("."));
+    let copy = tempfile::Builder::new().suffix(".incomplete").tempfile_in(folder)?;
+    fs::copy(blob, copy.path())?;
+    copy.into_temp_path().persist(pointer).map_err(|error| error.error)
 }
 
 pub(super) fn create_parent(path: &Path) -> Result<(), HubError> {

@@ -1,26 +1,23 @@
-//! One request to the hub: `hf-hub`'s client and addresses, and answers that are checked before
-//! anything of them is used.
+//! What is asked of the hub, at the addresses of `hf-hub`'s routes, and answers that are checked before anything of
+//! them is used.
 
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::Read;
 
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::{Repo, RepoType};
 use ureq::Body;
-use ureq::http::{HeaderMap, Response};
 
+use super::failure::Failure;
 use super::id::is_safe_segment;
-use super::{Environment, HubError, HubId};
+use super::request::{Answer, Requests, header, wait};
+use super::{Environment, HubError, HubId, address};
 use crate::quote::quoted;
 
 pub(super) struct Client {
-    api: ApiRepo,
+    requests: Requests,
+    repo: Repo,
     kind: RepoType,
     id: HubId,
     endpoint: String,
-    has_token: bool,
-    timeout: Duration,
 }
 
 /// What the hub says of a file before it is downloaded.
@@ -43,61 +40,49 @@ pub(super) enum Content {
     OutOfRange,
 }
 
-/// A renamed model is one redirect away.
+const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+/// A renamed model is one redirect away, its storage another.
 const MOST_REDIRECTS: usize = 5;
-/// Pauses before a request that met a passing fault is sent again.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+/// Of a body, to see what it is.
+const BEGINNING: u64 = 512;
 
 impl Client {
-    pub(super) fn new(environment: &Environment, kind: RepoType, id: &HubId) -> Result<Client, HubError> {
-        let token = environment.token.as_ref().map(|token| token.secret().to_owned());
-        let has_token = token.is_some();
-        // The client's own cache is never used; ours knows more variables and checks names.
-        let mut builder =
-            ApiBuilder::from_cache(Cache::new(PathBuf::new())).with_token(token).with_progress(false);
-        if let Some(endpoint) = &environment.endpoint {
-            builder = builder.with_endpoint(endpoint.clone());
-        }
+    pub(super) fn new(environment: &Environment, kind: RepoType, id: &HubId) -> Client {
+        let endpoint = environment.endpoint.clone().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let repo = Repo::with_revision(id.id().to_owned(), kind, id.revision().to_owned());
-        let api = builder.build().map_err(|error| HubError::Unreachable {
-            endpoint: environment.endpoint.clone().unwrap_or_default(),
-            reason: error.to_string(),
-            instead: instead(kind),
-        })?;
-        let api = api.repo(repo);
-        let address = api.url("");
-        let endpoint = address.split(&format!("/{}/resolve/", id.id())).next().unwrap_or_default();
-        let endpoint = endpoint.trim_end_matches("/datasets").to_owned();
-        Ok(Client { api, kind, id: id.clone(), endpoint, has_token, timeout: environment.timeout })
+        let requests = Requests::new(environment, &endpoint);
+        Client { requests, repo, kind, id: id.clone(), endpoint }
     }
 
     /// Asks for a file's commit, ETag and size; none if there is no such file.
     ///
-    /// Redirects to another host (to the storage behind the hub) are not followed: what is asked
-    /// for stands in the hub's own answer.
+    /// A redirect to another place (to the storage behind the hub) is not followed where the hub's own answer says
+    /// all that is asked for.
     pub(super) fn metadata(&self, file: &str) -> Result<Option<Metadata>, HubError> {
-        let mut url = self.api.url(file);
+        let (repo, revision) = (self.repo.url(), self.repo.url_revision());
+        let mut url = format!("{}/{repo}/resolve/{revision}/{file}", self.endpoint);
         let mut said = Said::default();
         for _ in 0..MOST_REDIRECTS {
-            let response = self.send(&url, file, Some("bytes=0-0"), 0)?;
-            said.note(response.headers());
-            match response.status().as_u16() {
+            let answer = self.send(&url, file, Some("bytes=0-0"))?;
+            said.note(&answer);
+            match answer.status().as_u16() {
                 200 | 206 | 416 => {
-                    let size = said.linked_size.or_else(|| total_length(&response));
+                    let size = said.linked_size.or_else(|| total_length(&answer));
+                    if is_page(file, &answer) || (said.commit.is_none() && begins_as_page(answer)) {
+                        return Err(self.page(file, &url));
+                    }
                     return self.checked(file, said, size, url).map(Some);
                 }
-                301 | 302 | 303 | 307 | 308 => match header(response.headers(), "location") {
-                    Some(path) if path.starts_with('/') && !path.starts_with("//") => {
-                        url = format!("{}{path}", origin(&url));
-                    }
-                    Some(address) if address.contains("://") => {
+                301 | 302 | 303 | 307 | 308 => {
+                    let target = self.target(file, &url, &answer)?;
+                    if said.is_complete() && address::origin(&target) != address::origin(&url) {
                         let size = said.linked_size;
                         return self.checked(file, said, size, url).map(Some);
                     }
-                    _ => return Err(self.bad_answer(file, "a redirect to nowhere")),
-                },
-                404 if is_about_the_file(&response, said.commit.is_some()) => return Ok(None),
-                _ => return Err(self.refusal(file, &response)),
+                    url = target;
+                }
+                404 if is_about_the_file(&answer, said.commit.is_some()) => return Ok(None),
+                _ => return Err(self.refusal(file, &url, &answer)),
             }
         }
         Err(self.bad_answer(file, "too many redirects"))
@@ -106,102 +91,106 @@ impl Client {
     /// Asks for the bytes of a file from `start` on.
     pub(super) fn content(&self, file: &str, url: &str, start: u64) -> Result<Content, HubError> {
         let range = (start > 0).then(|| format!("bytes={start}-"));
-        let response = self.send(url, file, range.as_deref(), MOST_REDIRECTS as u32)?;
-        match response.status().as_u16() {
-            200 => {
-                let total = total_length(&response);
-                Ok(Content::From { start: 0, total, body: Box::new(response.into_body()) })
-            }
-            206 => {
-                let range = header(response.headers(), "content-range").unwrap_or_default();
-                let first = range.trim_start_matches("bytes").trim_start().split('-').next();
-                if first.and_then(|first| first.parse().ok()) != Some(start) {
-                    return Err(self.bad_answer(file, "another part of the file than was asked for"));
+        let mut url = url.to_owned();
+        for _ in 0..=MOST_REDIRECTS {
+            let answer = self.send(&url, file, range.as_deref())?;
+            match answer.status().as_u16() {
+                200 | 206 if is_page(file, &answer) => return Err(self.page(file, &url)),
+                200 => return Ok(whole(0, answer)),
+                206 => {
+                    let range = header(&answer, "content-range").unwrap_or_default();
+                    let first = range.trim_start_matches("bytes").trim_start().split('-').next();
+                    if first.and_then(|first| first.parse().ok()) != Some(start) {
+                        return Err(self.bad_answer(file, "another part of the file than was asked for"));
+                    }
+                    return Ok(whole(start, answer));
                 }
-                let total = total_length(&response);
-                Ok(Content::From { start, total, body: Box::new(response.into_body()) })
+                301 | 302 | 303 | 307 | 308 => url = self.target(file, &url, &answer)?,
+                416 if start > 0 => return Ok(Content::OutOfRange),
+                // The hub has just named this place, so it is not the model that is missing.
+                404 => return Err(self.bad_answer(file, "a redirect to a file that is not there")),
+                _ => return Err(self.refusal(file, &url, &answer)),
             }
-            416 if start > 0 => Ok(Content::OutOfRange),
-            // The hub has just named this place, so it is not the model that is missing.
-            404 => Err(self.bad_answer(file, "a redirect to a file that is not there")),
-            _ => Err(self.refusal(file, &response)),
         }
+        Err(self.bad_answer(file, "too many redirects"))
     }
 
     pub(super) fn not_found(&self, file: &str) -> HubError {
-        let (endpoint, id) = (self.endpoint.clone(), self.id.to_string());
+        let (endpoint, id) = (self.server(&self.endpoint), self.id.to_string());
         match self.kind {
             RepoType::Dataset => HubError::NoDataset { endpoint, id, file: file.to_owned() },
             _ => HubError::NotFound { endpoint, id },
         }
     }
 
-    /// Sends one request, again after a passing fault. Any status is an answer.
-    fn send(
-        &self,
-        url: &str,
-        file: &str,
-        range: Option<&str>,
-        redirects: u32,
-    ) -> Result<Response<Body>, HubError> {
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            // The only request of the client whose parts are open: address, headers and limits are ours.
-            let mut request = self.api.info_request().uri(url).header("accept-encoding", "identity");
-            if let Some(range) = range {
-                request = request.header("range", range);
+    fn send(&self, url: &str, file: &str, range: Option<&str>) -> Result<Answer, HubError> {
+        self.requests.send(url, range).map_err(|failure| match failure {
+            Failure::Unreached { reason, check } => {
+                let instead = instead(self.kind);
+                HubError::Unreachable { endpoint: self.server(url), reason, check, instead }
             }
-            let answer = request
-                .config()
-                .http_status_as_error(false)
-                .max_redirects(redirects)
-                .timeout_connect(Some(self.timeout))
-                .timeout_recv_response(Some(self.timeout))
-                .timeout_per_read(Some(self.timeout))
-                .build()
-                .call();
-            match (answer, pauses.next()) {
-                (Ok(response), Some(pause)) if is_passing(response.status().as_u16()) => {
-                    std::thread::sleep(pause)
-                }
-                (Ok(response), _) => return Ok(response),
-                (Err(ureq::Error::Io(error)), Some(pause)) if is_broken(&error) => std::thread::sleep(pause),
-                (Err(error), _) => return Err(self.failure(file, error)),
-            }
-        }
+            Failure::BadAnswer(what) => self.bad_answer(file, &what),
+            Failure::Other(error) => error,
+        })
     }
 
-    fn failure(&self, file: &str, error: ureq::Error) -> HubError {
-        let reason = match &error {
-            ureq::Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
-                "connection refused".to_owned()
-            }
-            ureq::Error::Io(io) => io.to_string(),
-            ureq::Error::Timeout(_) => format!("no answer within {} s", self.timeout.as_secs()),
-            ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::Protocol(_) => {
-                return self.bad_answer(file, &error.to_string());
-            }
-            ureq::Error::LargeResponseHeader(..) | ureq::Error::TooManyRedirects => {
-                return self.bad_answer(file, &error.to_string());
-            }
-            other => other.to_string(),
-        };
-        HubError::Unreachable { endpoint: self.endpoint.clone(), reason, instead: instead(self.kind) }
+    /// Where a redirect leads.
+    fn target(&self, file: &str, url: &str, answer: &Answer) -> Result<String, HubError> {
+        let target = header(answer, "location").and_then(|location| address::follow(url, location));
+        target.ok_or_else(|| self.bad_answer(file, "a redirect to nowhere"))
     }
 
-    fn refusal(&self, file: &str, response: &Response<Body>) -> HubError {
-        let (endpoint, id) = (self.endpoint.clone(), self.id.to_string());
-        match response.status().as_u16() {
-            status @ (401 | 403) if self.has_token => HubError::TokenRefused { endpoint, id, status },
-            status @ (401 | 403) => HubError::NoAccess { endpoint, id, status },
+    /// The server behind an address, and how it is reached, for a message.
+    fn server(&self, url: &str) -> String {
+        let by_proxy = self.requests.by_proxy(url);
+        let is_hub = address::origin(url) == address::origin(&self.endpoint);
+        let name = if is_hub { &self.endpoint } else { address::origin(url) };
+        format!("{}{by_proxy}", address::shown(name))
+    }
+
+    fn refusal(&self, file: &str, url: &str, answer: &Answer) -> HubError {
+        let (endpoint, id) = (self.server(url), self.id.to_string());
+        let said = header(answer, "x-error-message").filter(|text| !text.is_empty()).map(quoted);
+        let said = said.map_or_else(String::new, |said| format!(", {said}"));
+        let is_gated = header(answer, "x-error-code") == Some("GatedRepo");
+        let page = format!("{}/{}", self.endpoint, self.repo.url());
+        match answer.status().as_u16() {
+            status @ (401 | 403) if self.requests.has_token() => {
+                let check = match is_gated {
+                    true => {
+                        format!("check HF_TOKEN, and whether its owner has been granted access at {page}")
+                    }
+                    false => "check HF_TOKEN, and whether its owner may read it".to_owned(),
+                };
+                HubError::TokenRefused { endpoint, id, status, said, check }
+            }
+            status @ (401 | 403) => {
+                let check = match is_gated {
+                    true => format!("it is gated: ask for access at {page}, then set HF_TOKEN to your token"),
+                    false => "it is gated, private or misspelt; set HF_TOKEN to a token that may read it, or check \
+                              the name"
+                        .to_owned(),
+                };
+                HubError::NoAccess { endpoint, id, status, said, check }
+            }
             404 => self.not_found(file),
-            status => HubError::Status { endpoint, id, file: file.to_owned(), status },
+            status => {
+                let when = match wait(answer) {
+                    Some(wait) => format!("in {} s", wait.as_secs()),
+                    None => "later".to_owned(),
+                };
+                HubError::Status { endpoint, id, file: file.to_owned(), status, when }
+            }
         }
     }
 
     fn bad_answer(&self, file: &str, what: &str) -> HubError {
-        let (endpoint, id) = (self.endpoint.clone(), self.id.to_string());
+        let (endpoint, id) = (self.server(&self.endpoint), self.id.to_string());
         HubError::BadAnswer { endpoint, id, file: file.to_owned(), what: what.to_owned() }
+    }
+
+    fn page(&self, file: &str, url: &str) -> HubError {
+        HubError::Page { endpoint: self.server(url), id: self.id.to_string(), file: file.to_owned() }
     }
 
     /// Lets nothing pass as a commit or an ETag that could name a place outside the cache.
@@ -231,44 +220,56 @@ struct Said {
 }
 
 impl Said {
-    fn note(&mut self, headers: &HeaderMap) {
-        let text = |name| header(headers, name).map(str::to_owned);
+    fn note(&mut self, answer: &Answer) {
+        let text = |name| header(answer, name).map(str::to_owned);
         let etag =
-            |name| header(headers, name).map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned());
+            |name| header(answer, name).map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned());
         self.commit = text("x-repo-commit").or(self.commit.take());
         self.linked_etag = etag("x-linked-etag").or(self.linked_etag.take());
         self.etag = etag("etag").or(self.etag.take());
-        self.linked_size = header(headers, "x-linked-size").and_then(|n| n.parse().ok()).or(self.linked_size);
+        self.linked_size = header(answer, "x-linked-size").and_then(|n| n.parse().ok()).or(self.linked_size);
+    }
+
+    fn is_complete(&self) -> bool {
+        self.commit.is_some() && (self.linked_etag.is_some() || self.etag.is_some())
     }
 }
 
+fn whole(start: u64, answer: Answer) -> Content {
+    let total = total_length(&answer);
+    Content::From { start, total, body: Box::new(answer.into_body()) }
+}
+
+/// Whether the answer says of itself that it is a web page, which no file of a model is.
+fn is_page(file: &str, answer: &Answer) -> bool {
+    header(answer, "content-type").is_some_and(|kind| kind.starts_with("text/html"))
+        && !file.ends_with(".html")
+}
+
+/// Whether the body begins as a web page does.
+fn begins_as_page(answer: Answer) -> bool {
+    let mut beginning = Vec::new();
+    let _ = answer.into_body().into_reader().take(BEGINNING).read_to_end(&mut beginning);
+    let text = String::from_utf8_lossy(&beginning).trim_start().to_ascii_lowercase();
+    text.starts_with("<!doctype html") || text.starts_with("<html")
+}
+
 /// Whether a 404 says that the model is there and the file is not. A plain mirror says nothing.
-fn is_about_the_file(response: &Response<Body>, has_commit: bool) -> bool {
-    match header(response.headers(), "x-error-code") {
+fn is_about_the_file(answer: &Answer, has_commit: bool) -> bool {
+    match header(answer, "x-error-code") {
         Some("RepoNotFound" | "RevisionNotFound") => false,
         Some("EntryNotFound") => true,
-        _ => has_commit || !response.headers().contains_key("x-error-code"),
+        other => has_commit || other.is_none(),
     }
 }
 
 /// The length of the whole file, of which the answer may hold a part.
-fn total_length(response: &Response<Body>) -> Option<u64> {
-    let headers = response.headers();
-    match header(headers, "content-range") {
+fn total_length(answer: &Answer) -> Option<u64> {
+    match header(answer, "content-range") {
         Some(range) => range.rsplit('/').next()?.parse().ok(),
-        None if headers.contains_key("content-encoding") => None,
-        None => header(headers, "content-length")?.parse().ok(),
+        None if answer.headers().contains_key("content-encoding") => None,
+        None => header(answer, "content-length")?.parse().ok(),
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-/// Scheme, host and port of an address.
-fn origin(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    url[host..].find('/').map_or(url, |path| &url[..host + path])
 }
 
 /// What will do where the hub does not.
@@ -277,14 +278,4 @@ fn instead(kind: RepoType) -> &'static str {
         RepoType::Dataset => "give an archive that is at hand with --from FILE",
         _ => "give a folder as the model",
     }
-}
-
-fn is_passing(status: u16) -> bool {
-    matches!(status, 429 | 500 | 502 | 503 | 504)
-}
-
-/// Whether a connection broke, as opposed to never having been made.
-fn is_broken(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }

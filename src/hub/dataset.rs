@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::RepoType;
 
-use super::cache::RepoCache;
+use super::cache::{Cached, RepoCache};
 use super::client::Client;
 use super::download::Download;
 use super::{Environment, HubError, HubId, Progress};
@@ -37,7 +37,7 @@ pub fn locate_dataset_file(
 ) -> Result<DatasetFile, HubError> {
     let environment = Environment::from_process()?;
     let cache = RepoCache::new(&environment.cache, RepoType::Dataset, id);
-    let cached = cache.commit(id).and_then(|commit| cache.file(&commit, file));
+    let cached = cache.commit(id).and_then(|commit| there(&cache, &commit, file));
     if let Some(variable) = environment.offline {
         let path = cached.ok_or_else(|| HubError::DatasetOffline {
             id: id.to_string(),
@@ -62,15 +62,23 @@ fn from_hub(
     file: &str,
     progress: &mut dyn Progress,
 ) -> Result<PathBuf, HubError> {
-    let client = Client::new(environment, RepoType::Dataset, id)?;
+    let client = Client::new(environment, RepoType::Dataset, id);
     let metadata = client.metadata(file)?.ok_or_else(|| client.not_found(file))?;
-    let path = match cache.file(&metadata.commit, file) {
+    let path = match there(cache, &metadata.commit, file) {
         Some(path) => path,
         None => {
             Download { client: &client, cache, id, file, metadata: &metadata }.run(progress)?;
             cache.link(&metadata.commit, file, &metadata.etag)?
         }
     };
-    cache.set_commit(id, &metadata.commit)?;
+    cache.set_commit(id, &metadata.commit);
     Ok(path)
+}
+
+/// What an archive holds is checked after unpacking, so that doubts about it are settled there.
+fn there(cache: &RepoCache, commit: &str, file: &str) -> Option<PathBuf> {
+    match cache.file(commit, file) {
+        Cached::There(path) | Cached::Doubtful(path) => Some(path),
+        _ => None,
+    }
 }

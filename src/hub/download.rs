@@ -41,7 +41,9 @@ impl Download<'_> {
         if self.is_complete(&blob) {
             return Ok(());
         }
-        let _lock = self.cache.lock(&self.metadata.etag)?;
+        let Some(_lock) = self.cache.lock(&self.metadata.etag) else {
+            return self.run_alone(&blob, progress);
+        };
         // Another process may have brought it while this one waited.
         if self.is_complete(&blob) {
             return Ok(());
@@ -50,6 +52,21 @@ impl Download<'_> {
         self.complete(&partial, progress)?;
         self.check_content(&partial)?;
         fs::rename(&partial, &blob).map_err(|source| HubError::Cache { path: blob, source })?;
+        progress.finish();
+        Ok(())
+    }
+
+    /// Without a lock, another process may be writing the common partial file, so this one has a file of its own,
+    /// which nobody continues.
+    fn run_alone(&self, blob: &Path, progress: &mut dyn Progress) -> Result<(), HubError> {
+        let failed = |source| HubError::Cache { path: blob.to_path_buf(), source };
+        let folder = blob.parent().unwrap_or(Path::new("."));
+        let partial = tempfile::Builder::new().suffix(".incomplete").tempfile_in(folder).map_err(failed)?;
+        self.complete(partial.path(), progress)?;
+        self.check_content(partial.path())?;
+        let file = partial.persist(blob).map_err(|error| failed(error.error))?;
+        // A temporary file is its owner's alone; a cache may be shared.
+        share(&file).map_err(failed)?;
         progress.finish();
         Ok(())
     }
@@ -63,6 +80,7 @@ impl Download<'_> {
         let failed = |source| HubError::Cache { path: partial.to_path_buf(), source };
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(partial);
         let file = file.as_mut().map_err(|error| failed(io::Error::new(error.kind(), error.to_string())))?;
+        self.check_space(partial, file.metadata().map_err(failed)?.len())?;
         let mut fruitless = 0;
         loop {
             let before = file.seek(SeekFrom::End(0)).map_err(failed)?;
@@ -76,6 +94,21 @@ impl Download<'_> {
             }
             std::thread::sleep(FIRST_PAUSE * 2u32.pow(fruitless));
         }
+    }
+
+    fn check_space(&self, partial: &Path, have: u64) -> Result<(), HubError> {
+        let (Some(size), Some(free)) = (self.metadata.size, partial.parent().and_then(free_space)) else {
+            return Ok(());
+        };
+        let needed = size.saturating_sub(have);
+        if needed <= free {
+            return Ok(());
+        }
+        if have == 0 {
+            let _ = fs::remove_file(partial);
+        }
+        let path = partial.parent().unwrap_or(partial).to_path_buf();
+        Err(HubError::NoSpace { id: self.id.to_string(), file: self.file.to_owned(), needed, free, path })
     }
 
     /// One request: appends what it brings to the `have` bytes that are there.
@@ -174,4 +207,27 @@ impl Download<'_> {
         let _ = fs::remove_file(partial);
         HubError::WrongLength { id: self.id.to_string(), file: self.file.to_owned(), expected, got }
     }
+}
+
+/// Bytes that can be written to the disk of a folder, if it tells.
+#[cfg(unix)]
+fn free_space(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok().filter(|disk| disk.f_blocks > 0)?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_space(_folder: &Path) -> Option<u64> {
+    None
+}
+
+#[cfg(unix)]
+fn share(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn share(_file: &File) -> io::Result<()> {
+    Ok(())
 }

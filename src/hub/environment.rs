@@ -6,7 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::HubError;
+use super::proxy::Proxies;
+use super::trust::Trust;
+use super::{HubError, address};
 
 /// The settings that Python's `huggingface_hub` reads from the environment too.
 #[derive(Clone, Debug)]
@@ -23,6 +25,10 @@ pub struct Environment {
     pub offline: Option<&'static str>,
     /// How long a server may stay silent: HF_HUB_DOWNLOAD_TIMEOUT in seconds, 10 by default.
     pub timeout: Duration,
+    /// The proxies of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in capitals or small letters.
+    pub proxies: Proxies,
+    /// The certificates of SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.
+    pub trust: Trust,
 }
 
 /// An access token. Its `Debug` form does not show it.
@@ -68,6 +74,9 @@ impl Environment {
             token: token(&get, home().ok())?,
             offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_on(get(name))),
             timeout: timeout(&get)?,
+            // An empty variable says something here.
+            proxies: Proxies::from_lookup(lookup),
+            trust: Trust::from_lookup(&get),
         })
     }
 }
@@ -100,6 +109,10 @@ fn endpoint(get: Lookup) -> Result<Option<String>, HubError> {
     let is_address = text.parse::<ureq::http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
     });
+    if is_address && address::shown(&text) != text {
+        let expected = "an address without a user and a password (a token goes into HF_TOKEN)";
+        return Err(HubError::BadVariable { name: NAME, value: address::shown(&text), expected });
+    }
     if !is_address {
         let expected = "an address that begins with http:// or https://";
         return Err(HubError::BadVariable { name: NAME, value: text, expected });
@@ -213,8 +226,14 @@ mod tests {
             let error = read(&[("HF_HOME", "/f"), (name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }
-        let fine = read(&[("HF_HOME", "/f"), ("HF_ENDPOINT", "http://127.0.0.1:1/hub/")]).unwrap();
+        let fine = read(&[("HF_HOME", "/f"), ("HF_ENDPOINT", " http://127.0.0.1:1/hub// ")]).unwrap();
         assert_eq!(fine.endpoint.as_deref(), Some("http://127.0.0.1:1/hub"));
+        let error =
+            read(&[("HF_HOME", "/f"), ("HF_ENDPOINT", "https://me:secret@hub")]).unwrap_err().to_string();
+        assert!(
+            error.contains("HF_ENDPOINT") && error.contains("HF_TOKEN") && !error.contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -47,23 +47,26 @@ pub enum HubError {
     #[error("{id} cannot be loaded: {lacks}")]
     Incomplete { id: String, lacks: String },
 
-    #[error(
-        "{endpoint} refuses access to {id} (HTTP {status}): it is gated, private or misspelt; set HF_TOKEN to a \
-         token that may read it, or check the name"
-    )]
-    NoAccess { endpoint: String, id: String, status: u16 },
+    #[error("{endpoint} refuses access to {id} (HTTP {status}{said}): {check}")]
+    NoAccess { endpoint: String, id: String, status: u16, said: String, check: String },
+
+    #[error("{endpoint} refuses the given token access to {id} (HTTP {status}{said}): {check}")]
+    TokenRefused { endpoint: String, id: String, status: u16, said: String, check: String },
+
+    #[error("{endpoint} cannot be reached ({reason}): check {check}, or {instead}")]
+    Unreachable { endpoint: String, reason: String, check: String, instead: &'static str },
 
     #[error(
-        "{endpoint} refuses the given token access to {id} (HTTP {status}): check HF_TOKEN, and whether its owner \
-         has been granted access to the model"
+        "{endpoint} sent a web page instead of {file} of {id}, as networks do that want a log-in first: open a page in \
+         a browser, or check HF_ENDPOINT and HTTPS_PROXY"
     )]
-    TokenRefused { endpoint: String, id: String, status: u16 },
+    Page { endpoint: String, id: String, file: String },
 
-    #[error("{endpoint} cannot be reached ({reason}): check the network and HF_ENDPOINT, or {instead}")]
-    Unreachable { endpoint: String, reason: String, instead: &'static str },
+    #[error("{variable} names {} for the certificates to trust, but {reason}: correct {variable} or unset it", .path.display())]
+    Certificates { variable: &'static str, path: PathBuf, reason: String },
 
-    #[error("{endpoint} answered HTTP {status} for {file} of {id}: try again later")]
-    Status { endpoint: String, id: String, file: String, status: u16 },
+    #[error("{endpoint} answered HTTP {status} for {file} of {id}: try again {when}")]
+    Status { endpoint: String, id: String, file: String, status: u16, when: String },
 
     #[error(
         "{endpoint} sent a bad answer for {file} of {id} ({what}): check that HF_ENDPOINT is a model hub"
@@ -93,8 +96,26 @@ pub enum HubError {
     )]
     Moved { id: String },
 
-    #[error("the cache cannot be used at {} ({source}): set HF_HOME to a folder that can be written", .path.display())]
+    #[error(
+        "the cache cannot be used at {} ({source}): set HF_HUB_CACHE to a folder that can be written", .path.display()
+    )]
     Cache { path: PathBuf, source: io::Error },
+
+    #[error(
+        "{file} of {id} {lack} in the cache, and cannot be written to {} ({source}): set HF_HUB_CACHE to a folder \
+         that can be written, or complete this one from where it can", .path.display()
+    )]
+    CannotComplete { id: String, file: String, lack: &'static str, path: PathBuf, source: io::Error },
+
+    #[error(
+        "{file} of {id} takes {} MB and the disk of {} has {} MB left: make room, or set HF_HUB_CACHE to a folder on \
+         another disk", needed.div_ceil(1_000_000), .path.display(), free / 1_000_000
+    )]
+    NoSpace { id: String, file: String, needed: u64, free: u64, path: PathBuf },
+
+    /// What the program that asked says of the small files; it names them.
+    #[error("{0}")]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
 
     #[error("no home folder was found for the cache of models: set HF_HOME to a folder that can be written")]
     NoHome,
@@ -105,7 +126,7 @@ impl HubError {
     /// then as good as can be had.
     pub fn is_outage(&self) -> bool {
         match self {
-            HubError::Unreachable { .. } | HubError::Interrupted { .. } => true,
+            HubError::Unreachable { .. } | HubError::Interrupted { .. } | HubError::Page { .. } => true,
             HubError::Status { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }

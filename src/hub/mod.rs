@@ -6,37 +6,47 @@
 //!
 //! # Which client, and what is done around it
 //!
-//! The crate is `hf-hub` 0.5 with its synchronous client (ureq, rustls). Its successor 1.0 reads
-//! more variables, but it needs tokio, reqwest, hyper and the xet stack (235 crates to build, against
-//! 57), starts a broken download again from its first byte, and still ignores HF_HUB_OFFLINE. From
-//! 0.5 we take the addresses, the authenticated client with its redirect policy, and the cache
-//! layout. Its own `download` is not used, because what a server says reaches the disk unchecked
-//! there: a commit header or an ETag names the path that is written, a redirect without a target
-//! panics, a body of the wrong length is filed as complete, and an answer to a resumed request is
-//! appended even when it starts at byte 0. Hence `client` (one request and its headers, checked),
-//! `download` (resume, length, SHA-256) and `cache` (refs, locks, links).
+//! From `hf-hub` 0.5 come the addresses and the cache layout. Its successor 1.0 reads more variables, but it needs
+//! tokio, reqwest, hyper and the xet stack (235 crates to build, against 57), starts a broken download again from its
+//! first byte, and still ignores HF_HUB_OFFLINE. The requests of 0.5 are not used, because they trust the compiled-in
+//! roots alone and take one proxy for all schemes, nor is its `download`, because what a server says reaches the disk
+//! unchecked there: a commit header or an ETag names the path that is written, a redirect without a target panics, a
+//! body of the wrong length is filed as complete, and an answer to a resumed request is appended even when it starts
+//! at byte 0. Hence `request` (ureq and rustls: proxies, certificates, the token, patience), `client` (what is asked
+//! and what the answers may say), `download` (resume, length, SHA-256), `cache` (refs, locks, links) and `intact`
+//! (what others left there).
+//!
+//! Small files come first and are read by an [`Admission`] before the weights are asked for.
 //!
 //! Only the file routes (`/{id}/resolve/{revision}/{file}`) are asked, so a plain mirror will do.
 //!
 //! [`locate_dataset_file`] brings a single file of a data set by the same way (`/datasets/{id}/resolve/…`).
 
+mod address;
 mod cache;
 mod client;
 mod dataset;
 mod download;
 mod environment;
 mod error;
+mod failure;
 mod files;
 mod id;
+mod intact;
 mod progress;
+mod proxy;
+mod request;
 mod snapshot;
+mod trust;
 
 pub use dataset::{DatasetFile, locate_dataset_file};
 pub use environment::{Environment, Token};
 pub use error::HubError;
 pub use id::HubId;
 pub use progress::{DownloadBar, Progress};
-pub use snapshot::{Snapshot, locate, locate_in};
+pub use proxy::Proxies;
+pub use snapshot::{Admission, Snapshot, locate, locate_in};
+pub use trust::Trust;
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,7 @@ use json::{read_json, read_object};
 pub use modules::{DenseActivation, ModuleConfig, ModuleKind};
 pub use pooling::PoolingMode;
 pub use settings::{SETTINGS, Settings, UnknownPrompt};
+pub(crate) use transformer::TRANSFORMER_CONFIGS;
 
 /// Of a module in its folder, in bytes.
 const LONGEST_PATH: usize = 255;
@@ -185,17 +186,4 @@ fn listed<'a>(file: &Path, modules: &'a Value) -> Result<Vec<Listed<'a>>, Senten
         Ok(Listed { index, class, path })
     });
     list.collect()
-}
-
-/// The folders of the modules after the transformer, as modules.json names them, and whether each has weights:
-/// where the rest of what a folder says of itself is.
-///
-/// # Errors
-/// It is no list of modules inside the folder.
-pub fn module_folders(modules_json: &Path) -> Result<Vec<(String, bool)>, SentenceFolderError> {
-    let Some(modules) = read_json(modules_json)? else { return Ok(Vec::new()) };
-    let modules = listed(modules_json, &modules)?;
-    let later = modules.iter().filter(|module| module.index > 0 && !module.path.is_empty());
-    let has_weights = |class: &str| [".Dense", ".LayerNorm"].iter().any(|end| class.ends_with(end));
-    Ok(later.map(|module| (module.path.to_owned(), has_weights(module.class))).collect())
 }

@@ -9,7 +9,7 @@ use super::{SentenceFolder, SentenceFolderError};
 use crate::quote::{quoted, shortened};
 
 /// Names under which sentence-transformers has kept the transformer module's settings.
-const FILES: [&str; 7] = [
+pub(crate) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -63,7 +63,7 @@ fn allowed(key: &str) -> Allowed {
 /// The settings in `dir`/`transformer`: those that say nothing but length and case, or a refusal.
 pub(super) fn read(dir: &Path, transformer: &str) -> Result<SentenceFolder, SentenceFolderError> {
     let mut folder = SentenceFolder { transformer: transformer.into(), ..SentenceFolder::default() };
-    for name in FILES {
+    for name in TRANSFORMER_CONFIGS {
         let file = dir.join(transformer).join(name);
         let Some(config) = read_object(&file)? else { continue };
         check(&file, &config)?;

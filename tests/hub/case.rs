@@ -89,8 +89,8 @@ impl Case {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().to_ascii_uppercase();
-            let matters =
-                ["HF_", "HUGGING", "TRANSFORMERS_", "XDG_"].iter().any(|start| name.starts_with(start));
+            let starts = ["HF_", "HUGGING", "TRANSFORMERS_", "XDG_", "SSL_CERT_", "REQUESTS_", "CURL_"];
+            let matters = starts.iter().any(|start| name.starts_with(start));
             if matters || name.ends_with("_PROXY") {
                 command.env_remove(name);
             }

@@ -1,8 +1,11 @@
 //! The way from a Hugging Face id to a folder, over real sockets.
 
+mod cached;
 mod case;
+mod company;
 mod dataset;
 mod faults;
+mod folders;
 mod server;
 
 use std::path::Path;
@@ -28,7 +31,7 @@ fn one_case() {
     };
     let mut record = Record::default();
     let result = match hub::resolve(&model) {
-        Ok(ModelSource::Hub(id)) => hub::locate(&id, &mut record),
+        Ok(ModelSource::Hub(id)) => hub::locate(&id, &(), &mut record),
         Ok(other) => panic!("{model} is {other:?}"),
         Err(error) => Err(error),
     };
@@ -190,7 +193,7 @@ fn the_cache_can_lie_elsewhere_and_must_be_writable() {
     let file = elsewhere.path().join("file");
     std::fs::write(&file, "").unwrap();
     let case = case.with("HF_HUB_CACHE", file.to_str().unwrap());
-    case.locate(ID).error(&[file.to_str().unwrap(), "set HF_HOME"]);
+    case.locate(ID).error(&[file.to_str().unwrap(), "set HF_HUB_CACHE"]);
 }
 
 #[test]

@@ -3,14 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const ID: &str = "owner/tiny";
+/// A path that may stand before a model's, as in a company's mirror.
+pub const PREFIX: &str = "/artifactory/api/huggingfaceml/models";
+pub const MODULES: &str = r#"[
+  {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+  {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+]"#;
 
 /// A request that reached the server.
 #[derive(Clone, Debug)]
@@ -54,6 +61,10 @@ pub struct Site {
     /// After so many answers, main means this commit.
     pub moves: Option<(u32, String)>,
     pub delay: Duration,
+    /// Sent as Retry-After in an outage.
+    pub retry_after: Option<u64>,
+    /// A web page that answers everything.
+    pub page: bool,
 }
 
 pub struct Hub {
@@ -63,17 +74,26 @@ pub struct Hub {
 }
 
 /// No test needs more; a client that loops is stopped here.
-const MOST_REQUESTS: usize = 200;
+const MOST_REQUESTS: usize = 2000;
 
 impl Hub {
     /// A hub with one model of the usual files.
     pub fn start() -> Hub {
+        Hub::with(None)
+    }
+
+    /// The same over TLS.
+    pub fn start_tls(tls: Arc<rustls::ServerConfig>) -> Hub {
+        Hub::with(Some(tls))
+    }
+
+    fn with(tls: Option<Arc<rustls::ServerConfig>>) -> Hub {
         let weights: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let files = [
             ("config.json", b"{\"model_type\": \"bert\"}".to_vec()),
             ("tokenizer.json", b"{\"version\": \"1.0\"}".to_vec()),
             ("1_Pooling/config.json", b"{\"pooling_mode_mean_tokens\": true}".to_vec()),
-            ("modules.json", b"[]".to_vec()),
+            ("modules.json", MODULES.as_bytes().to_vec()),
             ("model.safetensors", weights),
             ("pytorch_model.bin", vec![1; 1000]),
             ("README.md", b"not wanted".to_vec()),
@@ -97,22 +117,55 @@ impl Hub {
             outage: None,
             moves: None,
             delay: Duration::ZERO,
+            retry_after: None,
+            page: false,
         };
+        Hub::serve(site, tls)
+    }
+
+    fn serve(site: Site, tls: Option<Arc<rustls::ServerConfig>>) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         // The same server by another name, so that large files come from a host that is not the hub.
-        let storage = format!("http://localhost:{port}");
-        let address = format!("http://127.0.0.1:{port}");
+        let storage = format!("{scheme}://localhost:{port}");
+        let address = format!("{scheme}://127.0.0.1:{port}");
         let hub = Hub { address, site: Arc::new(Mutex::new(site)), log: Arc::default() };
         let (site, log) = (hub.site.clone(), hub.log.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().take(MOST_REQUESTS) {
-                let (storage, site, log) = (storage.clone(), site.clone(), log.clone());
+                let (storage, site, log, tls) = (storage.clone(), site.clone(), log.clone(), tls.clone());
                 // A client that hangs up is part of the tests.
-                std::thread::spawn(move || drop(answer(stream.unwrap(), &storage, &site, &log)));
+                std::thread::spawn(move || match tls {
+                    None => drop(answer(&mut stream.unwrap(), &storage, &site, &log)),
+                    Some(tls) => {
+                        let connection = rustls::ServerConnection::new(tls).unwrap();
+                        let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+                        drop(answer(&mut stream, &storage, &site, &log));
+                        stream.conn.send_close_notify();
+                        drop(stream.flush());
+                    }
+                });
             }
         });
         hub
+    }
+
+    /// Has the files of this folder and its subfolders, and no others.
+    pub fn serve_folder(&self, folder: &std::path::Path) {
+        fn visit(folder: &std::path::Path, before: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = format!("{before}{}", path.file_name().unwrap().to_str().unwrap());
+                match path.is_dir() {
+                    true => visit(&path, &format!("{name}/"), files),
+                    false => drop(files.insert(name, std::fs::read(&path).unwrap())),
+                }
+            }
+        }
+        let mut files = BTreeMap::new();
+        visit(folder, "", &mut files);
+        self.change(|site| site.files = files);
     }
 
     pub fn change(&self, edit: impl FnOnce(&mut Site)) {
@@ -131,6 +184,12 @@ impl Hub {
 
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What git, and so the hub, names a file after.
+fn git_sum(bytes: &[u8]) -> String {
+    let sum = Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize();
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_large(file: &str) -> bool {
@@ -157,12 +216,12 @@ impl Answer {
 }
 
 fn answer(
-    mut stream: TcpStream,
+    stream: &mut (impl Read + Write),
     storage: &str,
     site: &Mutex<Site>,
     log: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
-    let request = read_request(&stream)?;
+    let request = read_request(stream)?;
     log.lock().unwrap().push(request.clone());
     let Site { delay, stalls, .. } = site.lock().unwrap().clone();
     std::thread::sleep(delay);
@@ -182,7 +241,7 @@ fn answer(
     Ok(())
 }
 
-fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
+fn read_request(stream: &mut impl Read) -> std::io::Result<Request> {
     let mut lines = BufReader::new(stream.take(16 << 10)).lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -200,9 +259,15 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
 }
 
 fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
+    if site.page {
+        let kind = ("Content-Type", "text/html; charset=utf-8".to_owned());
+        return Answer::new(200, vec![kind], b"<html>Log in</html>".to_vec());
+    }
     if let Some((status, times @ 1..)) = &mut site.outage {
         *times -= 1;
-        return Answer::error(*status, "Outage");
+        let mut answer = Answer::error(*status, "Outage");
+        answer.headers.extend(site.retry_after.map(|seconds| ("Retry-After", seconds.to_string())));
+        return answer;
     }
     match &mut site.moves {
         Some((0, commit)) => drop(site.revisions.insert("main".to_owned(), commit.clone())),
@@ -212,14 +277,17 @@ fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
     if let Some(file) = request.path.strip_prefix("/cdn/") {
         return stored(file, request, site);
     }
-    let Some((id, rest)) = request.path[1..].split_once("/resolve/") else {
+    let path = request.path.strip_prefix(PREFIX).unwrap_or(&request.path);
+    let Some((id, rest)) = path[1..].split_once("/resolve/") else {
         return Answer::error(404, "NoSuchRoute");
     };
     if site.old_name.as_deref() == Some(id) {
         return Answer::new(307, vec![("Location", format!("/{ID}/resolve/{rest}"))], vec![]);
     }
     if site.token.is_some() && request.token != site.token.as_ref().map(|token| format!("Bearer {token}")) {
-        return Answer::error(401, "GatedRepo");
+        let mut answer = Answer::error(401, "GatedRepo");
+        answer.headers.push(("X-Error-Message", "Access to model owner/tiny is restricted.".to_owned()));
+        return answer;
     }
     if id != site.id {
         return Answer::error(404, "RepoNotFound");
@@ -245,7 +313,7 @@ fn decide(request: &Request, storage: &str, site: &mut Site) -> Answer {
         }
         return Answer::new(302, headers, b"Found".to_vec());
     }
-    let etag = ("ETag", format!("W/\"{}\"", &sha256(bytes)[..40]));
+    let etag = ("ETag", format!("W/\"{}\"", git_sum(bytes)));
     let mut answer = ranged(bytes, request.range.as_deref());
     answer.headers.extend([commit, etag]);
     answer

@@ -258,7 +258,12 @@ mod tests {
     #[test]
     fn slopes_far_from_zero_are_those_of_the_limits() {
         for function in [
- Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Relu, Activation::Silu] {
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::QuickGelu,
+            Activation::Relu,
+            Activation::Silu,
+        ] {
             for dtype in [DType::F32, DType::F64] {
                 let far = [-1000f64, -800.0, -104.0, -89.0, -40.0, 40.0, 89.0, 104.0, 800.0, 1000.0];
                 let x = Var::from_tensor(&Tensor::new(&far, &Device::Cpu).unwrap().to_dtype(dtype).unwrap());

@@ -49,7 +49,7 @@ fn locate(endpoint: &str, cache: OsString) {
     };
     let environment = Environment::from_lookup(&variables).unwrap();
     let id: HubId = "owner/tiny".parse().unwrap();
-    match locate_in(&environment, &id, &mut Silent) {
+    match locate_in(&environment, &id, &(), &mut Silent) {
         Ok(snapshot) => assert!(snapshot.folder.starts_with(&environment.cache)),
         Err(error) => is_a_sentence(error),
     }
