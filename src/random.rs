@@ -24,7 +24,7 @@ pub enum Site {
     Drophead = 5,
     /// Noise added to word embeddings (R3F, FreeLB, SMART).
     EmbeddingNoise = 6,
-    /// The direction in weight space that guardedness is measured along (δ-SAM).
+    /// The direction in weight space that losses change along (δ-SAM).
     Direction = 7,
     /// Choice of the masked span of characters.
     SpanMask = 8,

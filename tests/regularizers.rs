@@ -107,14 +107,14 @@ fn compositions() -> Vec<String> {
 /// What metrics.jsonl carries of a step, and docs/metrics.md explains.
 #[test]
 fn a_step_reports_what_its_regularizers_found() {
-    const GUARDEDNESS: [&str; 7] =
+    const INSTANCE_WEIGHTS: [&str; 7] =
         ["a_mean", "a_s", "r", "effective_instances", "g_min", "g_max", "g_negative_share"];
     for reg in compositions() {
         // A loss term reports what it added under its own name.
         let parsed = Composition::parse(&reg).unwrap();
         let mut readings = parsed.terms.clone();
         match parsed.perturbation {
-            Some("delta-sam") => readings.extend(GUARDEDNESS),
+            Some("delta-sam") => readings.extend(INSTANCE_WEIGHTS),
             Some("sam-instance") => readings.push("instance_sharpness"),
             _ => {}
         }

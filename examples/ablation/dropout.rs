@@ -1,4 +1,4 @@
-//! What share of a_j is dropout noise, when the two passes of guardedness share their masks and when
+//! What share of a_j is dropout noise, when its two passes share their masks and when
 //! they draw new ones?
 
 use anyhow::Result;

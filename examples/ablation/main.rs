@@ -22,9 +22,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Question {
-    /// Do cheaper estimates of guardedness rank instances as the exact one does?
+    /// Do cheaper estimates of unguardedness rank instances as the exact one does?
     Cheaper,
-    /// What share of guardedness is dropout noise, with shared and with redrawn masks?
+    /// What share of a_j is dropout noise, with shared and with redrawn masks?
     Dropout,
     /// What do β, and clamping negative weights, do to the ascent?
     Weights,

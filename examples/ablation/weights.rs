@@ -24,7 +24,7 @@ pub fn run(setting: &Setting) -> Result<()> {
         let weights = &model.parameters;
         let at = At { problem: &problem, evaluation: problem.evaluate(weights)?, weights };
         let delta_sam = DeltaSam { rho: RHO, beta: 0.0, restriction: Restriction::All };
-        let a = delta_sam.guardedness(&problem, weights, &at.evaluation.instance_losses)?;
+        let a = delta_sam.loss_changes(&problem, weights, &at.evaluation.instance_losses)?;
         let sam = at.evaluation.mean_gradient()?;
         for (row, &beta) in rows.iter_mut().zip(&BETAS) {
             row.add(&at, &sam, &InstanceWeights::new(&a, beta))?;

@@ -1,5 +1,5 @@
 //! δ-SAM (Eq. 3–6 of the paper): SAM whose ascent weighs each instance of the batch by how
-//! unguarded it is, that is, by how much its loss moves along one random direction.
+//! unguarded it is, that is, by how much its loss changes along one random direction.
 //!
 //! The tracked forward pass at w gives both the clean losses for a_j and the graph of the ascent,
 //! so that δ-SAM costs SAM and one untracked forward pass.
@@ -24,7 +24,7 @@ pub struct DeltaSam {
 /// Weights of the instances in the ascent, with what they were made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceWeights {
-    /// Guardedness g_j = |a_j| / Σ|a_i|.
+    /// Unguardedness g_j = |a_j| / Σ|a_i|.
     pub g: Vec<f64>,
     /// g'_j = (g_j − 1/N)·r + 1/N, which add up to 1 and may be negative where r > 1.
     pub g_prime: Vec<f64>,
@@ -71,8 +71,8 @@ impl InstanceWeights {
 }
 
 impl DeltaSam {
-    /// a_j: by how much each instance's loss moves along the step's random direction.
-    pub fn guardedness(&self, problem: &Problem, weights: &Parameters, clean: &[f64]) -> Result<Vec<f64>> {
+    /// a_j: by how much each instance's loss changes along the step's random direction.
+    pub fn loss_changes(&self, problem: &Problem, weights: &Parameters, clean: &[f64]) -> Result<Vec<f64>> {
         let direction = self.restriction.apply(problem.direction(weights)?)?;
         let norm = direction.norm()?;
         let perturbed = weights.plus(&direction, if norm > 0.0 { self.rho / norm } else { 0.0 })?;
@@ -85,7 +85,7 @@ impl DeltaSam {
 impl WeightPerturbation for DeltaSam {
     fn descend(&self, problem: &Problem, weights: &Parameters) -> Result<Descent> {
         let evaluation = problem.evaluate(weights)?;
-        let a = self.guardedness(problem, weights, &evaluation.instance_losses)?;
+        let a = self.loss_changes(problem, weights, &evaluation.instance_losses)?;
         let instance_weights = InstanceWeights::new(&a, self.beta);
         let gradient = evaluation.gradient(&instance_weights.g_prime)?;
         let norm = gradient.norm()?;
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn degenerate_differences_give_uniform_weights() {
-        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed.
+        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed (ā tells, and the trainer stops).
         for a in [
             vec![0.0; 4],
             vec![0.5, -0.5, 0.25, -0.25],

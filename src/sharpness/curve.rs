@@ -44,7 +44,7 @@ impl Measured<'_> {
         let (clean, directions) = {
             let evaluation = problem.evaluate(self.weights)?;
             let delta_sam = DeltaSam { rho, beta, restriction: Restriction::All };
-            let a = delta_sam.guardedness(&problem, self.weights, &evaluation.instance_losses)?;
+            let a = delta_sam.loss_changes(&problem, self.weights, &evaluation.instance_losses)?;
             let weighted = evaluation.gradient(&InstanceWeights::new(&a, beta).g_prime)?;
             let directions = [
                 ("random", normalised(&problem.direction(self.weights)?, 1.0)?),

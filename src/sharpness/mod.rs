@@ -50,7 +50,7 @@ pub struct Sharpness {
     pub loss: Interval,
     /// R_batch: the mean loss's rise along its own gradient, as SAM perturbs.
     pub batch: Interval,
-    /// R_s: the mean loss's rise along the gradient of the guardedness-weighted loss, as δ-SAM perturbs.
+    /// R_s: the mean loss's rise along the gradient of the loss weighted by g', as δ-SAM perturbs.
     pub weighted: Interval,
     /// The mean of a_j, the rise along a random direction, over instances and directions.
     pub random: Interval,
@@ -140,7 +140,7 @@ impl Measured<'_> {
         for k in 0..self.settings.directions {
             let draws = self.draws(number, k as u64);
             let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature };
-            let a = delta_sam.guardedness(
+            let a = delta_sam.loss_changes(
                 &Problem { objective: &objective, step: &step },
                 self.weights,
                 clean,

@@ -285,7 +285,7 @@ impl<'a> Case<'a> {
         }
         let beta = self.folder.number("beta");
         let delta_sam = DeltaSam { rho: self.folder.number("rho"), beta, restriction: Restriction::All };
-        let a = delta_sam.guardedness(problem, weights, &evaluation.instance_losses).unwrap();
+        let a = delta_sam.loss_changes(problem, weights, &evaluation.instance_losses).unwrap();
         let recorded = self.numbers("a");
         if self.precision == Precision::Fused32 {
             let difference = a.iter().zip(&recorded).fold(0f64, |m, (x, y)| m.max((x - y).abs()));

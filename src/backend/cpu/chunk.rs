@@ -1,7 +1,8 @@
 //! Chunks of whole sequences: the unit of parallelism and of cache reuse.
 //!
 //! A chunk runs through all layers on one thread while others run theirs, so there is nothing to wait
-//! for in a forward, and what a layer hands to the next is still in the cache.
+//! for in a forward, and what a layer hands to the next is still in the cache. Threads that find no chunk help with
+//! the products of those that there are.
 
 use super::shape::EncoderShape;
 use crate::batch::{PackedBatch, Pass};
@@ -86,12 +87,25 @@ pub(crate) struct ChunkContext<'a> {
     pub chunk: &'a Chunk,
     /// `[n]`
     pub sequence_keys: Vec<Key>,
+    /// Threads that may share the chunk's products.
+    pub threads: usize,
+}
+
+/// Threads for each of so many chunks that are computed at the same time.
+pub(crate) fn threads_each(chunks: usize) -> usize {
+    (rayon::current_num_threads() / chunks.max(1)).max(1)
 }
 
 impl<'a> ChunkContext<'a> {
-    pub fn new(shape: &'a EncoderShape, batch: &'a PackedBatch, pass: &'a Pass, chunk: &'a Chunk) -> Self {
+    pub fn new(
+        shape: &'a EncoderShape,
+        batch: &'a PackedBatch,
+        pass: &'a Pass,
+        chunk: &'a Chunk,
+        threads: usize,
+    ) -> Self {
         let sequence_keys = chunk.sequences.iter().map(|&i| pass.sequence(batch.ids[i])).collect();
-        ChunkContext { shape, batch, pass, chunk, sequence_keys }
+        ChunkContext { shape, batch, pass, chunk, sequence_keys, threads }
     }
 
     pub fn len(&self) -> usize {

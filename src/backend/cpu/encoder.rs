@@ -4,7 +4,7 @@
 //! operations, so their embeddings have the same bits.
 
 use super::buffers::Buffer;
-use super::chunk::{Chunk, ChunkContext, Queries, chunks_of};
+use super::chunk::{Chunk, ChunkContext, Queries, chunks_of, threads_each};
 use super::pooling;
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
 use super::weight_gradients::{accumulate, add_to};
@@ -26,8 +26,9 @@ pub fn embed(
     pooling: Pooling,
 ) -> Vec<f32> {
     let chunks = chunks_of(batch);
+    let threads = threads_each(chunks.len());
     let forward = |chunk: &Chunk| {
-        let c = ChunkContext::new(shape, batch, pass, chunk);
+        let c = ChunkContext::new(shape, batch, pass, chunk, threads);
         run(&c, weights, noise, pooling, &mut NoTape)
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
@@ -44,9 +45,10 @@ pub fn embed_tracked(
     pooling: Pooling,
 ) -> (Vec<f32>, Tape) {
     let chunks = chunks_of(batch);
+    let threads = threads_each(chunks.len());
     let forward = |chunk: Chunk| {
         let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
-        let c = ChunkContext::new(shape, batch, pass, &chunk);
+        let c = ChunkContext::new(shape, batch, pass, &chunk, threads);
         let pooled = run(&c, weights, noise, pooling, &mut recorded);
         (ChunkTape { recorded, chunk }, pooled)
     };
@@ -180,6 +182,8 @@ impl Tape {
         let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
         let mut passes: Vec<ChunkBackward> =
             self.chunks.iter().filter_map(|t| ChunkBackward::new(self, t, embedding_gradients)).collect();
+        let threads = threads_each(passes.len());
+        passes.iter_mut().for_each(|chunk| chunk.c.threads = threads);
         // Enough chunks at a time for all threads; the order of sums is that of the chunks either way.
         for group in passes.chunks_mut((2 * rayon::current_num_threads()).max(4)) {
             for layer in (0..self.shape.layers).rev() {
@@ -223,7 +227,7 @@ impl<'a> ChunkBackward<'a> {
     /// `None` where all gradients are zero, as for other instances in a per-instance backward.
     fn new(tape: &'a Tape, of: &'a ChunkTape, embedding_gradients: &[f32]) -> Option<Self> {
         let hidden = tape.shape.hidden;
-        let c = ChunkContext::new(&tape.shape, &tape.batch, &tape.pass, &of.chunk);
+        let c = ChunkContext::new(&tape.shape, &tape.batch, &tape.pass, &of.chunk, 1);
         let mut pooled = Buffer::unspecified(c.len() * hidden);
         for (&i, row) in of.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
             row.copy_from_slice(&embedding_gradients[i * hidden..(i + 1) * hidden]);

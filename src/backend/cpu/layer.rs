@@ -5,7 +5,7 @@ use super::attention::{self, Heads, Masks, Scratch, Sequence};
 use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
-use super::matmul::{Init, Matrix, matmul};
+use super::matmul::{Init, Matrix, shared_matmul};
 use super::shape::LayerWeights;
 use super::simd::kernel;
 use crate::random::{Dropout, Key, Site};
@@ -42,11 +42,11 @@ fn dropout_of<'a>(c: &ChunkContext, keys: &'a Option<Vec<Key>>) -> Option<RowDro
 }
 
 /// x · Wᵀ + b, W being `[out, in]`.
-fn linear(x: &[f32], rows: usize, weight: &[f32], bias: &[f32]) -> Buffer {
+fn linear(c: &ChunkContext, x: &[f32], rows: usize, weight: &[f32], bias: &[f32]) -> Buffer {
     let (out, inputs) = (bias.len(), weight.len() / bias.len());
     let mut y = Buffer::unspecified(rows * out);
     let (x, w) = (Matrix::new(x, rows, inputs), Matrix::new(weight, out, inputs));
-    matmul(&mut y, out, Init::Row(bias), x, w.t());
+    shared_matmul(c.threads, &mut y, Init::Row(bias), x, w.t());
     y
 }
 
@@ -61,10 +61,10 @@ pub(crate) fn forward(
     let (hidden, rows) = (c.shape.hidden, c.total_queries(queries));
     let first = (queries == Queries::First).then(|| first_rows(c, x));
     let query_input: &[f32] = first.as_deref().unwrap_or(x);
-    let q = linear(query_input, rows, w.query, w.query_bias);
-    let kv = linear(x, c.total_tokens(), w.key_value, w.key_value_bias);
+    let q = linear(c, query_input, rows, w.query, w.query_bias);
+    let kv = linear(c, x, c.total_tokens(), w.key_value, w.key_value_bias);
     let context = attend(c, layer, &q, &kv, queries);
-    let mut branch = linear(&context, rows, w.attention_output, w.attention_output_bias);
+    let mut branch = linear(c, &context, rows, w.attention_output, w.attention_output_bias);
     let mut y1 = Buffer::unspecified(rows * hidden);
     let mut attention_rstd = Buffer::unspecified(rows);
     let keys = c.row_keys(layer, Site::AttentionOutput, queries);
@@ -73,10 +73,10 @@ pub(crate) fn forward(
     let norm = w.attention_norm();
     layer_norm::forward(&mut branch, residual, dropout, norm, eps, &mut attention_rstd, &mut y1);
 
-    let pre = linear(&y1, rows, w.intermediate, w.intermediate_bias);
+    let pre = linear(c, &y1, rows, w.intermediate, w.intermediate_bias);
     let mut activated = Buffer::unspecified(pre.len());
     activation::forward(c.shape.activation, &pre, &mut activated);
-    let mut output = linear(&activated, rows, w.output, w.output_bias);
+    let mut output = linear(c, &activated, rows, w.output, w.output_bias);
     drop(activated);
     let mut y2 = Buffer::unspecified(rows * hidden);
     let mut output_rstd = Buffer::unspecified(rows);
@@ -216,10 +216,10 @@ pub(crate) fn backward(
     let mut pre_gradient = Buffer::unspecified(rows * intermediate);
     let w2 = Matrix::new(w.output, hidden, intermediate);
     let g = Matrix::new(&output_gradient, rows, hidden);
-    matmul(&mut pre_gradient, intermediate, Init::Zero, g, w2);
+    shared_matmul(c.threads, &mut pre_gradient, Init::Zero, g, w2);
     activation::backward(c.shape.activation, &saved.pre, &mut pre_gradient, &mut v.intermediate_bias);
     let w1 = Matrix::new(w.intermediate, intermediate, hidden);
-    matmul(&mut gradient, hidden, Init::Keep, Matrix::new(&pre_gradient, rows, intermediate), w1);
+    shared_matmul(c.threads, &mut gradient, Init::Keep, Matrix::new(&pre_gradient, rows, intermediate), w1);
 
     let mut attention_output = Buffer::unspecified(rows * hidden);
     layer_norm::output(&saved.attention_normalised, w.attention_norm(), &mut attention_output);
@@ -240,7 +240,7 @@ pub(crate) fn backward(
         Matrix::new(&attention_output_gradient, rows, hidden),
         Matrix::new(w.attention_output, hidden, hidden),
     );
-    matmul(&mut context_gradient, hidden, Init::Zero, g, wo);
+    shared_matmul(c.threads, &mut context_gradient, Init::Zero, g, wo);
     let (q_gradient, kv_gradient) = attend_backward(c, layer, saved, &context_gradient, queries);
     drop(context_gradient);
     column_sums(&q_gradient, &mut v.query_bias);
@@ -248,14 +248,14 @@ pub(crate) fn backward(
 
     // The residual's gradient is in `gradient`; the projections' are added to it.
     let wq = Matrix::new(w.query, hidden, hidden);
-    matmul(&mut gradient, hidden, Init::Keep, Matrix::new(&q_gradient, rows, hidden), wq);
+    shared_matmul(c.threads, &mut gradient, Init::Keep, Matrix::new(&q_gradient, rows, hidden), wq);
     let mut input_gradient = match queries {
         Queries::All => gradient,
         Queries::First => scatter_first(c, &gradient),
     };
     let wkv = Matrix::new(w.key_value, 2 * hidden, hidden);
     let dkv = Matrix::new(&kv_gradient, tokens, 2 * hidden);
-    matmul(&mut input_gradient, hidden, Init::Keep, dkv, wkv);
+    shared_matmul(c.threads, &mut input_gradient, Init::Keep, dkv, wkv);
 
     let query_input = (queries == Queries::First).then(|| first_rows(c, &input));
     let step = Step {

@@ -212,7 +212,36 @@ fn any_number_of_threads_computes_the_same_bits() {
         };
         let one = on_threads(1, run);
         assert_eq!(one.0, one.1);
-        for threads in [2, 5] {
+        for threads in [2, 5, 16] {
+            assert!(one == on_threads(threads, run), "{threads} threads");
+        }
+    }
+}
+
+/// Fewer chunks than threads: products are shared.
+#[test]
+fn few_sequences_have_the_same_bits_on_more_threads_than_chunks() {
+    let shape = EncoderShape {
+        hidden: 96,
+        heads: 3,
+        intermediate: 384,
+        layers: 2,
+        activation: Activation::Gelu,
+        layer_norm_eps: 1e-12,
+        vocab_size: 0,
+        max_position_embeddings: 0,
+        type_vocab_size: 0,
+    };
+    let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
+    for lens in [&[(61, 61)][..], &[(79, 70), (60, 60), (79, 79)]] {
+        let case = case(shape, 4, lens, pass, Pooling::Mean);
+        let run = || {
+            let (embeddings, tape) = case.tracked();
+            let noise = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+            (case.embed(), embeddings, case.gradients(&tape), noise)
+        };
+        let one = on_threads(1, run);
+        for threads in [2, 3, 16] {
             assert!(one == on_threads(threads, run), "{threads} threads");
         }
     }

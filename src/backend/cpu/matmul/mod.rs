@@ -1,9 +1,9 @@
-//! Matrix products of one thread: `C = init + A · B` with A at any strides.
+//! Matrix products: `C = init + A · B` with A at any strides.
 //!
-//! Parallelism in this room is over chunks of sequences and blocks of gradients, never inside a
-//! product. What is left is a register-blocked kernel, a packed panel of B that stays in the
-//! cache, and a summation order that depends on the depth `k` alone: a row of C has the same bits whatever
-//! rows are computed beside it.
+//! Parallelism in this room is over chunks of sequences and blocks of gradients. A product is a register-blocked
+//! kernel, a packed panel of B that stays in the cache, and a summation order that depends on the depth `k` alone:
+//! a row of C has the same bits whatever rows are computed beside it. So where a batch has fewer chunks than there
+//! are threads, those left over take rows of the same product ([`shared_matmul`]).
 
 mod kernel;
 mod pack;
@@ -12,6 +12,7 @@ use super::buffers::EXACT;
 use super::simd::{Simd, kernel};
 use kernel::{TileC, TileInit, kernel_of_rows};
 use pack::{Panel, Tile, pack_b};
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Rows of C that a kernel holds in registers; with two vectors of columns that is 24 of AVX-512's 32.
@@ -100,6 +101,25 @@ pub(crate) fn matmul(c: &mut [f32], c_stride: usize, init: Init, a: Matrix, b: M
     a.check();
     b.check();
     SCRATCH.with_borrow_mut(|scratch| product(c, c_stride, init, a, b, scratch));
+}
+
+/// Rows that repay packing B once more.
+const LEAST_ROWS: usize = 2 * MAX_ROWS;
+/// Multiplications that repay waking other threads.
+const LEAST_WORK: usize = 1 << 20;
+
+/// [`matmul`] by up to `threads` threads, each on rows of its own. `c` is dense.
+pub(crate) fn shared_matmul(threads: usize, c: &mut [f32], init: Init, a: Matrix, b: Matrix) {
+    let (rows, columns) = (a.rows, b.columns);
+    assert_eq!(c.len(), rows * columns, "a dense product");
+    if threads <= 1 || rows < 2 * LEAST_ROWS || rows * columns * a.columns < LEAST_WORK {
+        return matmul(c, columns, init, a, b);
+    }
+    let share = rows.div_ceil(threads).next_multiple_of(MAX_ROWS).max(LEAST_ROWS);
+    c.par_chunks_mut(share * columns).enumerate().for_each(|(part, c)| {
+        let first = part * share;
+        matmul(c, columns, init, a.row_range(first..(first + share).min(rows)), b);
+    });
 }
 
 thread_local! {
@@ -241,6 +261,23 @@ mod tests {
                     let want: f64 = start + (0..k).map(|p| at(&a, i, p) * at(&b, p, j)).sum::<f64>();
                     let size: f64 = (0..k).map(|p| (at(&a, i, p) * at(&b, p, j)).abs()).sum::<f64>() + 1.0;
                     prop_assert!((f64::from(got) - want).abs() < 4e-7 * size, "({}, {}): {} {}", i, j, got, want);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_product_has_the_same_bits() {
+        for (m, n, k) in [(48, 96, 300), (61, 100, 700), (250, 48, 512), (10, 96, 3000), (200, 3, 4)] {
+            let (a, b, old) = (values(1, m * k), values(2, k * n), values(3, m * n));
+            let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+            for init in [Init::Zero, Init::Row(&old[..n]), Init::Keep] {
+                let mut alone = old.clone();
+                matmul(&mut alone, n, init, a, b);
+                for threads in [1, 2, 3, 16] {
+                    let mut shared = old.clone();
+                    shared_matmul(threads, &mut shared, init, a, b);
+                    assert_eq!(shared, alone, "{m} × {n} × {k} on {threads} threads");
                 }
             }
         }
