@@ -13,6 +13,7 @@ use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
 
 pub mod curves;
+mod inherited;
 pub mod memory;
 pub mod metrics;
 mod model_card;
