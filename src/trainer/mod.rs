@@ -16,6 +16,7 @@ use crate::weights::Parameters;
 
 pub mod curves;
 mod free_memory;
+mod inherited;
 pub mod memory;
 pub mod metrics;
 mod model_card;

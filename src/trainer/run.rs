@@ -239,18 +239,6 @@ impl Run {
         Ok(None)
     }
 
-    /// What of the model's folder is in force in training, and not trained.
-    fn tell_of_the_model(&self, observer: &mut dyn Observer) {
-        let (prompt, modules) = (&self.model.prompt.text, &self.model.encoder.modules);
-        if !prompt.is_empty() {
-            let pooled = if self.model.prompt.left_out { ", left out of pooling" } else { "" };
-            observer.note(&format!("prompt {prompt:?} before each sentence (default_prompt_name{pooled})"));
-        }
-        if !modules.is_empty() {
-            observer.note(&format!("after pooling, and not trained: {modules}"));
-        }
-    }
-
     fn tell_of_the_data(&self, observer: &mut dyn Observer) {
         let (name, blank) = (self.corpus.name(), self.corpus.blank_lines());
         if blank > 0 {
