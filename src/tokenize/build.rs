@@ -53,17 +53,17 @@ fn read_json_form(
     class::refuse_foreign_vocabulary(source)?;
     // Of a folder that says nothing, the files tell; a class that is named has files of its own.
     let says_nothing = config.class_name.is_none();
-    if says_nothing || config.class == TokenizerClass::Bert {
-        if let Some(vocab) = source.text("vocab.txt")? {
-            config.class = TokenizerClass::Bert;
-            return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
-        }
+    if (says_nothing || config.class == TokenizerClass::Bert)
+        && let Some(vocab) = source.text("vocab.txt")?
+    {
+        config.class = TokenizerClass::Bert;
+        return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
     }
-    if says_nothing || config.class == TokenizerClass::Roberta {
-        if let (Some(vocab), Some(merges)) = (source.object("vocab.json")?, source.text("merges.txt")?) {
-            config.class = TokenizerClass::Roberta;
-            return Ok((source.path("vocab.json"), byte_level_bpe(vocab, &merges, config)));
-        }
+    if (says_nothing || config.class == TokenizerClass::Roberta)
+        && let (Some(vocab), Some(merges)) = (source.object("vocab.json")?, source.text("merges.txt")?)
+    {
+        config.class = TokenizerClass::Roberta;
+        return Ok((source.path("vocab.json"), byte_level_bpe(vocab, &merges, config)));
     }
     let folder = source.folder.clone();
     match (&config.class_name, VOCABULARIES.iter().any(|file| source.path(file).is_file())) {

@@ -152,21 +152,18 @@ fn special_tokens(
     Ok(special)
 }
 
-/// In the order of `transformers`: keys of the model's own (`"entity_token": "<ent>"`), then the lists, of which the
-/// newer name goes before the older one.
+/// In the order of `transformers`: keys of the model's own (`"entity_token": "<ent>"`), then those with names or in a
+/// list; a list under the newer key goes instead of one under the older.
 fn extra_tokens(source: &Source, merged: &Map<String, Value>) -> Result<Vec<AddedToken>, TokenizeError> {
     let own = merged.iter().filter(|(key, _)| key.ends_with("_token") && !ROLES.contains(&key.as_str()));
     let mut tokens: Vec<AddedToken> = own
         .filter(|(_, value)| value.is_string())
         .filter_map(|(_, value)| added_token(value, true))
         .collect();
-    let is_empty = |key: &str| match merged.get(key) {
-        Some(Value::Array(values)) => values.is_empty(),
-        Some(Value::Object(named)) => named.is_empty(),
-        other => other.is_none_or(Value::is_null),
-    };
-    let older = is_empty("extra_special_tokens").then_some("additional_special_tokens");
-    for key in older.into_iter().chain(["extra_special_tokens"]) {
+    let newer = merged.get("extra_special_tokens");
+    let has_list = newer.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let older = (!has_list).then_some("additional_special_tokens");
+    for key in ["extra_special_tokens"].into_iter().chain(older) {
         let values: Vec<&Value> = match merged.get(key) {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(values)) => values.iter().collect(),

@@ -1,6 +1,7 @@
 //! Pickles made to hurt, and views that PyTorch writes.
 
 use std::io::{Cursor, Write};
+use std::path::Path;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -71,6 +72,18 @@ fn views_are_read_and_claims_are_refused() {
     }
     // As many strides as sizes, or it is no tensor.
     assert_eq!(values(&tensor(0, &[2], &[1, 1])), Ok(None));
+}
+
+/// Files that torch.save wrote, of tensors whose size is a lie.
+#[test]
+fn a_file_may_not_claim_what_is_not_there() {
+    for name in ["claims-8-TB.bin", "claims-overflow.bin"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name);
+        let file = TorchFile::open(&path).unwrap();
+        assert_eq!(file.names(), ["embeddings.word_embeddings.weight"]);
+        let error = file.get(&file.names()[0]).unwrap_err();
+        assert!(error.contains("more than the file holds") && error.lines().count() == 1, "{name}: {error}");
+    }
 }
 
 /// What a trainer saved: the dictionary beside other things, or two of them.
