@@ -187,8 +187,8 @@ fn wide_without_mark(bytes: &[u8]) -> Option<Reason> {
     let half = bytes.len() / 2;
     match (nuls(0), nuls(1)) {
         _ if half < 2 => None,
-        (0, odd) if odd * 2 >= half => Some(Reason::Wide("UTF-16LE")),
-        (even, 0) if even * 2 >= half => Some(Reason::Wide("UTF-16BE")),
+        (0, odd) if odd * 10 >= half * 7 => Some(Reason::Wide("UTF-16LE")),
+        (even, 0) if even * 10 >= half * 7 => Some(Reason::Wide("UTF-16BE")),
         _ => None,
     }
 }

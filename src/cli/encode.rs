@@ -10,7 +10,7 @@ use sts_eval::Encode as _;
 use super::backend::{Backend, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::encoding_bar;
+use super::progress::{encoding_bar, say};
 use super::{Done, Ending, text, usage};
 use crate::corpus::Lines;
 use crate::output::WholeFile;
@@ -41,7 +41,7 @@ pub struct Encode {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Scale embeddings to length 1, whatever the folder says
-    #[arg(long, overrides_with = "no_normalize")]
+    #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
     /// Leave embeddings as they are, whatever the folder says
     #[arg(long)]
@@ -75,15 +75,16 @@ impl Encode {
     }
 }
 
-fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+fn encode_lines(model: &Loaded, mut lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
-    text::in_blocks(lines, String::len, |block| {
+    text::in_blocks(lines.by_ref(), String::len, |block| {
         let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
         sink.write(&model.encode(&sentences)?)?;
         bar.inc(block.len() as u64);
         Ok(())
     })?;
     bar.finish_and_clear();
+    lines.remark().iter().for_each(|remark| say(remark));
     Ok(())
 }
 

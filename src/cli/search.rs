@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::{Done, Ending, text, usage};
-use crate::corpus::{CorpusError, Lines};
+use crate::corpus::{CorpusError, Lines, is_blank};
 use crate::search::table::Table;
 use crate::search::{Found, Line, ModelHits, Search as Searching};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -117,7 +117,7 @@ impl Search {
         } else {
             queries.clone_from(&self.query);
         }
-        queries.retain(|query| !query.trim().is_empty());
+        queries.retain(|query| !is_blank(query));
         if queries.is_empty() {
             return Err(usage(
                 "there is no query; give one as an argument, with --queries FILE, or on standard input",
@@ -129,21 +129,21 @@ impl Search {
 
 /// Shows all lines to all models.
 fn look_through(
-    lines: Lines<Box<dyn BufRead>>,
+    mut lines: Lines<Box<dyn BufRead>>,
     name: &str,
     models: &mut [(SentenceEncoder, Searching)],
 ) -> Done {
     let bar = encoding_bar(None);
     let (mut sentences, mut blank) = (0u64, 0u64);
     let sentence = |(line, number): (Result<String, CorpusError>, u64)| match line {
-        Ok(line) if line.trim().is_empty() => {
+        Ok(line) if is_blank(&line) => {
             blank += 1;
             None
         }
         line => Some(line.map(|line| Line { number, text: Arc::from(line) })),
     };
     text::in_blocks(
-        lines.zip(1..).filter_map(sentence),
+        lines.by_ref().zip(1..).filter_map(sentence),
         |line| line.text.len(),
         |block| {
             for (model, search) in models.iter_mut() {
@@ -155,6 +155,7 @@ fn look_through(
         },
     )?;
     bar.finish_and_clear();
+    lines.remark().iter().for_each(|remark| say(remark));
     if sentences == 0 {
         let name = if name == "-" { "standard input" } else { name }.to_owned();
         return Err(CorpusError::Empty { name, blank_lines: blank }.into());

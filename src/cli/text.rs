@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::{Done, Ending};
-use crate::corpus::{CorpusError, Lines};
+use super::{Done, Ending, usage};
+use crate::corpus::{Corpus, CorpusError, Format, Lines};
 
 /// Lines that are looked at together, and the bytes at which fewer are.
 const LINES_AT_ONCE: usize = 2048;
@@ -14,6 +14,16 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// Whether this names standard input.
 pub fn is_stdin(path: Option<&Path>) -> bool {
     path.is_none_or(|path| path == Path::new("-"))
+}
+
+/// A corpus, which is read more than once and so cannot come from a pipe. What it holds besides sentences is said.
+pub fn corpus(path: &Path, format: Format) -> Result<Corpus, Ending> {
+    if is_stdin(Some(path)) {
+        return Err(usage(
+            "--corpus - is standard input, and a corpus is read more than once; save it to a file and name that",
+        ));
+    }
+    Ok(Corpus::open(path, format)?)
 }
 
 /// The lines of a file, or of standard input where there is none or it is `-`. `flag` is what took the path.

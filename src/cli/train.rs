@@ -10,7 +10,7 @@ use sts_eval::{SentEval, Task};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
-use super::{Done, Ending, resume, usage};
+use super::{Done, Ending, resume, text, usage};
 use crate::builtin;
 use crate::checkpoint::HeldOutScore;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
@@ -21,6 +21,7 @@ use crate::hub::{self, ModelSource};
 use crate::interrupt::Interrupt;
 use crate::objective::registry::BuildContext;
 use crate::output::OutputFolder;
+use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
@@ -142,7 +143,7 @@ fn settle_places(options: &mut TrainOptions) -> Result<(), Ending> {
 fn open_corpus(options: &TrainOptions) -> Result<Corpus, Ending> {
     let format = if options.pairs { Format::Pairs } else { Format::Sentences };
     match &options.corpus {
-        Some(path) => Ok(Corpus::open(path, format)?),
+        Some(path) => text::corpus(path, format),
         None if options.pairs => Err(usage("--pairs needs --corpus FILE with two columns")),
         None if options.model == crate::hub::BUILTIN => Ok(Corpus::from_text(builtin::CORPUS)?),
         None => Err(usage("--corpus FILE is needed: sentences to train on, one a line")),
@@ -192,7 +193,17 @@ fn held_out_views(
         return Ok(None);
     }
     let span = if options.mask_span == 0 { DEFAULT_MASK_SPAN } else { options.mask_span };
-    let mask_token = model.tokenizer.mask_token()?;
+    let mask_token = match model.tokenizer.mask_token() {
+        Ok(token) => token,
+        Err(_) if options.pairs => "",
+        Err(_) if options.mask_span == 0 => {
+            say(
+                "the model has no mask token, so lines are held out but not measured; --holdout 0 trains on them",
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     Ok(Some(views(held_out, corpus.format(), span, mask_token, options.seed)))
 }
 
@@ -210,7 +221,7 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
 
 fn print_summary(outcome: &Outcome, output: &Path) -> Done {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "trained {} steps in {:.1} s", outcome.steps, outcome.seconds)?;
+    writeln!(out, "trained {} in {:.1} s", counted(outcome.steps, "step"), outcome.seconds)?;
     if let (Some(before), Some(after)) =
         (outcome.scores.first(), outcome.scores.iter().find(|s| s.step == outcome.saved_step))
     {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sts_eval::DEFAULT_BLOCK_SIZE;
-use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, evaluate_views};
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views, evaluate_views};
 
 use super::eval::Eval;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::{Done, usage};
-use crate::corpus::{Corpus, CorpusError, Format};
+use super::{Done, text, usage};
+use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::write_whole;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
@@ -75,7 +75,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     flags.check()?;
     let forms = forms(eval)?;
     let device = eval.machine.set_up()?;
-    let corpus = Corpus::open(corpus, Format::Sentences)?;
+    let corpus = text::corpus(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());
@@ -87,8 +87,8 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         let views =
             views(&entries, Format::Sentences, flags.mask_span, model.tokenizer.mask_token()?, flags.seed);
-        if views.views.is_empty() && reports.is_empty() {
-            say(&format!("{}: all sentences are too short for a mask, so none is looked for", corpus.name()));
+        if reports.is_empty() {
+            remark(&corpus, &views, flags.mask_span);
         }
         let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
         let unlabeled = evaluate_views(&views, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
@@ -101,6 +101,22 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         write(form, target, &reports)?;
     }
     Ok(())
+}
+
+/// What to know of the corpus, said once its models can be loaded.
+fn remark(corpus: &Corpus, views: &Views, span: usize) {
+    corpus.remarks().iter().for_each(|remark| say(remark));
+    let (all, short) = (views.sentences.len(), views.sentences.len() - views.views.len());
+    let which = match short {
+        0 => return,
+        _ if short == all => format!("all {all} sentences drawn"),
+        _ => format!("{short} of the {all} sentences drawn"),
+    };
+    say(&format!(
+        "{}: {which} are too short for a mask (fewer than {} characters), so their views are not searched for",
+        corpus.name(),
+        shortest_masked(span)
+    ));
 }
 
 /// What is written where: the table goes to standard output unless another form does.

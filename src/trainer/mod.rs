@@ -13,6 +13,7 @@ use crate::perturb::{Problem, WeightPerturbation};
 use crate::regularization::Regularization;
 
 pub mod curves;
+mod equal_views;
 pub mod memory;
 pub mod metrics;
 mod model_card;

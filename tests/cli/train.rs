@@ -216,7 +216,7 @@ fn repeats_and_blank_lines_are_counted() {
     w.write("corpus.txt", lines.join("\n"));
     let said = w.run("train --model m --corpus corpus.txt --batch-size 8 --no-eval");
     assert!(said.stderr.contains("corpus.txt: 2 blank lines left out"), "{}", said.stderr);
-    assert!(said.stderr.contains("repeats of sentences were left out"), "{}", said.stderr);
+    assert!(said.stderr.contains("repeated lines left out"), "{}", said.stderr);
 }
 
 #[test]
