@@ -59,6 +59,9 @@ fn suggestion(name: &str) -> String {
     let known = || {
         PERTURBATIONS.iter().map(|p| p.name).chain(LOSS_TERMS.iter().map(|&(name, _)| name)).chain(["none"])
     };
+    if name.is_empty() {
+        return " (one comma too many?)".to_owned();
+    }
     let parts: Vec<&str> =
         name.split(|c: char| "+;/&| ".contains(c)).filter(|part| !part.is_empty()).collect();
     let whole = meant(name, known()).map(str::to_owned);

@@ -80,7 +80,15 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Self, ConfigurationError> {
         let shown = path.display().to_string();
         let read = |source| ConfigurationError::Read { path: shown.clone(), source };
-        if std::fs::metadata(path).map_err(read)?.len() > LARGEST_FILE {
+        let metadata = std::fs::metadata(path).map_err(read)?;
+        if metadata.is_dir() {
+            let file = path.join("train.toml");
+            return Err(ConfigurationError::Refused(format!(
+                "{shown} is a folder; --config takes a file, such as {}",
+                file.display()
+            )));
+        }
+        if metadata.len() > LARGEST_FILE {
             return Err(ConfigurationError::Refused(format!("{shown} is too large for a configuration")));
         }
         let text = decode(std::fs::read(path).map_err(read)?, &shown)?;

@@ -91,10 +91,19 @@ pub fn explain(error: &clap::Error, command: &Command, arguments: &[OsString]) -
         ErrorKind::InvalidUtf8 => not_utf8(arguments),
         ErrorKind::ArgumentConflict => typed().and_then(|typed| repeated(&typed)),
         ErrorKind::UnknownArgument => typed().and_then(|typed| unknown(&typed, arguments)),
+        ErrorKind::InvalidSubcommand if !error.to_string().contains("similar") => {
+            Some(format!("{}; {}", one_sentence(error), commands(command)))
+        }
         ErrorKind::MissingRequiredArgument => typed().and_then(|typed| missing(&typed)),
         _ => None,
     };
     better.unwrap_or_else(|| one_sentence(error))
+}
+
+fn commands(command: &Command) -> String {
+    let names: Vec<&str> =
+        command.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    format!("the commands are {}", names.join(", "))
 }
 
 /// clap's message, which takes several lines, in one: what is wrong, what is known, what was perhaps meant.
@@ -102,7 +111,12 @@ pub fn one_sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let parts: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    parts.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
+    parts
+        .join(" ")
+        .trim_start_matches("error: ")
+        .replace(" tip: ", "; ")
+        .replace("invalid digit found in string", "not a whole number")
+        .replace("invalid float literal", "not a number")
 }
 
 fn not_utf8(arguments: &[OsString]) -> Option<String> {
@@ -127,6 +141,10 @@ fn repeated(typed: &Typed) -> Option<String> {
 
 /// A word without a flag, or a flag that another command has.
 fn unknown(typed: &Typed, arguments: &[OsString]) -> Option<String> {
+    if typed.command.has_subcommands() {
+        let flag = arguments.get(1).filter(|first| first.as_encoded_bytes().starts_with(b"-"))?;
+        return Some(format!("{} stands before a command; {}", shown(flag), commands(typed.command)));
+    }
     if let Some(wrong) = arguments.iter().filter_map(|a| a.to_str()).find(|a| misnamed(typed, a)) {
         let (wrong, flag) = (wrong.split('=').next().unwrap_or(wrong), text_flag(typed.command)?);
         return Some(format!("unexpected argument '{wrong}'; did you mean --{flag}?"));

@@ -104,7 +104,7 @@ pub fn stopped(signal: Signal, step: u64, folder: &Path) -> Ending {
         format!("{} kept in {}", counted(step, "step"), folder.join(CHECKPOINTS).display())
     };
     Ending::Stopped {
-        message: format!("stopped by {signal}; {kept}; go on with: mirror train --resume {shown}"),
+        message: format!("stopped by {signal}; {kept}; resume it with: mirror train --resume {shown}"),
         signal,
     }
 }

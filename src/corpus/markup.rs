@@ -93,7 +93,8 @@ fn json(name: &str, first: &str, rest: &[String]) -> Option<Refusal> {
     }
     let nested = rest.first().is_some_and(|line| line.trim_start().starts_with(['"', '{', '[']));
     let document = start.starts_with("[{") || (matches!(start.trim_end(), "[" | "{") && nested);
-    (document || named).then(|| ("is a JSON document, not a text of sentences".into(), advice(".[].text")))
+    let advice = || advice(".[].text").replacen(": jq", ", for example with: jq", 1);
+    (document || named).then(|| ("is a JSON document, not a text of sentences".into(), advice()))
 }
 
 /// Whether a line is an object, or a list that holds more than numbers: "\[1\]" is a reference.

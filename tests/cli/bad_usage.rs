@@ -118,8 +118,14 @@ fn words_without_a_flag_name_the_flag_that_was_meant() {
     for (arguments, says) in [
         ("train a.txt", "unexpected argument 'a.txt'; did you mean --corpus a.txt?"),
         ("train absent.txt", "did you mean --corpus absent.txt?"),
-        ("train a.txt b.txt c.txt", "--corpus takes one file, and 3 are given; join them first: cat a.txt b.txt c.txt > all.txt"),
-        ("train --corpus a.txt b.txt", "--corpus takes one file, and 2 are given; join them first: cat a.txt b.txt > all.txt"),
+        (
+            "train a.txt b.txt c.txt",
+            "--corpus takes one file, and 3 are given; join them first: cat a.txt b.txt c.txt > all.txt",
+        ),
+        (
+            "train --corpus a.txt b.txt",
+            "--corpus takes one file, and 2 are given; join them first: cat a.txt b.txt > all.txt",
+        ),
         ("train --model m a.txt --seed 1", "did you mean --corpus a.txt?"),
         ("train m a.txt", "did you mean --model m --corpus a.txt?"),
         ("train my.toml", "did you mean --config my.toml?"),
@@ -141,11 +147,18 @@ fn words_without_a_flag_name_the_flag_that_was_meant() {
         ("train --corpus -", "standard input, and a corpus is read more than once; save it to a file"),
         ("eval --corpus -", "standard input, and a corpus is read more than once"),
         ("sharpness --corpus -", "standard input, and a corpus is read more than once"),
-        ("train --corpus=~/a.txt", "--corpus ~/a.txt: the shell leaves ~ as it is inside a word or quotes; write $HOME/a.txt"),
+        (
+            "train --corpus=~/a.txt",
+            "--corpus ~/a.txt: the shell leaves ~ as it is inside a word or quotes; write $HOME/a.txt",
+        ),
         ("eval --set mine=~/p.tsv", "write $HOME/p.tsv"),
         ("train --reg delta_sam", "\"delta_sam\" (did you mean delta-sam?)"),
         ("train --reg r3f+sam", "did you mean r3f,sam?"),
         ("encod", "'encode'"),
+        ("corpus.txt", "'corpus.txt'; the commands are train, eval, encode"),
+        ("--corpus a.txt", "--corpus stands before a command; the commands are train"),
+        ("train --seed x", "not a whole number"),
+        ("train --config m", "m is a folder; --config takes a file, such as m/train.toml"),
     ] {
         w.refuses_usage(arguments, &[says]);
     }
@@ -178,7 +191,10 @@ fn nothing_is_given_twice() {
         ("eval --model builtin --model builtin", "--model names \"builtin\" twice"),
         ("eval --model m --model m/", "--model names \"m/\" twice"),
         ("search --input a --model m --model m query", "--model names \"m\" twice"),
-        ("eval --set a=p.tsv --set a=q.tsv", "--set names a twice, as p.tsv and q.tsv; give each a name of its own"),
+        (
+            "eval --set a=p.tsv --set a=q.tsv",
+            "--set names a twice, as p.tsv and q.tsv; give each a name of its own",
+        ),
         ("eval --set a=p.tsv --set b=./p.tsv", "--set names the file ./p.tsv twice, as a and b"),
     ] {
         w.refuses_usage(arguments, &[says]);
@@ -195,7 +211,11 @@ fn names_that_are_not_utf8_work_or_are_named() {
     let name = OsStr::from_bytes(b"caf\xe9.txt");
     std::fs::write(w.path("").join(name), "a man plays\ntwo dogs run\n").unwrap();
     for (arguments, flag, says) in [
-        ("train --model m --no-eval --batch-size 2", "--corpus", "caf\u{FFFD}.txt: this path is not UTF-8, and train.toml"),
+        (
+            "train --model m --no-eval --batch-size 2",
+            "--corpus",
+            "caf\u{FFFD}.txt: this path is not UTF-8, and train.toml",
+        ),
         ("train --model m --no-eval", "--output", "this path is not UTF-8"),
         ("encode", "--model", "the argument caf\u{FFFD}.txt is not UTF-8"),
     ] {
@@ -204,7 +224,8 @@ fn names_that_are_not_utf8_work_or_are_named() {
         assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
         assert!(stderr.contains(says), "{stderr}");
     }
-    for arguments in ["encode --model m --input", "eval --model m --corpus", "search --model m query --input"] {
+    for arguments in ["encode --model m --input", "eval --model m --corpus", "search --model m query --input"]
+    {
         w.mirror(arguments).arg(name).assert().success();
     }
 }

@@ -13,16 +13,36 @@ const REFUSED: [(&str, &[u8], &str); 17] = [
     ("c.npy", b"\x93NUMPY\x01\0v\0{'descr': '<f4'}\n", "c.npy is a NumPy array"),
     ("c.zip", b"PK\x03\x04\x14\0\0\0", "c.zip is a zip archive"),
     ("c.pdf", b"%PDF-1.7\n%\xe2\xe3\n", "c.pdf is a PDF document"),
-    ("mark.txt", b"\xff\xfea\0\n\0b\0\n\0", "mark.txt is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
-    ("wide.txt", b"a\0 \0m\0a\0n\0\n\0b\0\n\0", "wide.txt is UTF-16LE, not UTF-8; convert it: iconv -f UTF-16LE"),
+    (
+        "mark.txt",
+        b"\xff\xfea\0\n\0b\0\n\0",
+        "mark.txt is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8",
+    ),
+    (
+        "wide.txt",
+        b"a\0 \0m\0a\0n\0\n\0b\0\n\0",
+        "wide.txt is UTF-16LE, not UTF-8; convert it: iconv -f UTF-16LE",
+    ),
     ("nul.txt", b"fine\nno\0t fine\n", "nul.txt, line 2: the line holds a NUL byte"),
-    ("latin.txt", b"fine\nun caf\xe9 noir\n", "latin.txt, line 2: byte 7 of the line is not valid UTF-8; if the file is Latin-1"),
+    (
+        "latin.txt",
+        b"fine\nun caf\xe9 noir\n",
+        "latin.txt, line 2: byte 7 of the line is not valid UTF-8; if the file is Latin-1",
+    ),
     ("mac.txt", b"one\rtwo\rthree\r", "mac.txt ends its lines with carriage returns alone"),
     ("mixed.txt", b"one\rtwo\rthree\rfour\n", "mixed.txt ends its lines with carriage returns alone"),
-    ("c.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "c.jsonl holds a JSON value a line, not sentences"),
+    (
+        "c.jsonl",
+        b"{\"text\": \"a\"}\n{\"text\": \"b\"}\n",
+        "c.jsonl holds a JSON value a line, not sentences",
+    ),
     ("rows.txt", b"{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "rows.txt holds a JSON value a line"),
     ("c.csv", b"id,text\n0,\"a, b\"\n1,c\n", "c.csv is a table of 2 columns"),
-    ("c.tsv", b"0\ta man\n1\ta dog\n", "c.tsv is a table of 2 columns between tabs, not sentences; take one column out first: cut -f 2"),
+    (
+        "c.tsv",
+        b"0\ta man\n1\ta dog\n",
+        "c.tsv is a table of 2 columns between tabs, not sentences; take one column out first: cut -f 2",
+    ),
     ("c.html", b"<!doctype html>\n<p>a\n", "c.html is HTML"),
 ];
 
@@ -143,21 +163,42 @@ fn sentences_without_a_mask_are_counted_and_equal_views_warned_of() {
     w.write("short.txt", (0..20).map(|i| format!("狗{i}\n")).collect::<String>());
     w.write("pairs.tsv", "a man\ta man\na dog\tan animal\nrain\train\n");
     for (flags, says) in [
-        ("--corpus mixed.txt", "mixed.txt: 8 of 20 sentences are too short for a mask (fewer than 30 characters); their two views differ by dropout alone"),
-        ("--corpus mixed.txt --dropout 0", "warning: mixed.txt: 8 of 20 sentences are too short for a mask (fewer than 30 characters), and with --dropout 0 their two views are equal"),
-        ("--corpus mixed.txt --dropout 0 --drophead 0.1", "8 of 20 sentences are too short for a mask (fewer than 30 characters); their two views differ"),
+        (
+            "--corpus mixed.txt",
+            "mixed.txt: 8 of 20 sentences are too short for a mask (fewer than 30 characters); their two views differ by dropout alone",
+        ),
+        (
+            "--corpus mixed.txt --dropout 0",
+            "warning: mixed.txt: 8 of 20 sentences are too short for a mask (fewer than 30 characters), and with --dropout 0 their two views are equal",
+        ),
+        (
+            "--corpus mixed.txt --dropout 0 --drophead 0.1",
+            "8 of 20 sentences are too short for a mask (fewer than 30 characters); their two views differ",
+        ),
         ("--corpus short.txt", "short.txt: all 20 sentences are too short for a mask"),
         ("--corpus short.txt --dropout 0", "warning: short.txt: all 20 sentences"),
-        ("--corpus mixed.txt --mask-span 0 --dropout 0", "warning: mixed.txt: all 20 sentences are not masked (--mask-span 0), and"),
+        (
+            "--corpus mixed.txt --mask-span 0 --dropout 0",
+            "warning: mixed.txt: all 20 sentences are not masked (--mask-span 0), and",
+        ),
         ("--corpus mixed.txt --mask-span 0", ""),
         ("--corpus pairs.tsv --pairs", "pairs.tsv: 2 of 3 pairs have the same text twice; their two views"),
-        ("--corpus pairs.tsv --pairs --dropout 0", "warning: pairs.tsv: 2 of 3 pairs have the same text twice, and"),
+        (
+            "--corpus pairs.tsv --pairs --dropout 0",
+            "warning: pairs.tsv: 2 of 3 pairs have the same text twice, and",
+        ),
     ] {
-        let said = w.run(&format!("train --model m --batch-size 2 --max-steps 1 --no-eval --output out --overwrite {flags}"));
+        let said = w.run(&format!(
+            "train --model m --batch-size 2 --max-steps 1 --no-eval --output out --overwrite {flags}"
+        ));
         let remarks: String = said.stderr.lines().filter(|line| line.contains("views")).collect();
         // The corpus is named by its whole path.
-        let found = says.is_empty() == remarks.is_empty() && remarks.contains(says.trim_start_matches("warning: "));
-        assert!(found && remarks.starts_with("warning: ") == says.starts_with("warning: "), "{flags}: {says:?} in {remarks:?}");
+        let found =
+            says.is_empty() == remarks.is_empty() && remarks.contains(says.trim_start_matches("warning: "));
+        assert!(
+            found && remarks.starts_with("warning: ") == says.starts_with("warning: "),
+            "{flags}: {says:?} in {remarks:?}"
+        );
     }
     let said = w.run("eval --model m --corpus mixed.txt");
     assert!(said.stderr.contains("8 of the 20 sentences drawn are too short for a mask"), "{}", said.stderr);
@@ -172,7 +213,11 @@ fn pairs_are_read_or_refused_by_line() {
         ("p.tsv", "sentence1\tsentence2\na\tb\nc\td\n", "begins with the header"),
         ("p.tsv", "4.5\ta man\n0.5\ta dog\n", "has numbers in column 1"),
         ("p.tsv", "4.5\ta man\tsomeone\n", "p.tsv, line 1: found more than two columns"),
-        ("p.csv", "a man,someone\na dog,an animal\n", "p.csv, line 1: found one column (commas separate none)"),
+        (
+            "p.csv",
+            "a man,someone\na dog,an animal\n",
+            "p.csv, line 1: found one column (commas separate none)",
+        ),
         ("p.tsv", "a\tb\nc\t\n", "p.tsv, line 2: found an empty second column"),
         ("p.jsonl", "{\"a\": \"x\", \"b\": \"y\"}\n", "holds a JSON value a line"),
         ("p.tsv", "\u{200B}\tb\n", "p.tsv, line 1: found an empty first column"),
@@ -193,7 +238,10 @@ fn pairs_are_read_or_refused_by_line() {
 fn scores_that_cannot_be_ranked_are_said() {
     let w = Workspace::new();
     for (text, says) in [
-        ("3\ta\tb\n3\tc\td\n", "warning: mine: its rank correlation is undefined, since all its 2 scores are the same"),
+        (
+            "3\ta\tb\n3\tc\td\n",
+            "warning: mine: its rank correlation is undefined, since all its 2 scores are the same",
+        ),
         ("3\ta\tb\n", "warning: mine: its rank correlation is undefined, since it has one pair"),
         ("3\ta\tb\n\tc\td\n4\te\tf\n", "mine: 1 pair without a score left out"),
     ] {

@@ -159,16 +159,27 @@ fn a_configuration_file_is_the_flags() {
 fn wrong_configurations_are_refused_by_key() {
     let w = Workspace::new();
     for (text, says) in [
-        ("batchsize = 3", vec!["c.toml, line 1: \"batchsize\" is not a setting (did you mean batch-size?); the settings are"]),
+        (
+            "batchsize = 3",
+            vec![
+                "c.toml, line 1: \"batchsize\" is not a setting (did you mean batch-size?); the settings are",
+            ],
+        ),
         ("\n\nlr = 1e-3", vec!["c.toml, line 3: \"lr\" is not a setting (did you mean learning-rate?)"]),
         ("[train]\nseed = 1", vec!["c.toml, line 1: \"train\" is not a setting"]),
-        ("batch-size = \"many\"", vec!["c.toml, line 1: batch-size: ", "\"many\"", "expected a whole number"]),
+        (
+            "batch-size = \"many\"",
+            vec!["c.toml, line 1: batch-size: ", "\"many\"", "expected a whole number"],
+        ),
         ("seed = 1\nbatch-size = [3]", vec!["c.toml, line 2: batch-size: ", "expected a whole number"]),
         ("keep-best = 1", vec!["c.toml, line 1: keep-best: ", "expected true or false"]),
         ("seed = -1", vec!["c.toml, line 1: seed: ", "-1"]),
         ("save-every = true", vec!["c.toml, line 1: save-every: ", "number of steps"]),
         ("seed = 1\nseed = 2", vec!["c.toml, line 2", "duplicate key"]),
-        ("corpus = \"C:\\data\\c.txt\"", vec!["c.toml, line 1: this is not TOML", "single quotes ('C:\\data'), or with forward slashes"]),
+        (
+            "corpus = \"C:\\data\\c.txt\"",
+            vec!["c.toml, line 1: this is not TOML", "single quotes ('C:\\data'), or with forward slashes"],
+        ),
         ("corpus = \"C:\\temp\\new.txt\"", vec!["c.toml, line 1: corpus: ", "single quotes"]),
         ("corpus = \"~/c.txt\"", vec!["c.toml, line 1: corpus: ~ means a home folder to a shell only"]),
         ("rho = -1.0", vec!["--rho", "-1"]),
