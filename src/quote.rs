@@ -1,4 +1,4 @@
-//! How messages quote what stands in files of others, which may be long, and hold anything.
+//! How messages quote third-party text, which may be long and hold anything, and how they count.
 
 use std::fmt::Display;
 
@@ -39,6 +39,11 @@ fn cut(mut text: String, longest: usize) -> String {
         text.replace_range(end.., "…");
     }
     text
+}
+
+/// A number of things, in words: "1 line", "3 lines".
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

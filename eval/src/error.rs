@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::not_text::NotText;
+
 /// Any failure of reading, encoding, scoring or comparing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,17 +15,17 @@ pub enum Error {
     #[error("{path} is larger than {limit} bytes; a set is held in memory, so split it into several sets")]
     TooLarge { path: PathBuf, limit: u64 },
 
-    #[error("{path}, line {line}: invalid UTF-8; convert the file to UTF-8")]
-    InvalidUtf8 { path: PathBuf, line: usize },
+    #[error(transparent)]
+    NotText(#[from] NotText),
 
-    #[error("{path}, line {line}: {found} column(s) where {needed}")]
+    #[error("{path}, line {line}: {found} column{} where {needed}", if *found == 1 { "" } else { "s" })]
     Columns { path: PathBuf, line: usize, found: usize, needed: &'static str },
 
     #[error("{path}, line 1: the header has no column {column}; the known columns are {known}")]
     Header { path: PathBuf, column: &'static str, known: &'static str },
 
-    #[error("{path}, line {line}: the gold score {text:?} is not a finite number")]
-    Gold { path: PathBuf, line: usize, text: String },
+    #[error("{path}, line {line}: the gold score {text:?} is not a finite number{advice}")]
+    Gold { path: PathBuf, line: usize, text: String, advice: &'static str },
 
     #[error(
         "{input} has {input_lines} lines but {gold} has {gold_lines}; each pair needs one line in both (blank for no score)"
@@ -59,11 +61,13 @@ pub enum Error {
     Unknown { what: &'static str, given: String, known: String },
 
     #[error(
-        "{given:?} does not name a set of pairs; write NAME=FILE, a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
+        "{given:?} does not name a set of pairs; write NAME=FILE, such as mine=pairs.tsv: a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
     )]
     SetArgument { given: String },
 
-    #[error("{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; rename it")]
+    #[error(
+        "{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; give a file whose name says which it is"
+    )]
     SetFormat { path: PathBuf },
 
     #[error("two sets are called {name}; give each a name of its own")]

@@ -58,6 +58,7 @@ pub mod details;
 mod encode;
 mod error;
 pub mod format;
+pub mod not_text;
 mod ordered_map;
 mod report;
 mod score;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::Error;
+use crate::not_text::{NotText, Reason};
 
 /// The largest file that is read, in bytes. The largest STS file has under one megabyte.
 pub(crate) const LARGEST_FILE: u64 = 1 << 30;
@@ -23,10 +24,18 @@ fn read_at_most(path: &Path, limit: u64) -> Result<String, Error> {
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge { path: path.to_owned(), limit });
     }
+    decode(bytes, &path.display().to_string()).map_err(Error::NotText)
+}
+
+/// The text that bytes are, without a byte order mark; `name` is what a message calls it.
+pub fn decode(bytes: Vec<u8>, name: &str) -> Result<String, NotText> {
+    let not_text = |reason| NotText { name: name.to_owned(), reason };
+    if let Some(reason) = Reason::of_text(&bytes) {
+        return Err(not_text(reason));
+    }
     let mut text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        Error::InvalidUtf8 { path: path.to_owned(), line }
+        let byte = error.utf8_error().valid_up_to() + 1;
+        not_text(Reason::NotUtf8 { line: 1, byte, guess: None })
     })?;
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
@@ -48,7 +57,12 @@ pub(crate) fn gold(path: &Path, line: usize, field: &str) -> Result<Option<f64>,
     }
     match field.parse::<f64>() {
         Ok(score) if score.is_finite() => Ok(Some(score)),
-        _ => Err(Error::Gold { path: path.to_owned(), line, text: crate::error::excerpt(field) }),
+        _ => {
+            let text = crate::error::excerpt(field);
+            let comma = field.replacen(',', ".", 1).parse::<f64>().is_ok_and(f64::is_finite);
+            let advice = if comma { "; write it with a decimal point" } else { "" };
+            Err(Error::Gold { path: path.to_owned(), line, text, advice })
+        }
     }
 }
 

@@ -67,7 +67,13 @@ impl FromStr for UserSet {
 impl UserSet {
     /// Reads the pairs; the file name's ending says in what format they are.
     pub fn read(&self) -> Result<Task, Error> {
-        let format = PairFormat::of(&self.path)?;
+        let format = PairFormat::of(&self.path).or_else(|unknown| {
+            // Where it is compressed, or a table in a binary form, that is what to say.
+            if self.path.is_file() {
+                text::read(&self.path)?;
+            }
+            Err(unknown)
+        })?;
         parse(&self.name, &text::read(&self.path)?, format, &self.path)
     }
 }
@@ -93,8 +99,8 @@ fn parse(name: &str, pairs: &str, format: PairFormat, path: &Path) -> Result<Tas
 }
 
 fn parse_tsv(pairs: &str, path: &Path) -> Result<ReadPairs, Error> {
-    let mut rows = Rows::new(path);
-    for (line, row) in text::numbered_lines(pairs).filter(|(_, row)| !row.is_empty()) {
+    let mut rows = Rows::new(path, PairFormat::Tsv);
+    for (line, row) in text::numbered_lines(pairs).filter(|(_, row)| !row.trim().is_empty()) {
         rows.push(line, &row.split('\t').collect::<Vec<_>>())?;
     }
     Ok(rows.read)
@@ -107,7 +113,7 @@ fn parse_csv(pairs: &str, path: &Path) -> Result<ReadPairs, Error> {
     let text = format!("{pairs}\n{LAST}\n");
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
 
-    let mut rows = Rows::new(path);
+    let mut rows = Rows::new(path, PairFormat::Csv);
     let mut record = csv::StringRecord::new();
     let (mut start, mut start_line) = (0, 1);
     loop {
@@ -164,6 +170,7 @@ fn parse_jsonl(pairs: &str, path: &Path) -> Result<ReadPairs, Error> {
 /// Rows of a file with columns, whose first row may be a header.
 struct Rows<'a> {
     path: &'a Path,
+    format: PairFormat,
     header: Option<Header>,
     first: bool,
     read: ReadPairs,
@@ -176,12 +183,13 @@ struct Header {
 }
 
 impl<'a> Rows<'a> {
-    fn new(path: &'a Path) -> Self {
-        Self { path, header: None, first: true, read: ReadPairs::default() }
+    fn new(path: &'a Path, format: PairFormat) -> Self {
+        Self { path, format, header: None, first: true, read: ReadPairs::default() }
     }
 
     fn push(&mut self, line: usize, columns: &[&str]) -> Result<(), Error> {
-        if std::mem::take(&mut self.first) {
+        let first = std::mem::take(&mut self.first);
+        if first {
             self.header = Header::of(columns);
             if self.header.is_some() {
                 return Ok(());
@@ -192,12 +200,48 @@ impl<'a> Rows<'a> {
             None => ([0, 1, 2], 3),
         };
         if columns.len() != expected {
-            let needed = if self.header.is_some() { "the header has another number" } else { NEEDED };
+            let needed = match &self.header {
+                Some(_) => "the header has another number",
+                None => self.needed(columns),
+            };
             return Err(Error::Columns { path: self.path.to_owned(), line, found: columns.len(), needed });
         }
-        let [score, first, second] = positions.map(|position| columns[position]);
-        self.read.push(text::gold(self.path, line, score)?, first, second);
+        let [score, sentence1, sentence2] = positions.map(|position| columns[position]);
+        let gold = text::gold(self.path, line, score).map_err(|error| match error {
+            Error::Gold { path, line, text, advice: "" } if self.header.is_none() => {
+                Error::Gold { path, line, text, advice: misplaced(columns, first) }
+            }
+            error => error,
+        })?;
+        self.read.push(gold, sentence1, sentence2);
         Ok(())
+    }
+
+    /// What a row should have, in view of what separates it instead.
+    fn needed(&self, columns: &[&str]) -> &'static str {
+        let [row] = columns else { return NEEDED };
+        let has = |separator: char| row.matches(separator).count() >= 2;
+        match self.format {
+            PairFormat::Tsv if has(',') => {
+                "three are needed, with tabs between them; where commas are between them, call the file .csv"
+            }
+            PairFormat::Csv if has('\t') => {
+                "three are needed, with commas between them; where tabs are between them, call the file .tsv"
+            }
+            PairFormat::Csv if has(';') => "three are needed, with commas between them, not semicolons",
+            _ => NEEDED,
+        }
+    }
+}
+
+/// Where the score of a row without a header may be instead of in the first column.
+fn misplaced(columns: &[&str], first_row: bool) -> &'static str {
+    if columns[1..].iter().any(|column| column.trim().parse::<f64>().is_ok()) {
+        "; the columns are score, sentence, sentence, in this order or as a header in line 1 names them"
+    } else if first_row {
+        "; a header in line 1 names the columns score, sentence1 and sentence2"
+    } else {
+        ""
     }
 }
 

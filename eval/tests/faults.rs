@@ -3,6 +3,7 @@
 mod common;
 
 use common::Synthetic;
+use sts_eval::not_text::{NotText, Reason};
 use sts_eval::{Convention, Error, PairFormat, SentEval, Task, UserSet};
 
 /// The error of reading a folder in which one thing is wrong, with the folder's own path cut out.
@@ -19,12 +20,12 @@ fn fault(break_it: impl FnOnce(&Synthetic)) -> String {
 #[test]
 fn a_line_without_its_second_sentence() {
     let message = fault(|data| data.write("STS/STS14-en-test/STS.input.images.txt", "a\tb\nc d\ne\tf\n"));
-    assert!(message.starts_with("STS/STS14-en-test/STS.input.images.txt, line 2: 1 column(s)"), "{message}");
+    assert!(message.starts_with("STS/STS14-en-test/STS.input.images.txt, line 2: 1 column"), "{message}");
     let message = fault(|data| data.write("STS/STSBenchmark/sts-test.csv", "g\tf\ty\t1\t2.0\tonly one\n"));
-    assert!(message.starts_with("STS/STSBenchmark/sts-test.csv, line 1: 6 column(s)"), "{message}");
+    assert!(message.starts_with("STS/STSBenchmark/sts-test.csv, line 1: 6 columns"), "{message}");
     let header = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\n";
     let message = fault(|data| data.write("SICK/SICK_trial.txt", format!("{header}1\ta\tb\t2\n2\ta\tb\n")));
-    assert!(message.starts_with("SICK/SICK_trial.txt, line 3: 3 column(s)"), "{message}");
+    assert!(message.starts_with("SICK/SICK_trial.txt, line 3: 3 columns"), "{message}");
 }
 
 #[test]
@@ -51,7 +52,10 @@ fn invalid_utf8_anywhere() {
     ];
     for file in files {
         let message = fault(|data| data.write(file, b"a\tb\nc\t\xff\n"));
-        assert!(message.starts_with(&format!("{file}, line 2: invalid UTF-8")), "{message}");
+        assert!(
+            message.starts_with(&format!("{file}, line 2: byte 3 of the line is not valid UTF-8")),
+            "{message}"
+        );
     }
 }
 
@@ -115,21 +119,61 @@ fn faults_of_a_users_columns() {
     for (format, tab) in [(PairFormat::Tsv, "\t"), (PairFormat::Csv, ",")] {
         let text = |rows: &str| rows.replace('|', tab);
         let message = pairs_fault(format, &text("1|a|b\n\n2|a\n"));
-        assert!(message.starts_with("p, line 3: 2 column(s) where three are needed"), "{message}");
+        assert!(message.starts_with("p, line 3: 2 columns where three are needed"), "{message}");
         let message = pairs_fault(format, &text("1|a|b\n2|a|b|c\n"));
-        assert!(message.starts_with("p, line 2: 4 column(s) where three are needed"), "{message}");
+        assert!(message.starts_with("p, line 2: 4 columns where three are needed"), "{message}");
         let message = pairs_fault(format, &text("1|a|b\r\n\r\nhigh|a|b\r\n"));
         assert!(message.starts_with("p, line 3: the gold score \"high\""), "{message}");
         let message = pairs_fault(format, &text("gold|a|b\n1|a|b\n"));
         assert!(message.starts_with("p, line 1: the gold score \"gold\""), "no header of ours: {message}");
         let message = pairs_fault(format, &text("score|sentence1|sentence2|id\n1|a|b\n"));
-        assert!(
-            message.starts_with("p, line 2: 3 column(s) where the header has another number"),
-            "{message}"
-        );
+        assert!(message.starts_with("p, line 2: 3 columns where the header has another number"), "{message}");
         for nothing in ["", "\n\n", "score|sentence1|sentence2\n", "|a|b\n"] {
             assert_eq!(pairs_fault(format, &text(nothing)), "p holds no pair with a gold score");
         }
+    }
+}
+
+/// What is wrong is said with what was probably meant.
+#[test]
+fn columns_that_are_separated_or_ordered_otherwise() {
+    let (tsv, csv) = (PairFormat::Tsv, PairFormat::Csv);
+    for (format, text, says) in [
+        (tsv, "4.5,a,b\n", "line 1: 1 column where three are needed, with tabs between them; where commas"),
+        (csv, "4.5\ta\tb\n", "with commas between them; where tabs are between them, call the file .tsv"),
+        (csv, "4.5;a;b\n", "with commas between them, not semicolons"),
+        (
+            tsv,
+            "a\tb\t4.5\n",
+            "line 1: the gold score \"a\" is not a finite number; the columns are score, sentence",
+        ),
+        (tsv, "label\ta\tb\n4.5\ta\tb\n", "\"label\" is not a finite number; a header in line 1 names"),
+        (tsv, "4,5\ta\tb\n", "\"4,5\" is not a finite number; write it with a decimal point"),
+        (tsv, "1\ta\tb\nhigh\tc\td\n", "line 2: the gold score \"high\" is not a finite number"),
+    ] {
+        let message = pairs_fault(format, text);
+        assert!(message.contains(says), "{says:?} in {message:?}");
+    }
+}
+
+/// A file that is no text is called what it is, whatever its name says.
+#[test]
+fn files_of_pairs_that_are_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, content, says) in [
+        ("p.tsv", &b"\x1f\x8b\x08\0"[..], "is compressed (gzip)"),
+        ("p.tsv.gz", b"\x1f\x8b\x08\0", "is compressed (gzip); unpack it first: zcat"),
+        ("p.xlsx", b"PK\x03\x04\x14\0", "is a zip archive"),
+        ("p.parquet", b"PAR1\x15\x04", "is a Parquet file"),
+        ("p.csv", b"\xff\xfe4\0,\0", "is UTF-16, not UTF-8; convert it: iconv -f UTF-16"),
+        ("p.csv", b"4\0,\0a\0,\0b\0\n\0", "is UTF-16LE"),
+        ("p.tsv", b"4\ta\tb\r5\tc\td\r", "carriage returns alone"),
+        ("p.txt", b"4\ta\tb\n", "does not end in .tsv, .csv or .jsonl"),
+    ] {
+        let path = folder.path().join(file);
+        std::fs::write(&path, content).unwrap();
+        let message = UserSet { name: "mine".to_owned(), path }.read().unwrap_err().to_string();
+        assert!(message.contains(says) && !message.contains('\n'), "{says:?} in {message:?}");
     }
 }
 
@@ -177,7 +221,13 @@ fn faults_of_a_users_file_and_its_argument() {
     };
     assert!(matches!(read("pairs.txt", b"1\ta\tb\n"), Err(Error::SetFormat { .. })));
     for file in ["a.tsv", "a.csv", "a.jsonl"] {
-        assert!(matches!(read(file, b"1\ta\n\xc3("), Err(Error::InvalidUtf8 { line: 2, .. })), "{file}");
+        assert!(
+            matches!(
+                read(file, b"1\ta\n\xc3("),
+                Err(Error::NotText(NotText { reason: Reason::NotUtf8 { line: 2, .. }, .. }))
+            ),
+            "{file}"
+        );
     }
     let missing = UserSet { name: "mine".to_owned(), path: folder.path().join("none.tsv") };
     assert!(matches!(missing.read(), Err(Error::Read { .. })));

@@ -10,7 +10,7 @@ use sts_eval::Encode as _;
 use super::backend::{Backend, BackendName, Loaded};
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::encoding_bar;
+use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
 use super::{Done, Ending, files, text, usage};
 use crate::corpus::Lines;
@@ -46,7 +46,7 @@ pub struct Encode {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Scale embeddings to length 1, whatever the folder says
-    #[arg(long, overrides_with = "no_normalize")]
+    #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
     /// Leave embeddings as they are, whatever the folder says
     #[arg(long)]
@@ -136,15 +136,16 @@ impl Rows {
     }
 }
 
-fn encode_lines(model: &Loaded, lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+fn encode_lines(model: &Loaded, mut lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
-    text::in_blocks(lines, String::len, |block| {
+    text::in_blocks(lines.by_ref(), String::len, |block| {
         let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
         sink.write(&model.encode(&sentences)?)?;
         bar.inc(block.len() as u64);
         Ok(())
     })?;
     bar.finish_and_clear();
+    lines.remark().iter().for_each(|remark| say(remark));
     Ok(())
 }
 

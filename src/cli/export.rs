@@ -61,7 +61,7 @@ pub struct Export {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Scale sentence_embedding to length 1, whatever the folder says
-    #[arg(long, overrides_with = "no_normalize")]
+    #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
     /// Leave sentence_embedding as it is, whatever the folder says
     #[arg(long)]

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{Cli, Done};
+use super::Done;
 use crate::output::{OutputError, write_whole};
 
 /// Print completions of commands and flags for a shell.
@@ -25,7 +25,7 @@ impl Completions {
     pub fn run(self) -> Done {
         // Into memory first: a broken pipe is a panic in the generator and no error here.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "mirror", &mut script);
+        clap_complete::generate(self.shell, &mut super::command(), "mirror", &mut script);
         Ok(io::stdout().write_all(&script)?)
     }
 }
@@ -44,7 +44,7 @@ impl ManualPages {
     pub fn run(self) -> Done {
         let failed = |source| OutputError::Write { path: self.folder.clone(), source };
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let mut program = Cli::command().disable_help_subcommand(true);
+        let mut program = super::command().disable_help_subcommand(true);
         program.build();
         self.write(&program, "mirror")
     }

@@ -3,17 +3,17 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::checkpoint::{HeldOutScore, Score};
-use crate::quote::one_line;
+use crate::quote::{counted, one_line};
 use crate::trainer::StepReport;
 use crate::trainer::run::Observer;
 
 /// How often plain lines are written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Writes a line to stderr, which names what is in files of others; nobody is left to tell where that fails.
+/// Writes a line to stderr, which may quote third-party text; where that fails, nobody reads it.
 pub fn say(message: &str) {
     let _ = writeln!(std::io::stderr(), "{}", one_line(message));
 }
@@ -71,7 +71,7 @@ impl Observer for TrainingProgress {
         let elapsed = self.began.elapsed().as_secs_f64();
         let made = report.step - self.made;
         let rate = (made as usize * self.batch_size) as f64 / elapsed.max(1e-9);
-        let message = format!("loss {:.4}  {rate:.0} sentences/s", report.loss);
+        let message = format!("loss {}  {} sentences/s", significant(report.loss), shown_rate(rate));
         match &self.bar {
             Some(bar) => {
                 bar.set_position(report.step);
@@ -88,15 +88,15 @@ impl Observer for TrainingProgress {
 
     fn scored(&mut self, score: &Score) {
         let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
-        self.line(&format!("{} after {} steps: {value}", score.set, score.step));
+        self.line(&format!("{} after {}: {value}", score.set, counted(score.step, "step")));
     }
 
     fn measured(&mut self, score: &HeldOutScore) {
         let shown = |value: Option<f64>| value.map_or("undefined".into(), |v| format!("{v:.3}"));
         let of = &score.unlabeled;
         self.line(&format!(
-            "held-out lines after {} steps: MRR {}, uniformity {}, effective dimension {}",
-            score.step,
+            "held-out lines after {}: MRR {}, uniformity {}, effective dimension {}",
+            counted(score.step, "step"),
             shown(of.mrr),
             shown(of.uniformity),
             shown(of.effective_dimension)
@@ -108,16 +108,37 @@ impl Observer for TrainingProgress {
     }
 }
 
+/// Four decimals, or three significant digits of what is too small for them.
+pub fn significant(value: f64) -> String {
+    match value.abs() {
+        _ if value.is_nan() => "undefined".to_owned(),
+        a if a == 0.0 || (0.01..1e6).contains(&a) => format!("{value:.4}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// A rate as a whole number, or with two decimals where it is below 10.
+fn shown_rate(rate: f64) -> String {
+    if rate < 9.995 { format!("{rate:.2}") } else { format!("{rate:.0}") }
+}
+
 /// A bar over sentences that are encoded.
 pub fn encoding_bar(total: Option<u64>) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "encoding [{bar:30}] {pos}/{len}  {per_sec}  {eta} left"),
-        None => (ProgressBar::no_length(), "encoding {pos} sentences  {per_sec}"),
+        Some(total) => {
+            (ProgressBar::new(total), "encoding [{bar:30}] {pos}/{len}  {rate} sentences/s  {eta} left")
+        }
+        None => (ProgressBar::no_length(), "encoding {pos} sentences  {rate} sentences/s"),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // indicatif's own {per_sec} has four decimals.
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{}", shown_rate(state.per_sec()));
+    };
+    let style = style.with_key("rate", rate);
     bar.with_style(style.progress_chars("=> "))
 }
 

@@ -1,7 +1,7 @@
 //! `mirror search`
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,8 +10,8 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
-use super::{Done, Ending, files, text, usage};
-use crate::corpus::{CorpusError, Lines};
+use super::{Done, Ending, files, mistakes, text, usage};
+use crate::corpus::{CorpusError, Lines, is_blank};
 use crate::output::Inputs;
 use crate::search::table::Table;
 use crate::search::{Found, Line, ModelHits, Search as Searching};
@@ -81,6 +81,7 @@ impl Search {
         if self.top == 0 {
             return Err(usage("--top is 0; it must be a number above 0"));
         }
+        mistakes::check_models(&self.models)?;
         let mut inputs = Inputs::default();
         files::add_text(&mut inputs, "--input", Some(&self.input));
         if self.query.is_empty() {
@@ -163,9 +164,16 @@ impl Search {
                 }
             }
         } else {
+            // From a glob after --input, say.
+            let is_file = |word: &&String| word.contains('.') && Path::new(word).is_file();
+            if let Some(file) = self.query.iter().find(is_file) {
+                return Err(usage(format!(
+                    "the query {file} is a file; did you mean --queries {file}? (--input takes one file, and a query is text)"
+                )));
+            }
             queries.clone_from(&self.query);
         }
-        queries.retain(|query| !query.trim().is_empty());
+        queries.retain(|query| !is_blank(query));
         if queries.is_empty() {
             return Err(usage(
                 "there is no query; give one as an argument, with --queries FILE, or on standard input",
@@ -177,21 +185,21 @@ impl Search {
 
 /// Shows all lines to all models.
 fn look_through(
-    lines: Lines<Box<dyn BufRead>>,
+    mut lines: Lines<Box<dyn BufRead>>,
     name: &str,
     models: &mut [(SentenceEncoder, Searching)],
 ) -> Done {
     let bar = encoding_bar(None);
     let (mut sentences, mut blank) = (0u64, 0u64);
     let sentence = |(line, number): (Result<String, CorpusError>, u64)| match line {
-        Ok(line) if line.trim().is_empty() => {
+        Ok(line) if is_blank(&line) => {
             blank += 1;
             None
         }
         line => Some(line.map(|line| Line { number, text: Arc::from(line) })),
     };
     text::in_blocks(
-        lines.zip(1..).filter_map(sentence),
+        lines.by_ref().zip(1..).filter_map(sentence),
         |line| line.text.len(),
         |block| {
             for (model, search) in models.iter_mut() {
@@ -203,6 +211,7 @@ fn look_through(
         },
     )?;
     bar.finish_and_clear();
+    lines.remark().iter().for_each(|remark| say(remark));
     if sentences == 0 {
         let name = if name == "-" { "standard input" } else { name }.to_owned();
         return Err(CorpusError::Empty { name, blank_lines: blank }.into());

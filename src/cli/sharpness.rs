@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::model::ModelFiles;
-use super::progress::measuring_bar;
-use super::{Done, Ending, files, usage};
+use super::progress::{measuring_bar, say, significant};
+use super::{Done, Ending, files, text, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, Format};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::output::{Inputs, OutputFile, OutputFiles};
+use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
 use crate::sharpness::{Curve, Interval, Measured, Settings, Sharpness as Found, plot};
@@ -120,7 +121,7 @@ impl Sharpness {
         let targets = self.targets()?;
         let device = self.machine.set_up()?;
         let corpus = match &self.corpus {
-            Some(path) => Corpus::open(path, Format::Sentences)?,
+            Some(path) => text::corpus(path, Format::Sentences)?,
             None if self.model == crate::hub::BUILTIN => Corpus::from_text(builtin::CORPUS)?,
             None => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };
@@ -131,6 +132,7 @@ impl Sharpness {
         targets.all().try_for_each(|file| file.check(&inputs))?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: Some(self.max_length) };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        corpus.remarks().iter().for_each(|remark| say(remark));
         let batches = self.deal(&corpus, &model)?;
 
         let settings = self.settings(model.encoder.config.architecture);
@@ -224,7 +226,10 @@ impl Sharpness {
             batch_size: self.batch_size,
             seed: self.seed,
             mask_span: self.mask_span,
-            mask_token: model.tokenizer.mask_token()?.to_owned(),
+            mask_token: match self.mask_span {
+                0 => String::new(),
+                _ => model.tokenizer.mask_token()?.to_owned(),
+            },
         };
         let preparation = Preparation {
             encoder: model.encoder.clone(),
@@ -341,16 +346,9 @@ fn print_table(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\n{} instances in {} batches of {}; 95 % intervals over instances. Ranks are against own sharpness.",
-        found.instances, found.batches, report.batch_size
+        "\n{} in {} of {}; 95 % intervals over instances. Ranks are against own sharpness.",
+        counted(found.instances as u64, "instance"),
+        if found.batches == 1 { "1 batch".to_owned() } else { format!("{} batches", found.batches) },
+        report.batch_size
     )
-}
-
-/// Four decimals, or three significant digits of what is too small for them.
-fn significant(value: f64) -> String {
-    match value.abs() {
-        _ if value.is_nan() => "undefined".to_owned(),
-        a if a == 0.0 || (0.01..1e6).contains(&a) => format!("{value:.4}"),
-        _ => format!("{value:.2e}"),
-    }
 }

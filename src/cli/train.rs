@@ -12,7 +12,7 @@ use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
-use super::{Done, Ending, new_graphs, resume, usage};
+use super::{Done, Ending, new_graphs, resume, text, usage};
 use crate::builtin;
 use crate::checkpoint::HeldOutScore;
 use crate::checkpoint::write::write_configuration;
@@ -23,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::objective::registry::BuildContext;
 use crate::output::{Inputs, OutputError, OutputFolder};
 use crate::ownership;
+use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
@@ -40,11 +41,12 @@ use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
 pub struct Train {
     #[command(flatten)]
     pub options: TrainOptions,
-    /// TOML file of settings; its keys are these flags, and flags on the command line win
+    /// TOML file of settings; its keys are these flags, and flags on the command line win: what the file switches on,
+    /// --no-pairs, --no-keep-best and --eval switch off
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on with the run that was stopped or killed in this folder, exactly where it was, with its own
-    /// settings; no other flag is needed
+    /// Resume the run that was stopped or killed in this folder, exactly where it was, with its own settings; no
+    /// other flag is needed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overwrite"])]
     pub resume: Option<PathBuf>,
 }
@@ -178,8 +180,23 @@ fn settle_places(options: &mut TrainOptions) -> Result<(), Ending> {
     if options.data.is_none() && !options.no_eval && Path::new(DEFAULT_DATA).is_dir() {
         options.data = Some(DEFAULT_DATA.into());
     }
-    for path in [&mut options.corpus, &mut options.data].into_iter().flatten() {
-        *path = std::path::absolute(&path)?;
+    if let Some(corpus) = options.corpus.as_deref().filter(|path| !text::is_stdin(Some(path))) {
+        text::check_lasting("--corpus", corpus)?;
+        options.corpus = Some(std::path::absolute(corpus)?);
+    }
+    if let Some(data) = &options.data {
+        options.data = Some(std::path::absolute(data)?);
+    }
+    let output = std::path::absolute(options.output.as_deref().unwrap_or(Path::new(".")))?;
+    for (flag, path) in
+        [("--corpus", &options.corpus), ("--data", &options.data), ("--output", &Some(output))]
+    {
+        if let Some(path) = path.as_deref().filter(|path| path.to_str().is_none()) {
+            return Err(usage(format!(
+                "{flag} {}: this path is not UTF-8, and train.toml, where it is saved, can hold no other; rename it",
+                path.display()
+            )));
+        }
     }
     if let Ok(ModelSource::Folder(folder)) = hub::resolve(&options.model)
         && let Some(folder) = std::path::absolute(folder)?.to_str()
@@ -192,7 +209,7 @@ fn settle_places(options: &mut TrainOptions) -> Result<(), Ending> {
 fn open_corpus(options: &TrainOptions) -> Result<Corpus, Ending> {
     let format = if options.pairs { Format::Pairs } else { Format::Sentences };
     match &options.corpus {
-        Some(path) => Ok(Corpus::open(path, format)?),
+        Some(path) => text::corpus(path, format),
         None if options.pairs => Err(usage("--pairs needs --corpus FILE with two columns")),
         None if options.model == crate::hub::BUILTIN => Ok(Corpus::from_text(builtin::CORPUS)?),
         None => Err(usage("--corpus FILE is needed: sentences to train on, one a line")),
@@ -242,7 +259,17 @@ fn held_out_views(
         return Ok(None);
     }
     let span = if options.mask_span == 0 { DEFAULT_MASK_SPAN } else { options.mask_span };
-    let mask_token = model.tokenizer.mask_token()?;
+    let mask_token = match model.tokenizer.mask_token() {
+        Ok(token) => token,
+        Err(_) if options.pairs => "",
+        Err(_) if options.mask_span == 0 => {
+            say(
+                "the model has no mask token, so lines are held out but not measured; --holdout 0 trains on them",
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     Ok(Some(views(held_out, corpus.format(), span, mask_token, options.seed)))
 }
 
@@ -260,7 +287,7 @@ fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
 
 fn print_summary(outcome: &Outcome, output: &Path) -> Done {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "trained {} steps in {:.1} s", outcome.steps, outcome.seconds)?;
+    writeln!(out, "trained {} in {:.1} s", counted(outcome.steps, "step"), outcome.seconds)?;
     if let (Some(before), Some(after)) =
         (outcome.scores.first(), outcome.scores.iter().find(|s| s.step == outcome.saved_step))
     {

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sts_eval::DEFAULT_BLOCK_SIZE;
-use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, evaluate_views};
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views, evaluate_views};
 
 use super::eval::Eval;
 use super::files::{self, add_model_folder};
 use super::forms::{print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::{Done, usage};
-use crate::corpus::{Corpus, CorpusError, Format};
+use super::{Done, text, usage};
+use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
@@ -77,7 +77,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     let forms = forms(eval);
     let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
     let device = eval.machine.set_up()?;
-    let corpus = Corpus::open(corpus, Format::Sentences)?;
+    let corpus = text::corpus(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());
@@ -95,8 +95,8 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         }
         let views =
             views(&entries, Format::Sentences, flags.mask_span, model.tokenizer.mask_token()?, flags.seed);
-        if views.views.is_empty() && reports.is_empty() {
-            say(&format!("{}: all sentences are too short for a mask, so none is looked for", corpus.name()));
+        if reports.is_empty() {
+            remark(&corpus, &views, flags.mask_span);
         }
         let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
         let unlabeled = evaluate_views(&views, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
@@ -113,6 +113,22 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         target.map_or_else(|| print(&bytes), |file| Ok(file.write(&bytes)?))?;
     }
     Ok(())
+}
+
+/// What to know of the corpus, said once its models can be loaded.
+fn remark(corpus: &Corpus, views: &Views, span: usize) {
+    corpus.remarks().iter().for_each(|remark| say(remark));
+    let (all, short) = (views.sentences.len(), views.sentences.len() - views.views.len());
+    let which = match short {
+        0 => return,
+        _ if short == all => format!("all {all} sentences drawn"),
+        _ => format!("{short} of the {all} sentences drawn"),
+    };
+    say(&format!(
+        "{}: {which} are too short for a mask (fewer than {} characters), so their views are not searched for",
+        corpus.name(),
+        shortest_masked(span)
+    ));
 }
 
 /// The forms that are asked for beside the table, in the order of their flags, with what each begins with.

@@ -19,7 +19,8 @@ impl Format {
             return Ok([text, text]);
         }
         let separator = if text.contains('\t') { "\t" } else { "||" };
-        let (first, second) = text.split_once(separator).ok_or("one column")?;
+        let one = if text.contains(',') { "one column (commas separate none)" } else { "one column" };
+        let (first, second) = text.split_once(separator).ok_or(one)?;
         match (is_blank(first), is_blank(second)) {
             _ if second.contains(separator) => Err("more than two columns"),
             (true, _) => Err("an empty first column"),
@@ -34,13 +35,38 @@ impl Format {
     }
 }
 
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+/// Whether nothing of a line can be seen: it has white space, control characters and characters of no width alone.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || has_no_width(c))
+}
+
+/// Marks that are there for layout alone: a zero-width space or joiner, a byte order mark, a direction, a variation.
+fn has_no_width(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_blank() {
+        for blank in [
+            "",
+            " \t\r",
+            "\u{3000}\u{2028}\u{85}",
+            "\u{200B}\u{FEFF}\u{200D}",
+            "\u{1}\u{1b}\u{7f}",
+            "\u{ad}\u{fe0f}",
+        ] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for seen in ["a", "\u{200B}a", ".", "\u{301}", "犬", "\u{2800}", "\u{1F600}", "0"] {
+            assert!(!is_blank(seen), "{seen:?}");
+        }
+    }
 
     #[test]
     fn a_tab_wins_and_columns_are_not_trimmed() {
@@ -51,6 +77,8 @@ mod tests {
         assert_eq!(pairs("a\t"), Err("an empty second column"));
         assert_eq!(pairs("\tb"), Err("an empty first column"));
         assert_eq!(pairs("a b"), Err("one column"));
+        assert_eq!(pairs("a, b"), Err("one column (commas separate none)"));
+        assert_eq!(pairs("\u{200B}\tb"), Err("an empty first column"));
         assert_eq!(pairs("a\tb\tc"), Err("more than two columns"));
         assert_eq!(pairs("a||b||c"), Err("more than two columns"));
         assert_eq!(Format::Sentences.columns("a\tb||c"), Ok(["a\tb||c", "a\tb||c"]));

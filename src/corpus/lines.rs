@@ -1,7 +1,10 @@
 //! Lines of a text, one at a time, in a buffer that does not grow with the text.
 
-use super::CorpusError;
+use super::markup::Beginning;
+use super::{CorpusError, Format};
+use crate::quote::counted;
 use std::io::{BufRead, Read};
+use sts_eval::not_text::{NotText, Reason, has_inner_return};
 
 /// Longest line, in bytes without its ending: 16 MiB less one, which a [`LineIndex`] packs into 24 bits.
 ///
@@ -21,18 +24,34 @@ pub(super) struct Line<'a> {
 
 /// The scanner under both the corpus' index and [`Lines`]: `\n` and `\r\n` end a line, the last one may
 /// lack an ending, a byte order mark at the start is dropped, and nothing else is trimmed. A carriage
-/// return that no `\n` follows is part of the line.
+/// return that no `\n` follows is part of the line, unless a text has more of them than lines: then it is
+/// refused, as is what is no UTF-8 text, and what is made of fields rather than of sentences.
 pub(super) struct LineScanner<R> {
     reader: R,
     name: String,
     buffer: Vec<u8>,
     number: u64,
     offset: u64,
+    /// Lines that hold a carriage return, and how many they hold.
+    with_returns: u64,
+    returns: u64,
+    /// Kept until it has been looked at.
+    beginning: Option<Beginning>,
 }
 
 impl<R: BufRead> LineScanner<R> {
-    pub fn new(reader: R, name: String) -> Self {
-        LineScanner { reader, name, buffer: Vec::new(), number: 0, offset: 0 }
+    pub fn new(reader: R, name: String, format: Format) -> Self {
+        let beginning = Some(Beginning::new(format));
+        LineScanner {
+            reader,
+            name,
+            buffer: Vec::new(),
+            number: 0,
+            offset: 0,
+            with_returns: 0,
+            returns: 0,
+            beginning,
+        }
     }
 
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, CorpusError> {
@@ -44,9 +63,12 @@ impl<R: BufRead> LineScanner<R> {
             .read_until(b'\n', &mut self.buffer)
             .map_err(|source| CorpusError::Read { name: self.name.clone(), source })?;
         if read == 0 {
-            return Ok(None);
+            return self.end().map(|()| None);
         }
         self.number += 1;
+        if self.number == 1 {
+            self.check_first_line()?;
+        }
         let mut bytes = without_ending(&self.buffer);
         let mut offset = self.offset;
         self.offset += read as u64;
@@ -60,12 +82,53 @@ impl<R: BufRead> LineScanner<R> {
         if bytes.len() > MAX_LINE_BYTES {
             return Err(CorpusError::LineTooLong { name: self.name.clone(), line: self.number });
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| CorpusError::Utf8 {
-            name: self.name.clone(),
-            line: self.number,
-            byte: e.valid_up_to() + 1,
-        })?;
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) if !bytes.contains(&0) => text,
+            _ => {
+                let reason = Reason::of_line(self.number, bytes).unwrap_or(Reason::Nul { line: self.number });
+                return Err(NotText { name: self.name.clone(), reason }.into());
+            }
+        };
+        if bytes.contains(&b'\r') {
+            self.with_returns += 1;
+            self.returns += bytes.iter().filter(|&&byte| byte == b'\r').count() as u64;
+        }
+        if let Some(beginning) = &mut self.beginning
+            && beginning.push(text)
+        {
+            let refusal = beginning.refusal(&self.name);
+            self.beginning = None;
+            refusal.map_or(Ok(()), Err)?;
+        }
         Ok(Some(Line { number: self.number, offset, text }))
+    }
+
+    /// Refuses a text by what its first line shows.
+    fn check_first_line(&self) -> Result<(), CorpusError> {
+        let only = !self.buffer.ends_with(b"\n");
+        let reason = Reason::of_beginning(&self.buffer)
+            .or_else(|| (only && has_inner_return(&self.buffer)).then_some(Reason::CarriageReturns));
+        reason.map_or(Ok(()), |reason| Err(NotText { name: self.name.clone(), reason }.into()))
+    }
+
+    /// Refuses a text by what its end shows.
+    fn end(&mut self) -> Result<(), CorpusError> {
+        self.check_beginning()?;
+        if self.returns > self.number {
+            return Err(NotText { name: self.name.clone(), reason: Reason::CarriageReturns }.into());
+        }
+        Ok(())
+    }
+
+    /// Refuses a text by the first lines that are there so far.
+    pub fn check_beginning(&mut self) -> Result<(), CorpusError> {
+        let refusal = self.beginning.take().and_then(|beginning| beginning.refusal(&self.name));
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// Lines so far that hold a carriage return.
+    pub fn with_returns(&self) -> u64 {
+        self.with_returns
     }
 
     pub fn bytes_read(&self) -> u64 {
@@ -75,6 +138,17 @@ impl<R: BufRead> LineScanner<R> {
     pub fn into_reader(self) -> R {
         self.reader
     }
+}
+
+/// What to know of carriage returns inside lines.
+pub(super) fn returns_remark(name: &str, lines: u64) -> Option<String> {
+    let verb = if lines == 1 { "holds" } else { "hold" };
+    (lines > 0).then(|| {
+        format!(
+            "{name}: {} {verb} a lone carriage return, which does not end a line here",
+            counted(lines, "line")
+        )
+    })
 }
 
 fn without_ending(bytes: &[u8]) -> &[u8] {
@@ -96,7 +170,12 @@ pub struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub fn new(reader: R, name: impl Into<String>) -> Self {
-        Lines { scanner: LineScanner::new(reader, name.into()), failed: false }
+        Lines { scanner: LineScanner::new(reader, name.into(), Format::Sentences), failed: false }
+    }
+
+    /// What a reader of the results should know of the lines that were read.
+    pub fn remark(&self) -> Option<String> {
+        returns_remark(&self.scanner.name, self.scanner.with_returns)
     }
 }
 
@@ -135,6 +214,41 @@ mod tests {
     }
 
     #[test]
+    fn returns_inside_lines_are_counted_and_more_of_them_than_lines_are_refused() {
+        let remark = |text: &str| {
+            let mut lines = Lines::new(text.as_bytes(), "in.txt");
+            lines.by_ref().for_each(|line| assert!(line.is_ok(), "{text:?}"));
+            lines.remark().unwrap_or_default()
+        };
+        assert_eq!(remark("a\r\nb\u{2028}\u{85}\u{1c}c\r\n"), "");
+        assert_eq!(
+            remark("a\rb\nc\n"),
+            "in.txt: 1 line holds a lone carriage return, which does not end a line here"
+        );
+        assert!(remark("a\r\r\nb\r\r\n").starts_with("in.txt: 2 lines hold a lone carriage return"));
+        for old in ["a\rb\rc", "a\rb\rc\n", "a\rb"] {
+            assert!(
+                lines(old.as_bytes()).unwrap_err().contains("carriage returns alone, as old Macs did"),
+                "{old:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_sentences_are_made_of_other_files() {
+        for (bytes, says) in [
+            (&b"\x1f\x8b\x08\0\n"[..], "in.txt is compressed (gzip)"),
+            (b"one\ntw\0o\n", "in.txt, line 2: the line holds a NUL byte"),
+            (b"\xff\xfea\0\n\0", "in.txt is UTF-16"),
+            (b"{\"text\": \"a\"}\n", "in.txt holds a JSON value a line"),
+            (b"{\"text\": \"a\"}\n{\"text\": \"b\"}\n\n{\"text\": \"c\"}\nd\n", "in.txt holds a JSON value"),
+        ] {
+            let message = lines(bytes).unwrap_err();
+            assert!(message.starts_with(says), "{message}");
+        }
+    }
+
+    #[test]
     fn invalid_utf8_is_named_by_line_and_byte_and_ends_the_lines() {
         let mut lines = Lines::new(&b"fine\nab\xFFcd\nfine"[..], "in.txt");
         assert_eq!(lines.next().unwrap().unwrap(), "fine");
@@ -161,8 +275,15 @@ mod tests {
         fn agrees_with_the_standard_library(text in "[a\u{E9}\u{1F600} \t\r\n]{0,60}", buffer in 1usize..9) {
             let expected: Vec<&str> = text.lines().collect();
             let reader = BufReader::with_capacity(buffer, text.as_bytes());
-            let found: Vec<String> = Lines::new(reader, "in.txt").map(Result::unwrap).collect();
-            prop_assert_eq!(found, expected);
+            let found: Result<Vec<String>, _> = Lines::new(reader, "in.txt").collect();
+            let returns = expected.iter().map(|line| line.matches('\r').count()).sum::<usize>();
+            match found {
+                Ok(found) => prop_assert_eq!(found, expected),
+                Err(error) => {
+                    prop_assert!(error.to_string().contains("carriage returns alone"), "{}", error);
+                    prop_assert!(returns > expected.len() || (returns > 0 && !text.contains('\n')));
+                }
+            }
         }
 
         #[test]

@@ -14,6 +14,7 @@ mod error;
 mod holdout;
 mod index;
 mod lines;
+mod markup;
 mod permutation;
 mod prefetch;
 mod source;
@@ -22,20 +23,22 @@ mod span_mask;
 mod tests;
 
 pub use batches::{Batch, Batching, EpochBatches, EpochSummary};
-pub use columns::Format;
+pub use columns::{Format, is_blank};
 pub use error::CorpusError;
 pub use lines::Lines;
 pub use permutation::Permutation;
 pub use prefetch::Prefetch;
-pub use span_mask::mask_span;
+pub use span_mask::{mask_span, shortest_masked};
 
-use columns::is_blank;
 use index::LineIndex;
-use lines::LineScanner;
+use lines::{LineScanner, returns_remark};
 use source::Source;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use crate::quote::counted;
 
 /// The sentences (or pairs of sentences) to train on. Their text stays where it is; cloning is cheap.
 #[derive(Clone, Debug)]
@@ -52,6 +55,32 @@ struct Scanned {
     index: LineIndex,
     sha256: String,
     bytes: u64,
+    counts: Counts,
+}
+
+/// What was counted while scanning.
+#[derive(Debug, Default)]
+struct Counts {
+    /// How many sentences have how many code points.
+    lengths: BTreeMap<usize, u64>,
+    /// Pairs whose columns are the same text.
+    equal_pairs: u64,
+    /// Lines with a tab in them.
+    tabbed: u64,
+    /// Lines with a carriage return in them.
+    with_returns: u64,
+}
+
+impl Counts {
+    fn add(&mut self, text: &str, format: Format) {
+        match format.columns(text) {
+            Ok([first, second]) if format == Format::Pairs => self.equal_pairs += u64::from(first == second),
+            _ => {
+                *self.lengths.entry(text.chars().count()).or_default() += 1;
+                self.tabbed += u64::from(text.contains('\t'));
+            }
+        }
+    }
 }
 
 /// One line of a corpus.
@@ -65,7 +94,7 @@ pub struct Entry {
 
 impl Corpus {
     /// Scans a file of UTF-8 text. A line ends with `\n` or `\r\n` and is not trimmed further; lines of
-    /// nothing but white space are left out and counted; a byte order mark at the start is dropped. Lines
+    /// nothing that can be seen are left out and counted; a byte order mark at the start is dropped. Lines
     /// may be up to 16 MiB long and the file up to 1 TiB.
     pub fn open(path: &Path, format: Format) -> Result<Self, CorpusError> {
         Self::scan(Source::open(path)?, format)
@@ -78,14 +107,19 @@ impl Corpus {
 
     fn scan(source: Source, format: Format) -> Result<Self, CorpusError> {
         let name = source.name();
-        let mut scanner = LineScanner::new(source.scan(), name.clone());
+        let mut scanner = LineScanner::new(source.scan(), name.clone(), format);
         let mut index = LineIndex::default();
+        let mut counts = Counts::default();
         while let Some(line) = scanner.next_line()? {
             if is_blank(line.text) {
                 index.push_blank();
                 continue;
             }
-            format.check(line.text, &name, line.number)?;
+            if let Err(error) = format.check(line.text, &name, line.number) {
+                // Where the file is of another form, that is what is wrong.
+                return Err(scanner.check_beginning().err().unwrap_or(error));
+            }
+            counts.add(line.text, format);
             if !index.push(line.offset, line.text.len()) {
                 return Err(CorpusError::TooLarge { name });
             }
@@ -94,9 +128,10 @@ impl Corpus {
             return Err(CorpusError::Empty { name, blank_lines: index.blank_lines() });
         }
         let bytes = scanner.bytes_read();
+        counts.with_returns = scanner.with_returns();
         let sha256 = scanner.into_reader().into_inner().sha256();
         Ok(Corpus {
-            scanned: Arc::new(Scanned { source, index, sha256, bytes }),
+            scanned: Arc::new(Scanned { source, index, sha256, bytes, counts }),
             format,
             hidden: Arc::new([]),
         })
@@ -120,9 +155,42 @@ impl Corpus {
         self.len() == 0
     }
 
-    /// Number of lines of nothing but white space, which are left out.
+    /// Number of lines without anything that can be seen, which are left out.
     pub fn blank_lines(&self) -> u64 {
         self.scanned.index.blank_lines()
+    }
+
+    /// What a reader of the results should know of the file's lines.
+    pub fn remarks(&self) -> Vec<String> {
+        let (name, counts, all) = (self.name(), &self.scanned.counts, self.scanned.index.len());
+        let blank = self.blank_lines();
+        let blank = (blank > 0).then(|| format!("{name}: {} left out", counted(blank, "blank line")));
+        let tabbed = (counts.tabbed == all && all > 1).then(|| {
+            format!("{name}: every line has a tab; a line is one sentence, columns and all (train --pairs takes two columns)")
+        });
+        [blank, returns_remark(&name, counts.with_returns), tabbed].into_iter().flatten().collect()
+    }
+
+    /// Sentences that are too short for a mask of `span` code points, or pairs whose columns are the same text:
+    /// how many there are among those that are not held out. Their two views are equal.
+    pub fn equal_views(&self, span: usize) -> Result<u64, CorpusError> {
+        let counts = &self.scanned.counts;
+        if self.format == Format::Sentences && span == 0 {
+            return Ok(self.len());
+        }
+        let mut equal = match self.format {
+            Format::Sentences => counts.lengths.range(..shortest_masked(span)).map(|(_, count)| count).sum(),
+            Format::Pairs => counts.equal_pairs,
+        };
+        let mut buffer = Vec::new();
+        for &place in self.hidden.iter() {
+            let [first, second] = self.texts_at(place, &mut buffer)?;
+            equal -= u64::from(match self.format {
+                Format::Sentences => first.chars().count() < shortest_masked(span),
+                Format::Pairs => first == second,
+            });
+        }
+        Ok(equal)
     }
 
     /// Size of the file, byte order mark and line endings included.
@@ -167,7 +235,12 @@ impl Corpus {
 
     /// The texts of sentence `i`, read into `buffer`.
     fn texts<'a>(&self, i: u64, buffer: &'a mut Vec<u8>) -> Result<[&'a str; 2], CorpusError> {
-        let (offset, length) = self.scanned.index.place(self.place(i));
+        self.texts_at(self.place(i), buffer)
+    }
+
+    /// The texts of the sentence at a place of all, held-out ones included.
+    fn texts_at<'a>(&self, place: u64, buffer: &'a mut Vec<u8>) -> Result<[&'a str; 2], CorpusError> {
+        let (offset, length) = self.scanned.index.place(place);
         buffer.clear();
         buffer.resize(length, 0);
         self.scanned.source.read_exact_at(buffer, offset).map_err(|source| match source.kind() {

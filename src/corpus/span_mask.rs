@@ -5,6 +5,11 @@ use crate::random::Key;
 /// Sentences of fewer code points are left as they are.
 const SHORTEST: usize = 30;
 
+/// Code points that a sentence must have for a span of `span` to be masked in it.
+pub fn shortest_masked(span: usize) -> usize {
+    SHORTEST.max(span.saturating_add(1))
+}
+
 /// Replaces one random span of `span` code points: left part, space, mask token, space, right part. The
 /// spaces stand even where the span lay inside a word or beside a space, and at the sentence's start.
 ///
@@ -17,7 +22,7 @@ const SHORTEST: usize = 30;
 /// may be.
 pub fn mask_span(sentence: &str, span: usize, mask_token: &str, key: Key) -> String {
     let length = sentence.chars().count();
-    if span == 0 || length < SHORTEST || length <= span {
+    if span == 0 || length < shortest_masked(span) {
         return sentence.to_owned();
     }
     let start = key.below((length - span) as u64) as usize;

@@ -15,6 +15,7 @@ use crate::regularization::Regularization;
 use crate::weights::Parameters;
 
 pub mod curves;
+mod equal_views;
 mod free_memory;
 mod inherited;
 pub mod memory;

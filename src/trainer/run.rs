@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::metrics::{METRICS, Metrics, MetricsError};
 use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
-use super::{Hyperparameters, StepError, StepReport, Trainer};
+use super::{Hyperparameters, StepError, StepReport, Trainer, equal_views};
 use crate::backend;
 use crate::checkpoint::write::{CONFIGURATION, SaveError, Saved, WEIGHTS, save, write_configuration};
 use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
@@ -21,6 +21,7 @@ use crate::interrupt::{Interrupt, Signal};
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::{OutputFolder, fill};
 use crate::prompt::Prompt;
+use crate::quote::counted;
 use crate::regularization::InvalidRegularization;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -137,11 +138,17 @@ pub fn check_fit(options: &TrainOptions, corpus: &Corpus, model: &SentenceEncode
 }
 
 fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching, TrainError> {
+    // A model without a mask token can be trained where nothing is masked.
+    let mask_token = match options.mask_span {
+        0 => "",
+        _ if options.pairs => "",
+        _ => model.tokenizer.mask_token()?,
+    };
     Ok(Batching {
         batch_size: options.batch_size,
         seed: options.seed,
         mask_span: options.mask_span,
-        mask_token: model.tokenizer.mask_token()?.to_owned(),
+        mask_token: mask_token.to_owned(),
     })
 }
 
@@ -222,7 +229,7 @@ impl Run {
         let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
         let steps = (per_epoch * self.options.epochs).min(self.most());
         self.tell_of_the_model(observer);
-        self.tell_of_the_data(observer);
+        self.remark_on_the_data(observer)?;
         if self.last_scored().is_none() {
             self.score(observer)?;
         }
@@ -239,11 +246,11 @@ impl Run {
         Ok(None)
     }
 
-    fn tell_of_the_data(&self, observer: &mut dyn Observer) {
-        let (name, blank) = (self.corpus.name(), self.corpus.blank_lines());
-        if blank > 0 {
-            observer.note(&format!("{name}: {blank} blank lines left out"));
-        }
+    fn remark_on_the_data(&self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let remarks = self.corpus.remarks().into_iter();
+        remarks
+            .chain(equal_views::remark(&self.corpus, &self.options)?)
+            .for_each(|remark| observer.note(&remark));
         if self.scored_on.is_none() && !self.options.no_eval {
             observer.note(
                 "no STS data: training runs without scores (fetch it with mirror data fetch, give --data DIR, or \
@@ -251,10 +258,11 @@ impl Run {
             );
         }
         if let Some(views) = &self.held_out {
-            let count = views.sentences.len();
+            let (name, count) = (self.corpus.name(), views.sentences.len());
             observer
                 .note(&format!("{name}: {count} lines are held out, to measure on (--holdout 0 for none)"));
         }
+        Ok(())
     }
 
     /// Makes the steps of an epoch that are left of it.
@@ -295,9 +303,9 @@ impl Run {
         }
         if let Some(summary) = prepared.finish()?.summary().filter(|summary| summary.surplus > 0) {
             observer.note(&format!(
-                "epoch {}: {} repeats of sentences were left out, since a batch holds no sentence twice",
+                "epoch {}: {} left out, since a batch holds no sentence twice",
                 self.epoch + 1,
-                summary.surplus
+                counted(summary.surplus, "repeated line")
             ));
         }
         Ok(None)

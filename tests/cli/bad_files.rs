@@ -14,9 +14,9 @@ fn corpora() {
     w.model(Kind::Bert, "m");
     w.fails(TRAIN, &["corpus.txt", "No such file"]);
     w.write("corpus.txt", "");
-    w.fails(TRAIN, &["corpus.txt has no sentences"]);
+    w.fails(TRAIN, &["corpus.txt has no sentences; write one sentence a line"]);
     w.write("corpus.txt", "\n  \n\n");
-    w.fails(TRAIN, &["corpus.txt has no sentences (3 blank lines)"]);
+    w.fails(TRAIN, &["corpus.txt has no sentences; all 3 lines are blank; write"]);
     w.write("corpus.txt", b"one\ntwo\nthr\xFFee\n");
     w.fails(TRAIN, &["corpus.txt, line 3: byte 4", "UTF-8"]);
     w.write("corpus.txt", "one\ntwo\none\n");

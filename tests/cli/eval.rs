@@ -82,7 +82,7 @@ fn sets_that_cannot_be_read_are_named_by_file_and_line() {
     for (file, text, says) in [
         ("p.tsv", "1\ta\tb\nhigh\tc\td\n", ["p.tsv, line 2", "\"high\" is not a finite number"]),
         ("p.tsv", "1\ta\tb\nnan\tc\td\n", ["p.tsv, line 2", "not a finite number"]),
-        ("p.tsv", "1\ta\tb\n2\tc\n", ["p.tsv, line 2", "2 column(s) where three are needed"]),
+        ("p.tsv", "1\ta\tb\n2\tc\n", ["p.tsv, line 2", "2 columns where three are needed"]),
         ("p.csv", "score,sentence1\n1,a\n", ["p.csv, line 1", "sentence2"]),
         ("p.jsonl", "{\"score\": 1}\n", ["p.jsonl, line 1", "sentence1"]),
         ("p.tsv", "", ["p.tsv", "no pair"]),

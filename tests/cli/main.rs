@@ -18,6 +18,7 @@ mod reproducible;
 mod search;
 mod sentence_folders;
 mod sharpness;
+mod text;
 mod tokenizers;
 mod train;
 mod unlabeled;

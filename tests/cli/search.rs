@@ -111,7 +111,7 @@ fn what_cannot_be_searched_is_told() {
     w.refuses_usage("search --model no/such/folder/here --input in.txt query", &["no/such/folder/here"]);
     w.fails("search --input absent.txt query", &["absent.txt", "No such file"]);
     w.fails("search --input . query", &["is a folder", "--input"]);
-    w.fails("search --input blank.txt query", &["blank.txt", "no sentences", "2 blank lines"]);
+    w.fails("search --input blank.txt query", &["blank.txt", "no sentences", "all 2 lines are blank"]);
     w.fails("search --input bytes.txt query", &["bytes.txt, line 2", "UTF-8"]);
     let fewer = found(&w.run("search --input in.txt --top 3 --json query").stdout);
     assert_eq!(lines(&fewer[0]["models"][0]["hits"]), [1]);

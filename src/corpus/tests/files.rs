@@ -22,6 +22,10 @@ proptest! {
             .filter(|(_, line)| !line.trim().is_empty())
             .collect();
         match open(text.as_bytes(), Format::Sentences) {
+            Err(CorpusError::NotText(error)) => {
+                prop_assert!(error.to_string().contains("carriage returns alone"), "{}", error);
+                prop_assert!(text.contains('\r'));
+            }
             Err(error) => {
                 prop_assert!(matches!(error, CorpusError::Empty { .. }), "{}", error);
                 prop_assert!(expected.is_empty());
@@ -44,13 +48,22 @@ fn what_cannot_be_trained_on_is_one_sentence_that_says_so() {
         message(Corpus::open(&path, format)).replace(&path.display().to_string(), "FILE")
     };
     let sentences = Format::Sentences;
-    assert!(says(b"", sentences).starts_with("FILE has no sentences (0 blank lines)"));
-    assert!(says(b" \n\r\n\t\n", sentences).starts_with("FILE has no sentences (3 blank lines)"));
-    assert!(says(b"\xEF\xBB\xBF", sentences).starts_with("FILE has no sentences (0 blank lines)"));
+    assert!(says(b"", sentences).starts_with("FILE has no sentences; write one"));
+    assert!(
+        says(b" \n\r\n\t\n", sentences).starts_with("FILE has no sentences; all 3 lines are blank; write")
+    );
+    assert!(says(b"\xEF\xBB\xBF", sentences).starts_with("FILE has no sentences; write one"));
     assert!(
         says(b"a\nb\nc\xC3\nd", sentences).starts_with("FILE, line 3: byte 2 of the line is not valid UTF-8")
     );
-    assert!(says(b"\xFF\xFEa\0", sentences).starts_with("FILE, line 1: byte 1"));
+    assert!(says(b"\n", sentences).starts_with("FILE has no sentences; its only line is blank; write"));
+    assert!(says("\u{200B}\n\u{1}\u{FEFF}".as_bytes(), sentences).contains("all 2 lines are blank"));
+    assert!(
+        says(b"\xFF\xFEa\0", sentences).starts_with("FILE is UTF-16, not UTF-8; convert it: iconv -f UTF-16")
+    );
+    assert!(says(b"a\0b\n", sentences).starts_with("FILE, line 1: the line holds a NUL byte"));
+    assert!(says(b"a\rb\rc\n", sentences).contains("carriage returns alone"));
+    assert!(says(b"{\"anchor\": \"a, b\"}\n", Format::Pairs).contains("holds a JSON value a line"));
     assert!(says(b"a\tb\n\nc\n", Format::Pairs).starts_with("FILE, line 3: found one column"));
     assert!(says(b"a\tb\nc\t \n", Format::Pairs).starts_with("FILE, line 2: found an empty second column"));
     assert!(message(Corpus::open(folder.path(), sentences)).contains("is a folder; give --corpus"));
@@ -166,4 +179,29 @@ fn a_million_lines_take_eight_bytes_each_and_a_fixed_buffer() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}{:?}", output.stderr);
     print!("{text}");
+}
+
+#[test]
+fn what_lines_hold_is_counted_without_those_held_out() {
+    let long = "a sentence of more than thirty characters, number";
+    let text: String =
+        (0..40).map(|i| if i % 4 == 0 { format!("short {i}\n") } else { format!("{long} {i}\n") }).collect();
+    let corpus = open(text.as_bytes(), Format::Sentences).unwrap();
+    assert_eq!((corpus.equal_views(5).unwrap(), corpus.equal_views(0).unwrap()), (10, 40));
+    assert_eq!((corpus.equal_views(51).unwrap(), corpus.equal_views(52).unwrap()), (17, 40));
+    let (_folder, path) = file(text.as_bytes());
+    let (rest, held_out) = Corpus::open(&path, Format::Sentences).unwrap().split_holdout(12, 7).unwrap();
+    let short = held_out.iter().filter(|entry| entry.texts[0].starts_with("short")).count() as u64;
+    assert_eq!(rest.equal_views(5).unwrap(), 10 - short);
+    assert!(short > 0 && corpus.remarks().is_empty());
+
+    let pairs = open(b"a\tb\nc\tc\nd||d\n", Format::Pairs).unwrap();
+    assert_eq!(pairs.equal_views(5).unwrap(), 2);
+    let remarks = open("a\tb\n\nc\rc\td\r\n".as_bytes(), Format::Sentences).unwrap().remarks();
+    assert_eq!(remarks.len(), 3, "{remarks:?}");
+    for (remark, says) in
+        remarks.iter().zip([": 1 blank line left out", ": 1 line holds a lone", ": every line has a tab"])
+    {
+        assert!(remark.contains(says), "{remark}");
+    }
 }
