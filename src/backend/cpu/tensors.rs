@@ -57,9 +57,9 @@ pub fn with_f32_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> R) -> Resu
 
 /// Calls `f` with the values of all tensors, to be changed in place. Each has a storage of its own.
 pub fn with_f32_all_mut<R>(tensors: &[&Tensor], f: impl FnOnce(&mut [&mut [f32]]) -> R) -> Result<R> {
-    fn nest<'a, R>(
+    fn nest<R>(
         tensors: &[&Tensor],
-        mut slices: Vec<&'a mut [f32]>,
+        mut slices: Vec<&mut [f32]>,
         f: impl FnOnce(&mut [&mut [f32]]) -> R,
     ) -> Result<R> {
         match tensors.split_first() {

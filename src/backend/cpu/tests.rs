@@ -259,7 +259,6 @@ fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
             cu_seqlens: vec![0, rows.len()],
             key_lens: vec![batch.key_lens[i]],
             ids: vec![batch.ids[i]],
-            ..PackedBatch::default()
         };
         let h = case.shape.hidden;
         let noise = case.noise.as_ref().map(|n| &n[rows.start * h..rows.end * h]);
