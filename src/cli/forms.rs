@@ -129,27 +129,28 @@ impl Forms {
         (self.json.is_some(), self.markdown.is_some())
     }
 
-    fn files(&self) -> impl Iterator<Item = Asked<'_>> {
-        let asked: [(&str, &dyn Format, Form, &str, &Option<PathBuf>); 4] = [
-            ("--json", &Json, files::JSON, "", &self.json),
-            ("--markdown", &Markdown, files::MARKDOWN, files::MARKDOWN_MARK, &self.markdown),
-            ("--latex", &Latex, files::LATEX, files::LATEX_MARK, &self.latex),
-            ("--html", &Html, files::HTML, "", &self.html),
-        ];
-        asked.into_iter().filter_map(|(flag, form, known, mark, path)| {
+    fn files<'a>(&'a self) -> impl Iterator<Item = Asked<'a>> {
+        let asked = |flag, form: &'static dyn Format, known, mark, path: &'a Option<PathBuf>| {
             Some(Asked { flag, form, known, mark, path: path.as_deref()? })
-        })
+        };
+        let all = [
+            asked("--json", &Json, files::JSON, "", &self.json),
+            asked("--markdown", &Markdown, files::MARKDOWN, files::MARKDOWN_MARK, &self.markdown),
+            asked("--latex", &Latex, files::LATEX, files::LATEX_MARK, &self.latex),
+            asked("--html", &Html, files::HTML, "", &self.html),
+        ];
+        all.into_iter().flatten()
     }
 }
 
 /// A form that is asked for.
 struct Asked<'a> {
-    flag: &'a str,
-    form: &'a dyn Format,
+    flag: &'static str,
+    form: &'static dyn Format,
     /// How one of an earlier run is known.
     known: Form,
     /// What it begins with, to be known by.
-    mark: &'a str,
+    mark: &'static str,
     path: &'a Path,
 }
 

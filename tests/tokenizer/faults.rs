@@ -177,6 +177,6 @@ fn an_unwritable_folder_is_an_error_and_nothing_stays() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("tokenizer.json")).unwrap();
     let error = small("tokenizer-bert").write_to(dir.path(), 50).unwrap_err().to_string();
-    assert!(error.contains("tokenizer.json: cannot be written"), "{error}");
+    assert!(error.starts_with("cannot write to") && error.contains("tokenizer.json"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
