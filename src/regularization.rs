@@ -170,7 +170,7 @@ mod tests {
             ("delta_sam", "\"delta_sam\" (did you mean delta-sam?)"),
             ("DeltaSAM", "did you mean delta-sam?"),
             ("r3f+sam", "did you mean r3f,sam?"),
-            ("R3F & delta sam", "did you mean r3f,delta-sam?"),
+            ("R3F & delta_sam", "did you mean r3f,delta-sam?"),
             ("sam,sam", "names sam twice; once is enough"),
         ] {
             let message = Composition::parse(list).unwrap_err().to_string();

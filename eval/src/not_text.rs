@@ -274,6 +274,9 @@ impl std::error::Error for NotText {}
 
 /// A name for a converted file beside the one that is there: "c.txt" becomes "c-utf8.txt".
 pub fn beside(name: &str, what: &str) -> String {
+    if name.starts_with("/dev/") {
+        return format!("FILE-{what}.txt");
+    }
     let folder = name.rfind(['/', '\\']).map_or(0, |slash| slash + 1);
     match name[folder..].rfind('.') {
         Some(dot) if dot > 0 => format!("{}-{what}{}", &name[..folder + dot], &name[folder + dot..]),
@@ -286,6 +289,7 @@ pub fn shell_word(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     match name {
         _ if name.starts_with("standard input") => name.replacen("standard input", "FILE", 1),
+        _ if name.starts_with("/dev/fd/") => "FILE".to_owned(),
         _ if !name.is_empty() && name.chars().all(plain) => name.to_owned(),
         _ => format!("'{}'", name.replace('\'', "'\\''")),
     }

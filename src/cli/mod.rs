@@ -121,24 +121,30 @@ impl Command {
 /// The command line. Every switch of `mirror train` has an opposite, so that what a --config file switches on can be
 /// switched off.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("train", |train| {
-        let is_switch = |argument: &&Arg| matches!(argument.get_action(), ArgAction::SetTrue);
-        let switches = train.get_arguments().filter(is_switch);
-        let opposites: Vec<Arg> = switches
-            .filter_map(|switch| {
-                let name = opposite(switch.get_long()?);
-                let id = name.replace('-', "_");
-                Some(
-                    Arg::new(id)
-                        .long(name)
-                        .action(ArgAction::SetTrue)
-                        .conflicts_with(switch.get_id())
-                        .hide(true),
-                )
-            })
-            .collect();
-        train.args(opposites)
+    let command = Cli::command();
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    // clap moves a command that it changes to the end of its list: all are moved, so that their order stays.
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| match command.get_name() {
+            "train" => with_opposites(command),
+            _ => command,
+        })
     })
+}
+
+fn with_opposites(command: clap::Command) -> clap::Command {
+    let switches =
+        command.get_arguments().filter(|argument| matches!(argument.get_action(), ArgAction::SetTrue));
+    let opposites: Vec<Arg> = switches
+        .filter_map(|switch| {
+            let name = opposite(switch.get_long()?);
+            let id = name.replace('-', "_");
+            Some(
+                Arg::new(id).long(name).action(ArgAction::SetTrue).conflicts_with(switch.get_id()).hide(true),
+            )
+        })
+        .collect();
+    command.args(opposites)
 }
 
 /// The flag that takes a switch back: no-keep-best for keep-best, eval for no-eval.

@@ -202,9 +202,9 @@ fn take_out(name: &str, lines: &[String], separator: char) -> String {
     } else {
         ""
     };
-    format!(
-        "take one column out first: {command}{as_pairs}; lines that are sentences all the same go into a file called .txt"
-    )
+    // Without a header it is the file's name that makes a table of it.
+    let or_rename = if header { "" } else { "; if its lines are sentences, call the file .txt" };
+    format!("take one column out first: {command}{as_pairs}{or_rename}")
 }
 
 /// A file of pairs whose columns are not two texts: a header, or numbers.
