@@ -61,7 +61,7 @@ pub enum Error {
     Unknown { what: &'static str, given: String, known: String },
 
     #[error(
-        "{given:?} does not name a set of pairs; write NAME=FILE, a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
+        "{given:?} does not name a set of pairs; write NAME=FILE, such as mine=pairs.tsv: a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
     )]
     SetArgument { given: String },
 

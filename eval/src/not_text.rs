@@ -87,7 +87,7 @@ const fn binary(offset: usize, magic: &'static [u8], name: &'static str, advice:
 }
 
 const BINARIES: &[Binary] = &[
-    binary(0, b"PAR1\x15", "a Parquet file", COLUMNS),
+    binary(0, b"PAR1", "a Parquet file", COLUMNS),
     binary(0, b"ARROW1\0\0", "an Arrow file", COLUMNS),
     binary(0, b"\xff\xff\xff\xff", "an Arrow stream", COLUMNS),
     binary(0, b"FEA1\0", "a Feather file", COLUMNS),
@@ -122,6 +122,8 @@ impl Binary {
         let place = || bytes.get(self.offset..self.offset + self.magic.len());
         let found = place() == Some(self.magic);
         match self.offset {
+            // Letters that could begin a text.
+            0 if self.magic == b"PAR1" => found && bytes.get(4).is_some_and(|&byte| is_control(byte)),
             0 => found,
             // A length of less than 2^32 before the header.
             8 => found && bytes[4..8] == [0; 4],
@@ -175,6 +177,15 @@ impl Reason {
     }
 }
 
+fn is_archive(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains(".tar.") || [".tgz", ".tbz2", ".txz"].iter().any(|ending| name.ends_with(ending))
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < 0x20 && !byte.is_ascii_whitespace()
+}
+
 /// Whether a carriage return stands before other text: one at the end may be half of an ending.
 pub fn has_inner_return(bytes: &[u8]) -> bool {
     let inner = bytes.iter().rposition(|&byte| byte != b'\r').unwrap_or(0);
@@ -195,6 +206,9 @@ fn wide_without_mark(bytes: &[u8]) -> Option<Reason> {
 
 /// Whether bytes beyond ASCII stand alone between ASCII letters, as in Western text with a byte a character.
 fn single_byte(bytes: &[u8]) -> bool {
+    if bytes.iter().any(|&byte| is_control(byte)) {
+        return false;
+    }
     let high = |byte: &u8| *byte >= 0x80;
     let runs = bytes.split(|byte| !high(byte)).filter(|run| !run.is_empty());
     runs.clone().all(|run| run.len() <= 2) && bytes.iter().filter(|byte| high(byte)).count() * 3 < bytes.len()
@@ -211,6 +225,14 @@ impl fmt::Display for NotText {
             )
         };
         match self.reason {
+            Reason::Compressed(form) if is_archive(name) => {
+                write!(
+                    f,
+                    "{name} is a compressed archive ({}); unpack it first: tar xf {}",
+                    form.name,
+                    shell_word(name)
+                )
+            }
             Reason::Compressed(form) => {
                 let text = name.strip_suffix(form.ending).map_or_else(|| beside(name, "text"), str::to_owned);
                 let (unpack, file, text) = (form.unpack, shell_word(name), shell_word(&text));
@@ -233,7 +255,7 @@ impl fmt::Display for NotText {
                     }
                     None => write!(
                         f,
-                        "convert the file to UTF-8, with its encoding (UTF-16LE, GB18030, …) as ENCODING: {}",
+                        "convert the file to UTF-8, with its encoding (UTF-16LE, GB18030, WINDOWS-1251, …) as ENCODING: {}",
                         iconv("ENCODING")
                     ),
                 }
@@ -252,6 +274,9 @@ impl std::error::Error for NotText {}
 
 /// A name for a converted file beside the one that is there: "c.txt" becomes "c-utf8.txt".
 pub fn beside(name: &str, what: &str) -> String {
+    if name.starts_with("/dev/") {
+        return format!("FILE-{what}.txt");
+    }
     let folder = name.rfind(['/', '\\']).map_or(0, |slash| slash + 1);
     match name[folder..].rfind('.') {
         Some(dot) if dot > 0 => format!("{}-{what}{}", &name[..folder + dot], &name[folder + dot..]),
@@ -264,6 +289,7 @@ pub fn shell_word(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     match name {
         _ if name.starts_with("standard input") => name.replacen("standard input", "FILE", 1),
+        _ if name.starts_with("/dev/fd/") => "FILE".to_owned(),
         _ if !name.is_empty() && name.chars().all(plain) => name.to_owned(),
         _ => format!("'{}'", name.replace('\'', "'\\''")),
     }
@@ -287,6 +313,12 @@ mod tests {
                 "d/c.txt.gz is compressed (gzip); unpack it first: zcat d/c.txt.gz > d/c.txt",
             ),
             ("c 1", b"\x28\xb5\x2f\xfd\0", "unpack it first: zstdcat 'c 1' > 'c 1-text.txt'"),
+            (
+                "c.tar.gz",
+                b"\x1f\x8b\x08\0",
+                "is a compressed archive (gzip); unpack it first: tar xf c.tar.gz",
+            ),
+            ("c.txt", b"\xca\x4e\x29\x59\x14\x6c\x88\x5f", "with its encoding (UTF-16LE"),
             ("c.bz2", b"BZh91AY&SY", "bzcat c.bz2 > c"),
             ("c.xz", b"\xfd7zXZ\0\0", "xzcat c.xz > c"),
             ("c.zip", b"PK\x03\x04\x14\0", "c.zip is a zip archive"),

@@ -42,7 +42,7 @@ pub enum CorpusError {
         "{name} has only one different sentence ({}); contrastive training needs two or more", counted(*sentences, "line")
     )]
     OneSentence { name: String, sentences: u64 },
-    #[error("cannot hold out {count} of {} of {name}: at least two must remain", counted(*sentences, "sentence"))]
+    #[error("cannot hold out {count} of the {} of {name}: at least two must remain", counted(*sentences, "sentence"))]
     Holdout { name: String, count: u64, sentences: u64 },
     #[error("epoch {epoch} of {name} ends after step {steps}, so it cannot be resumed at step {step}")]
     StepBeyondEpoch { name: String, epoch: u64, step: u64, steps: u64 },

@@ -93,7 +93,8 @@ fn json(name: &str, first: &str, rest: &[String]) -> Option<Refusal> {
     }
     let nested = rest.first().is_some_and(|line| line.trim_start().starts_with(['"', '{', '[']));
     let document = start.starts_with("[{") || (matches!(start.trim_end(), "[" | "{") && nested);
-    (document || named).then(|| ("is a JSON document, not a text of sentences".into(), advice(".[].text")))
+    let advice = || advice(".[].text").replacen(": jq", ", for example with: jq", 1);
+    (document || named).then(|| ("is a JSON document, not a text of sentences".into(), advice()))
 }
 
 /// Whether a line is an object, or a list that holds more than numbers: "\[1\]" is a reference.
@@ -201,9 +202,9 @@ fn take_out(name: &str, lines: &[String], separator: char) -> String {
     } else {
         ""
     };
-    format!(
-        "take one column out first: {command}{as_pairs}; lines that are sentences all the same go into a file called .txt"
-    )
+    // Without a header it is the file's name that makes a table of it.
+    let or_rename = if header { "" } else { "; if its lines are sentences, call the file .txt" };
+    format!("take one column out first: {command}{as_pairs}{or_rename}")
 }
 
 /// A file of pairs whose columns are not two texts: a header, or numbers.

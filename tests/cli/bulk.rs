@@ -45,7 +45,7 @@ fn run(w: &Workspace, python: &Path, arguments: &[&str]) -> (bool, String) {
 fn two_workers_of_ray_give_the_embeddings_of_mirror_encode_in_order() {
     let Some(python) = interpreter() else { return };
     let w = Workspace::new();
-    let odd = "A man plays the guitar.\n\n   \nÜnïcödé 😀 [MASK] and more\nloudly\n";
+    let odd = "A man plays the guitar.\n\n   \nÜnïcödé 😀 [MASK] and more\nloudly\none\rtwo\u{2028}three\u{85}\u{1c}\u{c}\n";
     let corpus: Vec<&str> = include_str!("../../data/builtin/corpus.txt").lines().take(400).collect();
     let mut all = String::new();
     for (number, lines) in corpus.chunks(100).enumerate() {

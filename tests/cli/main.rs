@@ -14,6 +14,7 @@ mod report;
 mod reproducible;
 mod search;
 mod sharpness;
+mod text;
 mod train;
 mod unlabeled;
 mod weights;
