@@ -43,6 +43,7 @@ pub mod search;
 pub mod sentence_encoder;
 pub mod sentence_folder;
 pub mod sharpness;
+mod suggest;
 pub mod tokenize;
 pub mod trainer;
 pub mod unlabeled;

@@ -9,6 +9,8 @@ use crate::objective::{LossTerm, Objective};
 use crate::perturb::WeightPerturbation;
 use crate::perturb::plain::Plain;
 use crate::perturb::registry::{self as perturbations, PERTURBATIONS};
+use crate::quote::quoted;
+use crate::suggest::meant;
 
 /// What regularizes training, and every regularizer's own settings.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,14 +30,14 @@ pub struct Options {
 
 #[derive(Debug, Error, PartialEq)]
 pub enum InvalidRegularization {
-    #[error("--reg does not know {name:?}; it knows none, {known}")]
-    Unknown { name: String, known: String },
+    #[error("--reg does not know {}{}; it knows none, {}", quoted(name), suggestion(name), known_names())]
+    Unknown { name: String },
     #[error(
         "--reg asks for {first} and {second}; at most one of {} can perturb the weights",
         perturbation_names()
     )]
     TwoPerturbations { first: &'static str, second: &'static str },
-    #[error("--reg names {name} twice")]
+    #[error("--reg names {name} twice; once is enough")]
     Twice { name: String },
     #[error("--reg names none beside others; leave it out")]
     NoneAmongOthers,
@@ -52,6 +54,22 @@ fn known_names() -> String {
     PERTURBATIONS.iter().map(|p| p.name).chain(terms).collect::<Vec<_>>().join(", ")
 }
 
+/// What was probably meant: a name in another spelling, or several with something else than commas between them.
+fn suggestion(name: &str) -> String {
+    let known = || {
+        PERTURBATIONS.iter().map(|p| p.name).chain(LOSS_TERMS.iter().map(|&(name, _)| name)).chain(["none"])
+    };
+    if name.is_empty() {
+        return " (one comma too many?)".to_owned();
+    }
+    let parts: Vec<&str> =
+        name.split(|c: char| "+;/&| ".contains(c)).filter(|part| !part.is_empty()).collect();
+    let whole = meant(name, known()).map(str::to_owned);
+    let all = || parts.iter().map(|part| meant(part, known())).collect::<Option<Vec<_>>>();
+    let likely = if parts.len() > 1 { all().map(|names| names.join(",")).or(whole) } else { whole };
+    likely.map_or_else(String::new, |likely| format!(" (did you mean {likely}?)"))
+}
+
 /// A parsed composition, in the registry's order whatever the order on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composition {
@@ -66,7 +84,7 @@ impl Composition {
             let known =
                 LOSS_TERMS.iter().any(|(n, _)| n == name) || PERTURBATIONS.iter().any(|p| p.name == *name);
             if !known && *name != "none" {
-                return Err(InvalidRegularization::Unknown { name: (*name).into(), known: known_names() });
+                return Err(InvalidRegularization::Unknown { name: (*name).into() });
             }
             if names[..i].contains(name) {
                 return Err(InvalidRegularization::Twice { name: (*name).into() });
@@ -110,7 +128,7 @@ impl Options {
         for &(name, _) in LOSS_TERMS {
             self.terms.build(name).transpose()?;
         }
-        let unknown = |name: &str| InvalidRegularization::Unknown { name: name.into(), known: known_names() };
+        let unknown = |name: &str| InvalidRegularization::Unknown { name: name.into() };
         let build = |name: &&'static str| -> Result<Box<dyn LossTerm>, InvalidRegularization> {
             Ok(self.terms.build(name).ok_or_else(|| unknown(name))??)
         };
@@ -145,6 +163,11 @@ mod tests {
             ("none,r3f", "leave it out"),
             ("dropout", "it knows none, sam, asam, delta-sam, sam-instance, r3f, r-drop, freelb, smart"),
             ("", "does not know"),
+            ("delta_sam", "\"delta_sam\" (did you mean delta-sam?)"),
+            ("DeltaSAM", "did you mean delta-sam?"),
+            ("r3f+sam", "did you mean r3f,sam?"),
+            ("R3F & delta_sam", "did you mean r3f,delta-sam?"),
+            ("sam,sam", "names sam twice; once is enough"),
         ] {
             let message = Composition::parse(list).unwrap_err().to_string();
             assert!(message.contains(said), "{message}");

@@ -14,7 +14,7 @@ pub enum CheckpointError {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path} is damaged ({reason}); remove it to go on without its check of corpus and model")]
+    #[error("{path} is damaged ({reason}); remove it to resume without its check of corpus and model")]
     Origin { path: PathBuf, reason: String },
     #[error("{folder} has no whole checkpoint: {reasons}; start again with --config and another --output")]
     AllBroken { folder: PathBuf, reasons: String },

@@ -99,7 +99,7 @@ impl Machine {
         }
         (!parts.is_empty()).then(|| {
             let what = parts.join(", ");
-            format!("warning: {what}; the run goes on, but its last bits may not be those of one that was never stopped")
+            format!("warning: {what}; the run is resumed, but its last bits may differ from those of a run that was never stopped")
         })
     }
 }

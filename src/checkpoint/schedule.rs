@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How often checkpoints are written: every so many steps, every so much time, or only when a signal
 /// stops the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Written", into = "String")]
 pub enum SaveEvery {
     Never,
     Steps(u64),
@@ -55,11 +55,25 @@ impl fmt::Display for SaveEvery {
     }
 }
 
-impl TryFrom<String> for SaveEvery {
+/// How it stands in a configuration: a number of steps needs no quotation marks.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a number of steps (100), or a time (\"90s\", \"10m\", \"2h\"), or \"never\""
+)]
+enum Written {
+    Steps(u64),
+    Text(String),
+}
+
+impl TryFrom<Written> for SaveEvery {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Steps(steps) => steps.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        }
     }
 }
 

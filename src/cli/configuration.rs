@@ -1,21 +1,33 @@
 //! `--config FILE`: a TOML file whose keys are the flags of `mirror train`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, parser::ValueSource};
+use serde::Deserialize;
+use sts_eval::not_text::{NotText, decode};
 use thiserror::Error;
-use toml::Value;
+use toml::{Spanned, Table, Value};
 
-use super::{Cli, Ending};
+use super::{Cli, Ending, opposite};
 use crate::quote::{quoted, reason};
+use crate::suggest::meant;
+use crate::trainer::TrainOptions;
 
 /// A configuration is a page of settings; a larger file is something else.
 const LARGEST_FILE: u64 = 1 << 20;
+
+/// Flags that are no settings: they say where settings come from, or apply to one run.
+const NO_SETTINGS: [&str; 5] = ["config", "resume", "help", "version", "overwrite"];
+
+const PATHS: [&str; 4] = ["model", "corpus", "output", "data"];
 
 #[derive(Debug, Error)]
 pub enum ConfigurationError {
     #[error("cannot read the configuration {path}: {source}")]
     Read { path: String, source: std::io::Error },
+    #[error(transparent)]
+    NotText(#[from] NotText),
     #[error("{0}")]
     Refused(String),
 }
@@ -30,58 +42,166 @@ impl ConfigurationError {
     }
 }
 
-fn refused(message: String) -> ConfigurationError {
-    ConfigurationError::Refused(message)
+/// The settings of a file, in its order.
+pub struct Settings {
+    shown: String,
+    settings: Vec<Setting>,
 }
 
-/// The file's keys as command-line flags.
+struct Setting {
+    line: usize,
+    key: String,
+    value: Value,
+}
+
+/// Which settings flags of the command line give.
+pub(super) fn given(matches: &clap::ArgMatches) -> impl Fn(&str) -> bool {
+    let on_command_line = |flag: &str| {
+        let id = flag.replace('-', "_");
+        matches.ids().any(|known| known.as_str() == id)
+            && matches.value_source(&id) == Some(ValueSource::CommandLine)
+    };
+    move |key| on_command_line(key) || on_command_line(&opposite(key))
+}
+
+/// The options of a run that a file alone describes.
 ///
 /// # Errors
-/// A file that cannot be read or is not TOML, a key that is no flag, a value that is a list or a table.
-pub fn flags(path: &Path) -> Result<Vec<String>, ConfigurationError> {
-    let shown = path.display();
-    let read = |source| ConfigurationError::Read { path: shown.to_string(), source };
-    if std::fs::metadata(path).map_err(read)?.len() > LARGEST_FILE {
-        return Err(refused(format!("{shown} is too large for a configuration")));
-    }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|e| {
-        let before = &text.as_bytes()[..e.span().map_or(0, |span| span.start.min(text.len()))];
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        refused(format!("{shown}, line {line}: this is not TOML: {}", reason(e.message())))
-    })?;
-    let command = Cli::command();
-    let known: Vec<String> = command
-        .find_subcommand("train")
-        .into_iter()
-        .flat_map(|train| train.get_arguments())
-        .filter_map(|argument| argument.get_long().map(str::to_owned))
-        .filter(|name| !matches!(name.as_str(), "config" | "resume" | "help" | "version" | "overwrite"))
-        .collect();
-    let mut flags = Vec::new();
-    for (key, value) in table {
-        if !known.contains(&key) {
-            let key = quoted(&key);
-            return Err(refused(format!(
-                "{shown}: {key} is not a setting; the settings are {}",
-                known.join(", ")
+/// As [`Settings::read`] and [`Settings::apply`].
+pub fn options(path: &Path) -> Result<TrainOptions, ConfigurationError> {
+    Settings::read(path)?.apply(crate::cli_defaults(), |_| false)
+}
+
+impl Settings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not TOML, and a key that is no flag.
+    pub fn read(path: &Path) -> Result<Self, ConfigurationError> {
+        let shown = path.display().to_string();
+        let read = |source| ConfigurationError::Read { path: shown.clone(), source };
+        let metadata = std::fs::metadata(path).map_err(read)?;
+        if metadata.is_dir() {
+            let file = path.join("train.toml");
+            return Err(ConfigurationError::Refused(format!(
+                "{shown} is a folder; --config takes a file, such as {}",
+                file.display()
             )));
         }
-        match value {
-            Value::Boolean(true) => flags.push(format!("--{key}")),
-            Value::Boolean(false) => {}
-            Value::String(text) => flags.push(format!("--{key}={text}")),
-            Value::Integer(number) => flags.push(format!("--{key}={number}")),
-            Value::Float(number) => flags.push(format!("--{key}={number}")),
-            other => {
-                let kind = other.type_str();
-                return Err(refused(format!(
-                    "{shown}: {key} has a value of type {kind}; it takes text, a number or true"
-                )));
-            }
+        if metadata.len() > LARGEST_FILE {
+            return Err(ConfigurationError::Refused(format!("{shown} is too large for a configuration")));
         }
+        let text = decode(std::fs::read(path).map_err(read)?, &shown)?;
+        let line_of = |start: usize| {
+            1 + text.as_bytes()[..start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
+        };
+        let entries: BTreeMap<Spanned<String>, Value> = toml::from_str(&text).map_err(|error| {
+            let line = line_of(error.span().map_or(0, |span| span.start));
+            let advice = text.lines().nth(line - 1).map_or("", about_backslashes);
+            let reason = reason(error.message());
+            ConfigurationError::Refused(format!("{shown}, line {line}: this is not TOML: {reason}{advice}"))
+        })?;
+        let known = known();
+        let mut settings = Vec::new();
+        for (key, value) in entries {
+            let line = line_of(key.span().start);
+            let key = key.into_inner();
+            if !known.iter().any(|(name, _)| *name == key) {
+                return Err(ConfigurationError::Refused(unknown(&shown, line, &key, &known)));
+            }
+            settings.push(Setting { line, key, value });
+        }
+        settings.sort_by_key(|setting| setting.line);
+        Ok(Settings { shown, settings })
     }
-    Ok(flags)
+
+    /// `options` with the file's settings, but for those that `given` names.
+    ///
+    /// # Errors
+    /// A value of another type than its setting has.
+    pub(super) fn apply(
+        &self,
+        options: TrainOptions,
+        given: impl Fn(&str) -> bool,
+    ) -> Result<TrainOptions, ConfigurationError> {
+        let refused = |setting: &Setting, what: &str| {
+            let Setting { line, key, .. } = setting;
+            ConfigurationError::Refused(format!("{}, line {line}: {key}: {what}", self.shown))
+        };
+        let overwrite = options.overwrite;
+        let mut table = Table::try_from(&options).map_err(|error| {
+            ConfigurationError::Refused(format!("the flags cannot be read as settings: {error}"))
+        })?;
+        let mut options = options;
+        for setting in self.settings.iter().filter(|setting| !given(&setting.key)) {
+            check_path(setting).map_err(|what| refused(setting, what))?;
+            table.insert(setting.key.clone(), setting.value.clone());
+            options = TrainOptions::deserialize(table.clone())
+                .map_err(|error| refused(setting, &plain(&reason(error.message()))))?;
+        }
+        Ok(TrainOptions { overwrite, ..options })
+    }
+}
+
+/// The settings, and the other names that their flags have.
+fn known() -> Vec<(String, Vec<String>)> {
+    let command = Cli::command();
+    let train = command.find_subcommand("train").into_iter();
+    let named = train.flat_map(|train| train.get_arguments()).filter_map(|argument| {
+        let aliases = argument.get_all_aliases().unwrap_or_default();
+        Some((argument.get_long()?.to_owned(), aliases.into_iter().map(str::to_owned).collect()))
+    });
+    named.filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str())).collect()
+}
+
+fn unknown(shown: &str, line: usize, key: &str, known: &[(String, Vec<String>)]) -> String {
+    let alias = known.iter().find(|(_, aliases)| aliases.iter().any(|alias| alias == key));
+    let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+    let likely = alias.map(|(name, _)| name.as_str()).or_else(|| meant(key, names.iter().copied()));
+    let likely = likely.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+    format!(
+        "{shown}, line {line}: {} is not a setting{likely}; the settings are {}",
+        quoted(key),
+        names.join(", ")
+    )
+}
+
+const BACKSLASHES: &str =
+    r"; write a path with backslashes in single quotes ('C:\data'), or with forward slashes";
+
+/// What to do about a backslash in a line that is refused.
+fn about_backslashes(line: &str) -> &'static str {
+    if line.contains('\\') && line.contains('"') { BACKSLASHES } else { "" }
+}
+
+/// Refuses a path that escapes have changed, or that only a shell would understand.
+fn check_path(setting: &Setting) -> Result<(), &'static str> {
+    let Some(path) = setting.value.as_str().filter(|_| PATHS.contains(&setting.key.as_str())) else {
+        return Ok(());
+    };
+    if path.chars().any(char::is_control) {
+        return Err(
+            r"a \ in double quotes began an escape; write the path in single quotes ('C:\data'), or with forward slashes",
+        );
+    }
+    if path.starts_with("~/") && !Path::new("~").exists() {
+        return Err("~ means a home folder to a shell only; write the whole path");
+    }
+    Ok(())
+}
+
+/// serde's words for a type, in plain ones.
+fn plain(message: &str) -> String {
+    [
+        ("expected usize", "expected a whole number, 0 or above"),
+        ("expected u64", "expected a whole number, 0 or above"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a string", "expected text in quotation marks"),
+        ("expected path string", "expected a path in quotation marks"),
+    ]
+    .iter()
+    .fold(message.to_owned(), |message, (from, to)| message.replace(from, to))
 }
 
 #[cfg(test)]
@@ -90,11 +210,11 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<String>, ConfigurationError> {
+    fn read(bytes: &[u8]) -> Result<TrainOptions, ConfigurationError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.toml");
         std::fs::write(&path, bytes).unwrap();
-        flags(&path)
+        options(&path)
     }
 
     fn is_one_sentence(error: ConfigurationError) -> bool {
@@ -107,8 +227,20 @@ mod tests {
         assert!(read(&vec![b'#'; LARGEST_FILE as usize + 1]).is_err());
     }
 
+    /// What a run saves is what it is read back as, whatever the settings.
+    #[test]
+    fn saved_options_come_back() {
+        let mut options: TrainOptions = crate::cli_defaults();
+        options.corpus = Some("a b/c.txt".into());
+        options.regularization.reg = "delta-sam,r3f".into();
+        options.regularization.perturbation.rho = Some(1.0);
+        (options.pairs, options.keep_best, options.clip_norm) = (true, true, Some(2.0));
+        options.save_every = crate::checkpoint::SaveEvery::Steps(7);
+        assert_eq!(read(toml::to_string(&options).unwrap().as_bytes()).unwrap(), options);
+    }
+
     proptest! {
-        /// A damaged or hostile file is an error of one sentence, or flags; never a panic.
+        /// A damaged or hostile file is an error of one sentence, or options; never a panic.
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(read(&bytes).map_or_else(is_one_sentence, |_| true));
@@ -117,7 +249,7 @@ mod tests {
         #[test]
         fn any_toml(key in "[a-z-]{0,12}|seed|reg|no-eval|corpus", value in "[ -~]{0,30}|[0-9]{1,40}|true|\\[+|\\{+") {
             let done = read(format!("{key} = {value}\nseed = 1\n").as_bytes());
-            prop_assert!(done.map_or_else(is_one_sentence, |flags| flags.iter().all(|f| f.starts_with("--"))));
+            prop_assert!(done.map_or_else(is_one_sentence, |options| options.seed == 1));
         }
     }
 }

@@ -16,8 +16,9 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::train::DEFAULT_DATA;
 use super::unlabeled::{self, UnlabeledFlags};
-use super::{Done, Ending};
+use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
+use crate::quote::counted;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
@@ -71,16 +72,24 @@ const EXAMPLES: &str = "Examples:
 impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
+        mistakes::check_models(&self.models)?;
         if let Some(corpus) = self.unlabeled.corpus() {
             return unlabeled::run(&self, corpus);
         }
         self.forms.check()?;
+        self.check_sets()?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
         let (tasks, missing) = self.tasks()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, &self.models)?;
         let mut notes = notes(&tasks, &missing);
+        notes.extend(
+            self.sets
+                .iter()
+                .zip(tasks.iter().rev().take(self.sets.len()).rev())
+                .flat_map(|(_, task)| remarks(task)),
+        );
         let mut findings = Findings::default();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
@@ -123,6 +132,29 @@ impl Eval {
         self.forms.write(&findings.reports, &findings.metas)
     }
 
+    /// Refuses sets of one name, and a file that two sets name.
+    fn check_sets(&self) -> Done {
+        for (place, set) in self.sets.iter().enumerate() {
+            for other in &self.sets[..place] {
+                let [first, second] = [&other.path, &set.path].map(|path| path.display());
+                if other.name == set.name {
+                    let name = &set.name;
+                    return Err(usage(format!(
+                        "--set names {name} twice, as {first} and {second}; give each a name of its own"
+                    )));
+                }
+                if matches!((other.path.canonicalize(), set.path.canonicalize()), (Ok(a), Ok(b)) if a == b) {
+                    let names = (&other.name, &set.name);
+                    return Err(usage(format!(
+                        "--set names the file {second} twice, as {} and {}",
+                        names.0, names.1
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The sets to score, and which of the seven are not there.
     fn tasks(&self) -> Result<(Vec<Task>, Vec<Benchmark>), Ending> {
         let found = Path::new(DEFAULT_DATA).is_dir() && self.sets.is_empty();
@@ -157,6 +189,27 @@ fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
         notes.push(format!("not there, and left out of the average: {}", names.join(", ")));
     }
     notes
+}
+
+/// What a reader should know of pairs of their own.
+fn remarks(task: &Task) -> Vec<String> {
+    let (name, pairs) = (&task.name, task.pair_count() as u64);
+    let mut remarks = Vec::new();
+    if task.without_gold > 0 {
+        remarks
+            .push(format!("{name}: {} without a score left out", counted(task.without_gold as u64, "pair")));
+    }
+    let mut gold = task.pairs().map(|pair| pair.gold);
+    let first = gold.next();
+    if gold.all(|gold| Some(gold) == first) {
+        let why = if pairs == 1 {
+            "it has one pair".to_owned()
+        } else {
+            format!("all its {pairs} scores are the same")
+        };
+        remarks.push(format!("warning: {name}: its rank correlation is undefined, since {why}"));
+    }
+    remarks
 }
 
 /// Of each model.

@@ -3,12 +3,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::configuration::{ConfigurationError, Settings};
 use crate::interrupt::Signal;
 
 mod backend;
@@ -19,6 +19,7 @@ mod eval;
 mod export;
 mod forms;
 mod machine;
+mod mistakes;
 mod model;
 mod progress;
 mod resume;
@@ -30,7 +31,7 @@ mod unlabeled;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
 #[derive(Parser)]
-#[command(name = "mirror", version, max_term_width = 100, args_override_self = true)]
+#[command(name = "mirror", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,22 +73,69 @@ type Done = Result<(), Ending>;
 
 /// Runs the program with the given arguments, the program's name first.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
-        Err(error) if is_refusal(&error) => return end(usage(one_sentence(&error))),
+    let mut command = command();
+    let matches = match command.try_get_matches_from_mut(&arguments) {
+        Ok(matches) => matches,
+        Err(error) if is_refusal(&error) => {
+            return end(usage(mistakes::explain(&error, &command, &arguments)));
+        }
         // Help, on standard output or, where a command is missing, on stderr.
         Err(error) => error.exit(),
     };
-    let done = match cli.command {
-        Command::Train(train) => with_configuration(*train, &arguments).and_then(train::Train::run),
-        Command::Eval(eval) => eval.run(),
-        Command::Encode(encode) => encode.run(),
-        Command::Search(search) => search.run(),
-        Command::Data(data) => data.run(),
-        Command::Export(export) => export.run(),
-        Command::Sharpness(sharpness) => sharpness.run(),
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return end(usage(mistakes::one_sentence(&error.format(&mut command)))),
     };
+    let done = mistakes::check_homes(&command, &arguments).and_then(|()| cli.command.run(&matches));
     done.map_or_else(end, |()| ExitCode::SUCCESS)
+}
+
+impl Command {
+    fn run(self, matches: &ArgMatches) -> Done {
+        match self {
+            Command::Train(train) => with_configuration(*train, matches).and_then(train::Train::run),
+            Command::Eval(eval) => eval.run(),
+            Command::Encode(encode) => encode.run(),
+            Command::Search(search) => search.run(),
+            Command::Data(data) => data.run(),
+            Command::Export(export) => export.run(),
+            Command::Sharpness(sharpness) => sharpness.run(),
+        }
+    }
+}
+
+/// The command line. Every switch of `mirror train` has an opposite, so that what a --config file switches on can be
+/// switched off.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    // clap moves a command that it changes to the end of its list: all are moved, so that their order stays.
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| match command.get_name() {
+            "train" => with_opposites(command),
+            _ => command,
+        })
+    })
+}
+
+fn with_opposites(command: clap::Command) -> clap::Command {
+    let switches =
+        command.get_arguments().filter(|argument| matches!(argument.get_action(), ArgAction::SetTrue));
+    let opposites: Vec<Arg> = switches
+        .filter_map(|switch| {
+            let name = opposite(switch.get_long()?);
+            let id = name.replace('-', "_");
+            Some(
+                Arg::new(id).long(name).action(ArgAction::SetTrue).conflicts_with(switch.get_id()).hide(true),
+            )
+        })
+        .collect();
+    command.args(opposites)
+}
+
+/// The flag that takes a switch back: no-keep-best for keep-best, eval for no-eval.
+fn opposite(switch: &str) -> String {
+    switch.strip_prefix("no-").map_or_else(|| format!("no-{switch}"), str::to_owned)
 }
 
 fn end(ending: Ending) -> ExitCode {
@@ -119,41 +167,18 @@ fn is_refusal(error: &clap::Error) -> bool {
     !help.contains(&error.kind())
 }
 
-/// clap's message, which takes several lines, in one: what is wrong, what is known, what was perhaps meant.
-fn one_sentence(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let parts: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    parts.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
-}
-
-/// Parses again with a TOML file's keys as flags before those of the command line, which win. For a run
-/// that is resumed they may not differ.
-fn with_configuration(train: train::Train, arguments: &[OsString]) -> Result<train::Train, Ending> {
+/// Adds the settings of a TOML file, which flags override; of a run that is resumed they may not differ.
+fn with_configuration(train: train::Train, matches: &ArgMatches) -> Result<train::Train, Ending> {
+    let Some(matches) = matches.subcommand_matches("train") else { return Ok(train) };
+    let given = configuration::given(matches);
     if let Some(folder) = &train.resume {
-        return resume::with_saved_configuration(folder, arguments);
+        let options = resume::with_saved_configuration(folder, train.options, given)?;
+        return Ok(train::Train { options, ..train });
     }
-    match &train.config {
-        Some(path) => parse_with(
-            path,
-            configuration::flags(path).map_err(configuration::ConfigurationError::ending)?,
-            arguments,
-        ),
-        None => Ok(train),
-    }
-}
-
-/// Parses `mirror train` with the flags that a file gives before those of the command line.
-fn parse_with(path: &Path, flags: Vec<String>, arguments: &[OsString]) -> Result<train::Train, Ending> {
-    let place = arguments.iter().position(|a| a == "train").map_or(arguments.len(), |i| i + 1);
-    let (before, after) = arguments.split_at(place);
-    let merged =
-        before.iter().cloned().chain(flags.into_iter().map(OsString::from)).chain(after.iter().cloned());
-    match Cli::try_parse_from(merged) {
-        Ok(Cli { command: Command::Train(train) }) => Ok(*train),
-        Ok(_) => Err(usage("--config and --resume are for mirror train")),
-        Err(error) => Err(usage(format!("{}: {}", path.display(), one_sentence(&error)))),
-    }
+    let Some(path) = &train.config else { return Ok(train) };
+    let settings = Settings::read(path).map_err(ConfigurationError::ending)?;
+    let options = settings.apply(train.options, given).map_err(ConfigurationError::ending)?;
+    Ok(train::Train { options, ..train })
 }
 
 /// Whoever reads our output has read enough: no error.

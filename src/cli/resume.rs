@@ -1,22 +1,27 @@
 //! `mirror train --resume DIR`
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::configuration::{ConfigurationError, Settings};
 use super::progress::say;
-use super::train::Train;
-use super::{Done, Ending, configuration, parse_with, usage};
+use super::{Done, Ending, usage};
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::interrupt::Signal;
+use crate::quote::counted;
 use crate::trainer::TrainOptions;
 use crate::trainer::run::TrainError;
 
-/// The run's own configuration. Flags on the command line may repeat it and not contradict it.
-pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result<Train, Ending> {
+/// The run's own configuration. Flags on the command line (those that `given` names) may repeat it and not
+/// contradict it.
+pub fn with_saved_configuration(
+    folder: &Path,
+    options: TrainOptions,
+    given: impl Fn(&str) -> bool,
+) -> Result<TrainOptions, Ending> {
     let path = folder.join(CONFIGURATION);
     let shown = folder.display();
     if !folder.is_dir() {
@@ -27,18 +32,17 @@ pub fn with_saved_configuration(folder: &Path, arguments: &[OsString]) -> Result
             "--resume {shown}: it has no {CONFIGURATION}, so no run of mirror train began there"
         )));
     }
-    let flags = configuration::flags(&path).map_err(configuration::ConfigurationError::ending)?;
-    let saved = parse_with(&path, flags.clone(), &["mirror".into(), "train".into()])?;
-    let mut asked = parse_with(&path, flags, arguments)?;
-    if let Some((key, saved, asked)) = contradiction(folder, &saved.options, &asked.options)? {
+    let settings = Settings::read(&path).map_err(ConfigurationError::ending)?;
+    let saved = settings.apply(crate::cli_defaults(), |_| false).map_err(ConfigurationError::ending)?;
+    let asked = settings.apply(options, given).map_err(ConfigurationError::ending)?;
+    if let Some((key, saved, asked)) = contradiction(folder, &saved, &asked)? {
         return Err(usage(format!(
             "--{key} {asked} contradicts the run in {shown}, which has {saved}; leave the flag out, or \
              start a new run with --config {} and another --output",
             path.display()
         )));
     }
-    asked.options = saved.options;
-    Ok(asked)
+    Ok(saved)
 }
 
 /// The first setting that differs, as it was saved and as it is asked for.
@@ -81,11 +85,11 @@ pub fn say_finished(folder: &Path) -> Done {
     Ok(())
 }
 
-/// Says how a run goes on that stopped because it could not write.
+/// How a run is resumed that stopped because it could not write.
 pub fn hint(error: &TrainError, folder: &Path) {
     if matches!(error, TrainError::Metrics(_) | TrainError::Save(_)) && folder.join(CONFIGURATION).is_file() {
         say(&format!(
-            "once it can be written to, the run goes on from its newest checkpoint with: mirror train --resume {}",
+            "once it can be written to, resume the run from its newest checkpoint with: mirror train --resume {}",
             folder.display()
         ));
     }
@@ -97,10 +101,10 @@ pub fn stopped(signal: Signal, step: u64, folder: &Path) -> Ending {
     let kept = if step == 0 {
         "no step was made yet".to_owned()
     } else {
-        format!("its {step} steps are in {}", folder.join(CHECKPOINTS).display())
+        format!("{} kept in {}", counted(step, "step"), folder.join(CHECKPOINTS).display())
     };
     Ending::Stopped {
-        message: format!("stopped by {signal}; {kept}; go on with: mirror train --resume {shown}"),
+        message: format!("stopped by {signal}; {kept}; resume it with: mirror train --resume {shown}"),
         signal,
     }
 }

@@ -1,7 +1,7 @@
 //! `mirror search`
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use clap::Args;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::{Done, Ending, text, usage};
+use super::{Done, Ending, mistakes, text, usage};
 use crate::corpus::{CorpusError, Lines, is_blank};
 use crate::search::table::Table;
 use crate::search::{Found, Line, ModelHits, Search as Searching};
@@ -65,6 +65,7 @@ impl Search {
         if self.top == 0 {
             return Err(usage("--top is 0; it must be a number above 0"));
         }
+        mistakes::check_models(&self.models)?;
         let queries = self.queries()?;
         let lines = text::lines(Some(&self.input), "--input")?;
         let device = self.machine.set_up()?;
@@ -115,6 +116,13 @@ impl Search {
                 }
             }
         } else {
+            // From a glob after --input, say.
+            let is_file = |word: &&String| word.contains('.') && Path::new(word).is_file();
+            if let Some(file) = self.query.iter().find(is_file) {
+                return Err(usage(format!(
+                    "the query {file} is a file; did you mean --queries {file}? (--input takes one file, and a query is text)"
+                )));
+            }
             queries.clone_from(&self.query);
         }
         queries.retain(|query| !is_blank(query));

@@ -26,6 +26,18 @@ pub fn corpus(path: &Path, format: Format) -> Result<Corpus, Ending> {
     Ok(Corpus::open(path, format)?)
 }
 
+/// Refuses a path that means something else to the next process: settings are saved, so that a run can be repeated.
+pub fn check_lasting(flag: &str, path: &Path) -> Done {
+    let passing = ["/dev/stdin", "/dev/fd", "/proc/self"];
+    if path.is_file() && passing.iter().any(|folder| path.starts_with(folder)) {
+        return Err(usage(format!(
+            "{flag} {}: what this names changes from process to process; give the file's own name",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 /// The lines of a file, or of standard input where there is none or it is `-`. `flag` is what took the path.
 pub fn lines(path: Option<&Path>, flag: &str) -> Result<Lines<Box<dyn BufRead>>, Ending> {
     let Some(path) = path.filter(|path| !is_stdin(Some(path))) else {

@@ -40,11 +40,12 @@ use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
 pub struct Train {
     #[command(flatten)]
     pub options: TrainOptions,
-    /// TOML file of settings; its keys are these flags, and flags on the command line win
+    /// TOML file of settings; its keys are these flags, and flags on the command line win: what the file switches on,
+    /// --no-pairs, --no-keep-best and --eval switch off
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on with the run that was stopped or killed in this folder, exactly where it was, with its own
-    /// settings; no other flag is needed
+    /// Resume the run that was stopped or killed in this folder, exactly where it was, with its own settings; no
+    /// other flag is needed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overwrite"])]
     pub resume: Option<PathBuf>,
 }
@@ -129,8 +130,23 @@ fn settle_places(options: &mut TrainOptions) -> Result<(), Ending> {
     if options.data.is_none() && !options.no_eval && Path::new(DEFAULT_DATA).is_dir() {
         options.data = Some(DEFAULT_DATA.into());
     }
-    for path in [&mut options.corpus, &mut options.data].into_iter().flatten() {
-        *path = std::path::absolute(&path)?;
+    if let Some(corpus) = options.corpus.as_deref().filter(|path| !text::is_stdin(Some(path))) {
+        text::check_lasting("--corpus", corpus)?;
+        options.corpus = Some(std::path::absolute(corpus)?);
+    }
+    if let Some(data) = &options.data {
+        options.data = Some(std::path::absolute(data)?);
+    }
+    let output = std::path::absolute(options.output.as_deref().unwrap_or(Path::new(".")))?;
+    for (flag, path) in
+        [("--corpus", &options.corpus), ("--data", &options.data), ("--output", &Some(output))]
+    {
+        if let Some(path) = path.as_deref().filter(|path| path.to_str().is_none()) {
+            return Err(usage(format!(
+                "{flag} {}: this path is not UTF-8, and train.toml, where it is saved, can hold no other; rename it",
+                path.display()
+            )));
+        }
     }
     if let Ok(ModelSource::Folder(folder)) = hub::resolve(&options.model)
         && let Some(folder) = std::path::absolute(folder)?.to_str()

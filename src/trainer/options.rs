@@ -81,7 +81,14 @@ pub struct TrainOptions {
     #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Training")]
     pub pooling: PoolingChoice,
     /// Seed of all randomness
-    #[arg(long, default_value_t = 42, value_name = "N", help_heading = "Training")]
+    // TOML, in which settings are saved, has no larger numbers.
+    #[arg(
+        long,
+        default_value_t = 42,
+        value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64),
+        value_name = "N",
+        help_heading = "Training"
+    )]
     pub seed: u64,
 
     #[command(flatten)]
@@ -185,7 +192,7 @@ impl TrainOptions {
             );
         }
         if self.holdout == Some(1) {
-            let expected = "sentences are told apart from others, so 0 or at least 2";
+            let expected = "a held-out sentence is compared with others, so 0 or at least 2";
             return Err(InvalidOption { flag: "--holdout", value: 1.0, expected }.into());
         }
         probability("--dropout", self.dropout)?;

@@ -51,7 +51,7 @@ impl Run {
             return;
         }
         if let Err(error) = self.save_checkpoint().and_then(|()| Ok(self.checkpoints.prune(step)?)) {
-            observer.note(&format!("warning: {error}; training goes on, and older checkpoints stand"));
+            observer.note(&format!("warning: {error}; training continues, and older checkpoints stay"));
         }
         self.schedule.tried(Instant::now());
     }

@@ -107,3 +107,125 @@ fn a_length_beyond_the_positions() {
         w.run(&format!("{train} {most} --max-steps 1"));
     }
 }
+
+#[test]
+fn words_without_a_flag_name_the_flag_that_was_meant() {
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    for file in ["a.txt", "b.txt", "c.txt", "p.tsv", "my file.txt"] {
+        w.write(file, "a man\n");
+    }
+    for (arguments, says) in [
+        ("train a.txt", "unexpected argument 'a.txt'; did you mean --corpus a.txt?"),
+        ("train absent.txt", "did you mean --corpus absent.txt?"),
+        (
+            "train a.txt b.txt c.txt",
+            "--corpus takes one file, and 3 are given; join them first: cat a.txt b.txt c.txt > all.txt",
+        ),
+        (
+            "train --corpus a.txt b.txt",
+            "--corpus takes one file, and 2 are given; join them first: cat a.txt b.txt > all.txt",
+        ),
+        ("train --model m a.txt --seed 1", "did you mean --corpus a.txt?"),
+        ("train m a.txt", "did you mean --model m --corpus a.txt?"),
+        ("train my.toml", "did you mean --config my.toml?"),
+        ("train --input a.txt", "unexpected argument '--input'; did you mean --corpus?"),
+        ("train --file=a.txt", "unexpected argument '--file'; did you mean --corpus?"),
+        ("encode a.txt", "did you mean --input a.txt?"),
+        ("encode a.txt out.npy", "did you mean --input a.txt --output out.npy?"),
+        ("encode a.txt b.txt", "--input takes one file, and 2 are given"),
+        ("encode --corpus a.txt", "unexpected argument '--corpus'; did you mean --input?"),
+        ("eval m/", "did you mean --model m/?"),
+        ("eval builtin m", "did you mean --model builtin --model m?"),
+        ("eval p.tsv", "did you mean --set mine=p.tsv?"),
+        ("eval a.txt", "did you mean --corpus a.txt?"),
+        ("sharpness a.txt", "did you mean --corpus a.txt?"),
+        ("export m", "did you mean --model m?"),
+        ("search a.txt", "--input FILE is needed, the text to search; did you mean --input a.txt?"),
+        ("search query", "--input FILE is needed: the text to search"),
+        ("search --input a.txt b.txt c.txt", "the query b.txt is a file; did you mean --queries b.txt?"),
+        ("train --corpus -", "standard input, and a corpus is read more than once; save it to a file"),
+        ("eval --corpus -", "standard input, and a corpus is read more than once"),
+        ("sharpness --corpus -", "standard input, and a corpus is read more than once"),
+        (
+            "train --corpus=~/a.txt",
+            "--corpus ~/a.txt: the shell leaves ~ as it is inside a word or quotes; write $HOME/a.txt",
+        ),
+        ("eval --set mine=~/p.tsv", "write $HOME/p.tsv"),
+        ("train --reg delta_sam", "\"delta_sam\" (did you mean delta-sam?)"),
+        ("train --reg r3f+sam", "did you mean r3f,sam?"),
+        ("encod", "'encode'"),
+        ("corpus.txt", "'corpus.txt'; the commands are train, eval, encode"),
+        ("--corpus a.txt", "--corpus stands before a command; the commands are train"),
+        ("train --seed x", "not a whole number"),
+        ("train --config m", "m is a folder; --config takes a file, such as m/train.toml"),
+    ] {
+        w.refuses_usage(arguments, &[says]);
+    }
+    let output = w.mirror("encode").arg("my file.txt").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("did you mean --input 'my file.txt'?"), "{stderr}");
+}
+
+#[test]
+fn nothing_is_given_twice() {
+    let w = Workspace::new();
+    w.write("p.tsv", "1\ta\tb\n");
+    for (arguments, says) in [
+        ("train --corpus a.txt --corpus b.txt", "--corpus is given twice, as a.txt and b.txt; give it once"),
+        ("train --corpus=a.txt --seed 1 --corpus a.txt", "--corpus is given twice, as a.txt and a.txt"),
+        ("train --lr 1e-3 --learning-rate 2e-3", "--learning-rate is given twice, as 1e-3 and 2e-3"),
+        ("train --overwrite --overwrite", "--overwrite is given twice; give it once"),
+        ("train --config a.toml --config b.toml", "--config is given twice, as a.toml and b.toml"),
+        ("encode --model a --model b", "--model is given twice, as a and b"),
+        ("encode --input - --input -", "--input is given twice"),
+        ("eval --data a --data b", "--data is given twice, as a and b"),
+        ("search --input a --input b query", "--input is given twice, as a and b"),
+        ("export --output a --output b", "--output is given twice, as a and b"),
+        ("sharpness --rho 1 --rho 2 --rho=3", "--rho is given 3 times, as 1, 2 and 3"),
+        ("data fetch --output a --output b", "--output is given twice, as a and b"),
+        ("encode --normalize --no-normalize", "'--normalize' cannot be used with '--no-normalize'"),
+        ("export --output o --no-normalize --normalize", "'--normalize'"),
+        ("train --no-eval --eval", "'--no-eval'"),
+        ("train --pairs --no-pairs", "'--pairs'"),
+        ("eval --model builtin --model builtin", "--model names \"builtin\" twice"),
+        ("eval --model m --model m/", "--model names \"m/\" twice"),
+        ("search --input a --model m --model m query", "--model names \"m\" twice"),
+        (
+            "eval --set a=p.tsv --set a=q.tsv",
+            "--set names a twice, as p.tsv and q.tsv; give each a name of its own",
+        ),
+        ("eval --set a=p.tsv --set b=./p.tsv", "--set names the file ./p.tsv twice, as a and b"),
+    ] {
+        w.refuses_usage(arguments, &[says]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf8_work_or_are_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    let name = OsStr::from_bytes(b"caf\xe9.txt");
+    std::fs::write(w.path("").join(name), "a man plays\ntwo dogs run\n").unwrap();
+    for (arguments, flag, says) in [
+        (
+            "train --model m --no-eval --batch-size 2",
+            "--corpus",
+            "caf\u{FFFD}.txt: this path is not UTF-8, and train.toml",
+        ),
+        ("train --model m --no-eval", "--output", "this path is not UTF-8"),
+        ("encode", "--model", "the argument caf\u{FFFD}.txt is not UTF-8"),
+    ] {
+        let output = w.mirror(arguments).arg(flag).arg(name).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+    }
+    for arguments in ["encode --model m --input", "eval --model m --corpus", "search --model m query --input"]
+    {
+        w.mirror(arguments).arg(name).assert().success();
+    }
+}

@@ -21,9 +21,13 @@ const REGULARIZERS: [&str; 11] = [
 
 /// The bytes of model.safetensors after two steps with dropout and drophead.
 fn weights(w: &Workspace, flags: &str) -> Vec<u8> {
+    weights_of_batches(w, 8, flags)
+}
+
+fn weights_of_batches(w: &Workspace, batch_size: usize, flags: &str) -> Vec<u8> {
     let output = tempfile::tempdir().unwrap();
     let arguments = format!(
-        "train --model m --corpus corpus.txt --batch-size 8 --max-steps 2 --lr 1e-3 --drophead 0.1 --no-eval \
+        "train --model m --corpus corpus.txt --batch-size {batch_size} --max-steps 2 --lr 1e-3 --drophead 0.1 --no-eval \
          --output {} {flags}",
         output.path().join("out").display()
     );
@@ -55,7 +59,7 @@ fn batches_of_several_chunks_give_the_same_bytes_too() {
     let w = tiny(Kind::Roberta);
     w.write("corpus.txt", sentences(200).join("\n"));
     for reg in ["none", "delta-sam,r3f"] {
-        let run = |threads| weights(&w, &format!("--batch-size 100 --reg {reg} --threads {threads}"));
+        let run = |threads| weights_of_batches(&w, 100, &format!("--reg {reg} --threads {threads}"));
         let one = run(1);
         assert_eq!(one, run(2), "{reg}");
         assert_eq!(one, run(3), "{reg}");

@@ -138,6 +138,15 @@ fn a_configuration_file_is_the_flags() {
     // Flags win over the file.
     w.run("train --config mine.toml --seed 8 --output other-seed");
     assert_ne!(weights("from-file"), weights("other-seed"));
+    // Switches too, and a mark at the start is skipped.
+    let mine = String::from_utf8(w.read("mine.toml")).unwrap();
+    w.write("switched.toml", format!("\u{FEFF}{mine}keep-best = true\npairs = true\nsave-every = 100\n"));
+    w.run("train --config switched.toml --no-keep-best --no-pairs --output switched");
+    assert_eq!(weights("from-file"), weights("switched"));
+    let saved: toml::Table = String::from_utf8(w.read("switched/train.toml")).unwrap().parse().unwrap();
+    let switches = ["keep-best", "pairs", "no-eval"].map(|key| saved[key].as_bool());
+    assert_eq!(switches, [Some(false), Some(false), Some(true)], "{saved}");
+    assert_eq!(saved["save-every"].as_str(), Some("100"), "{saved}");
     // The resolved configuration names what depended on the model, and gives the same bytes.
     let resolved: toml::Table = String::from_utf8(w.read("from-file/train.toml")).unwrap().parse().unwrap();
     assert_eq!(resolved["beta"].as_float(), Some(3.0), "{resolved}");
@@ -150,18 +159,38 @@ fn a_configuration_file_is_the_flags() {
 fn wrong_configurations_are_refused_by_key() {
     let w = Workspace::new();
     for (text, says) in [
-        ("batchsize = 3", vec!["c.toml", "\"batchsize\" is not a setting", "batch-size"]),
-        ("batch-size = \"many\"", vec!["c.toml", "--batch-size", "many"]),
-        ("batch-size = [3]", vec!["c.toml", "batch-size", "array"]),
+        (
+            "batchsize = 3",
+            vec![
+                "c.toml, line 1: \"batchsize\" is not a setting (did you mean batch-size?); the settings are",
+            ],
+        ),
+        ("\n\nlr = 1e-3", vec!["c.toml, line 3: \"lr\" is not a setting (did you mean learning-rate?)"]),
+        ("[train]\nseed = 1", vec!["c.toml, line 1: \"train\" is not a setting"]),
+        (
+            "batch-size = \"many\"",
+            vec!["c.toml, line 1: batch-size: ", "\"many\"", "expected a whole number"],
+        ),
+        ("seed = 1\nbatch-size = [3]", vec!["c.toml, line 2: batch-size: ", "expected a whole number"]),
+        ("keep-best = 1", vec!["c.toml, line 1: keep-best: ", "expected true or false"]),
+        ("seed = -1", vec!["c.toml, line 1: seed: ", "-1"]),
+        ("save-every = true", vec!["c.toml, line 1: save-every: ", "number of steps"]),
+        ("seed = 1\nseed = 2", vec!["c.toml, line 2", "duplicate key"]),
+        (
+            "corpus = \"C:\\data\\c.txt\"",
+            vec!["c.toml, line 1: this is not TOML", "single quotes ('C:\\data'), or with forward slashes"],
+        ),
+        ("corpus = \"C:\\temp\\new.txt\"", vec!["c.toml, line 1: corpus: ", "single quotes"]),
+        ("corpus = \"~/c.txt\"", vec!["c.toml, line 1: corpus: ~ means a home folder to a shell only"]),
         ("rho = -1.0", vec!["--rho", "-1"]),
-        ("pooling = \"max\"", vec!["c.toml", "max", "mean-padded"]),
+        ("pooling = \"max\"", vec!["c.toml, line 1: pooling: ", "max", "mean-padded"]),
         ("epochs = 1\nseed = ", vec!["c.toml, line 2", "not TOML"]),
     ] {
         w.write("c.toml", text);
         w.refuses_usage("train --config c.toml", &says);
     }
     w.write("c.toml", [0xFF, 0xFE, 0x00]);
-    w.fails("train --config c.toml", &["c.toml"]);
+    w.fails("train --config c.toml", &["c.toml is UTF-16, not UTF-8"]);
     w.fails("train --config absent.toml", &["absent.toml", "No such file"]);
 }
 

@@ -43,7 +43,7 @@ fn a_full_disk_costs_time_only() {
     let Some(disk) = SmallDisk::mount(&place, "size=4m") else { return };
     let reference = workshop.reference("reference", &[]);
     let said = fail(&mut workshop.train("disk/out", &[]), 1);
-    assert!(said.contains("training goes on, and older checkpoints stand"), "{said}");
+    assert!(said.contains("training continues, and older checkpoints stay"), "{said}");
     assert!(said.contains("error: cannot write"), "{said}");
     assert!(!workshop.checkpoints("disk/out").is_empty());
     assert!(!names_in(&place.join("out/checkpoints")).iter().any(|name| name.starts_with('.')));

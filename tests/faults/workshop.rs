@@ -41,10 +41,20 @@ impl Workshop {
 
     /// `mirror train` in this folder: 8 sentences a batch, so 12 steps an epoch.
     pub fn train(&self, output: &str, more: &[&str]) -> Command {
-        let mut command = self.mirror(&["train", "--model", "model", "--corpus", "corpus.txt"]);
-        command.args(["--data", "sts", "--batch-size", "8", "--epochs", "2", "--learning-rate", "1e-3"]);
-        command.args(["--eval-every", "3", "--keep-best", "--save-every", "2", "--threads", "1"]);
-        command.args(["--output", output]).args(more);
+        let usual = [
+            ["--model", "model"],
+            ["--corpus", "corpus.txt"],
+            ["--data", "sts"],
+            ["--batch-size", "8"],
+            ["--epochs", "2"],
+            ["--learning-rate", "1e-3"],
+            ["--eval-every", "3"],
+            ["--save-every", "2"],
+            ["--threads", "1"],
+        ];
+        let mut command = self.mirror(&["train", "--keep-best", "--output", output]);
+        // A flag may not be given twice.
+        command.args(usual.iter().filter(|[flag, _]| !more.contains(flag)).flatten()).args(more);
         command
     }
 
