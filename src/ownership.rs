@@ -56,13 +56,6 @@ pub fn taken(folder: &Path, owned: &BTreeSet<PathBuf>) -> Option<PathBuf> {
     paths.find(|path| folder.join(path).symlink_metadata().is_ok()).map(|path| folder.join(path))
 }
 
-/// Weights in a folder, of any form.
-pub fn weights_in(folder: &Path) -> Option<PathBuf> {
-    let names =
-        [WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-    names.map(|name| folder.join(name)).into_iter().find(|path| path.exists())
-}
-
 /// The graphs of a folder that this program wrote, with what they say of themselves.
 pub fn graphs(folder: &Path) -> io::Result<Vec<(PathBuf, Header)>> {
     let mut graphs = Vec::new();
@@ -89,7 +82,7 @@ pub fn owned_graphs(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
 /// What is known as ours by what is in it.
 fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut owned = owned_graphs(folder)?;
-    let weights = weights_in(folder);
+    let weights = crate::checkpoint::weight_files::weights_in(folder);
     let card = read_text(&folder.join(CARD)).unwrap_or_default();
     let mut all_beside = !owned.is_empty() && weights.is_none();
     if is_configuration(&folder.join(CONFIGURATION)) {

@@ -7,12 +7,12 @@ use candle_core::{DType, Device};
 use ndarray::{Array2, Axis};
 use thiserror::Error;
 
+use crate::checkpoint::modules::{self, ModulesError};
 use crate::checkpoint::{WeightsError, read_parameters};
 use crate::encoder::config::ConfigError;
 use crate::encoder::{
     Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
-use crate::modules::files::{self, ModulesError};
 use crate::prompt::{Prompt, Prompted};
 use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -97,7 +97,7 @@ impl SentenceEncoder {
         let folder_length = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most);
         let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, &transformer, &config));
         let mut encoder = Encoder::new(config, pooling);
-        encoder.modules = Arc::new(files::read(&said, encoder.config.dimensions.hidden_size)?);
+        encoder.modules = Arc::new(modules::read(&said, encoder.config.dimensions.hidden_size)?);
         let parameters = read_parameters(&transformer, &encoder.layout(), DType::F32, device)?;
         Ok(SentenceEncoder {
             encoder,

@@ -4,6 +4,7 @@
 mod error;
 pub mod manifest;
 pub mod module_weights;
+pub mod modules;
 mod naming;
 pub mod origin;
 pub mod read;

@@ -49,6 +49,14 @@ impl<E> From<E> for Lack<E> {
     }
 }
 
+/// The file or index of a folder's weights, of the first form that is there.
+pub fn weights_in(folder: &Path) -> Option<PathBuf> {
+    let names = FORMS.map(|form| match form {
+        Form::Whole(name) | Form::Sharded { index: name, .. } => name,
+    });
+    names.into_iter().map(|name| folder.join(name)).find(|path| path.exists())
+}
+
 /// Asks `obtain` for the files of each form in turn, until one form is there, and gives their places; it answers
 /// with a file's place, or none where there is no such file. None where no form is there at all.
 pub fn gather<E>(

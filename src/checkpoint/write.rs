@@ -9,7 +9,6 @@ use thiserror::Error;
 use super::read::{WeightsError, read_pooler};
 use super::tensors;
 use crate::encoder::{Architecture, Pooling};
-use crate::modules;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::sentence_folder::SETTINGS;
@@ -110,7 +109,7 @@ pub(crate) fn write_modules(encoder: &SentenceEncoder, folder: &Path) -> Result<
         json!({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}),
         json!({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}),
     ];
-    modules.extend(modules::files::write(&encoder.encoder.modules, encoder.normalize, folder)?);
+    modules.extend(super::modules::write(&encoder.encoder.modules, encoder.normalize, folder)?);
     let cls = encoder.encoder.pooling == Pooling::Cls;
     let mut pooling = json!({
         "word_embedding_dimension": encoder.encoder.config.dimensions.hidden_size,

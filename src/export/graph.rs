@@ -155,3 +155,11 @@ pub fn ints(name: &str, values: &[i64]) -> Attribute {
 pub fn float(name: &str, value: f32) -> Attribute {
     Attribute { name: Some(name.into()), f: Some(value), r#type: Some(FLOAT), ..Attribute::default() }
 }
+
+/// Scaled to length 1.
+pub(super) fn normalized(graph: &mut GraphBuilder, x: &Value) -> Value {
+    let norm = graph.reduce("ReduceL2", x, 1);
+    let least = graph.scalar(1e-12, DataType::Float);
+    let norm = graph.node("Max", &[&norm, &least], vec![]);
+    graph.node("Div", &[x, &norm], vec![])
+}

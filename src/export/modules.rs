@@ -2,8 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::graph::{GraphBuilder, Value, float, int};
-use super::pooling::normalized;
+use super::graph::{GraphBuilder, Value, float, int, normalized};
 use super::proto::DataType;
 use super::weights::Initializer;
 use crate::modules::{Dense, LAYER_NORM_EPSILON, Modules, Residual, Step};

@@ -1,7 +1,7 @@
 //! From the layers' hidden states to the graph's two outputs.
 
 use super::encoder::{EncoderGraph, HiddenStates, Tokens};
-use super::graph::{Dim, GraphBuilder, Value, int};
+use super::graph::{Dim, GraphBuilder, Value, int, normalized};
 use super::proto::DataType;
 use crate::encoder::Pooling;
 use crate::modules::Modules;
@@ -107,14 +107,6 @@ fn mean_of_all(graph: &mut GraphBuilder, x: &Value) -> Value {
 fn without_axis(graph: &mut GraphBuilder, x: &Value) -> Value {
     let axis = graph.integers(&[1]);
     graph.node("Squeeze", &[x, &axis], vec![])
-}
-
-/// Scaled to length 1.
-pub(super) fn normalized(graph: &mut GraphBuilder, x: &Value) -> Value {
-    let norm = graph.reduce("ReduceL2", x, 1);
-    let least = graph.scalar(1e-12, DataType::Float);
-    let norm = graph.node("Max", &[&norm, &least], vec![]);
-    graph.node("Div", &[x, &norm], vec![])
 }
 
 /// The rows of the tokens that the caller gave.

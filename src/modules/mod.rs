@@ -3,8 +3,6 @@
 //! They stay as they are in training: the loss sees what comes out of them, and its gradient goes through them by
 //! candle's autograd, in f64 like the losses. [`files`] reads and writes them.
 
-pub mod files;
-
 use std::fmt;
 
 use candle_core::{D, DType, Device, Result, Tensor};

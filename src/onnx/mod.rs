@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::checkpoint::modules::ModulesError;
 use crate::encoder::config::ConfigError;
-use crate::modules::files::ModulesError;
 use crate::sentence_folder::SentenceFolderError;
 use crate::tokenize::TokenizeError;
 

@@ -7,7 +7,8 @@ use candle_core::{Device, Tensor};
 use ndarray::{Array2, Array3, Axis, s};
 
 use super::OnnxError;
-use crate::modules::{Modules, files};
+use crate::checkpoint::modules;
+use crate::modules::Modules;
 use crate::sentence_folder::{PoolingMode, SentenceFolder};
 
 pub struct Outside {
@@ -18,7 +19,7 @@ pub struct Outside {
 impl Outside {
     pub fn read(said: &SentenceFolder, hidden: usize) -> Result<Self, OnnxError> {
         let pooling = said.pooling.unwrap_or(PoolingMode::Mean);
-        Ok(Outside { pooling, modules: files::read(said, hidden)? })
+        Ok(Outside { pooling, modules: modules::read(said, hidden)? })
     }
 
     /// `[batch, width]` of hidden states `[batch, sequence, hidden]` and the rows that each sequence is pooled from.

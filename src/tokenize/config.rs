@@ -3,9 +3,9 @@
 
 use super::TokenizeError;
 use super::class::{Choice, TokenizerClass};
-use super::source::Source;
+use super::source::{Source, unexpected};
 use super::switches;
-use crate::quote::{quoted, shortened};
+use crate::quote::quoted;
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
@@ -245,15 +245,4 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
         normalized: flag("normalized", !special)?,
         special,
     })
-}
-
-pub(super) fn unexpected(
-    source: &Source,
-    file: &str,
-    key: &str,
-    value: &Value,
-    expected: &str,
-) -> TokenizeError {
-    let shown = shortened(value);
-    TokenizeError::file(source.path(file), format!("{key:?} is {shown}, expected {expected}"))
 }

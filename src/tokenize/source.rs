@@ -2,7 +2,7 @@
 
 use super::TokenizeError;
 use crate::json;
-use crate::quote::reason;
+use crate::quote::{reason, shortened};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -49,6 +49,18 @@ impl Source {
             }
         }
     }
+}
+
+/// A setting that is not what it may be.
+pub(super) fn unexpected(
+    source: &Source,
+    file: &str,
+    key: &str,
+    value: &Value,
+    expected: &str,
+) -> TokenizeError {
+    let shown = shortened(value);
+    TokenizeError::file(source.path(file), format!("{key:?} is {shown}, expected {expected}"))
 }
 
 /// Reads a regular file of at most [`MAX_FILE_BYTES`]; None where it does not exist.

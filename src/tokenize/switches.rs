@@ -3,8 +3,7 @@
 
 use super::TokenizeError;
 use super::class::TokenizerClass;
-use super::config::unexpected;
-use super::source::Source;
+use super::source::{Source, unexpected};
 use serde_json::{Map, Value};
 
 const FILE: &str = "tokenizer_config.json";

@@ -258,6 +258,7 @@ fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
             position_ids: batch.position_ids[rows.clone()].to_vec(),
             cu_seqlens: vec![0, rows.len()],
             key_lens: vec![batch.key_lens[i]],
+            unpooled: vec![batch.unpooled[i]],
             ids: vec![batch.ids[i]],
         };
         let h = case.shape.hidden;

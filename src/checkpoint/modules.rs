@@ -6,9 +6,9 @@ use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::{Dense, Modules, Residual, Step};
-use crate::checkpoint::WeightsError;
-use crate::checkpoint::module_weights::{ModuleWeights, write_weights};
+use super::WeightsError;
+use super::module_weights::{ModuleWeights, write_weights};
+use crate::modules::{Dense, Modules, Residual, Step};
 use crate::output::{OutputError, write_whole};
 use crate::sentence_folder::{ModuleConfig, ModuleKind, SentenceFolder};
 
