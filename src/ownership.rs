@@ -116,6 +116,11 @@ fn read_text(path: &Path) -> Option<String> {
     is_text.then(|| fs::read_to_string(path).ok()).flatten()
 }
 
+/// What is looked for in a model's folder beside weights, whether it is there or not.
+pub fn looked_for_in_a_model() -> impl Iterator<Item = &'static str> {
+    BESIDE.into_iter().filter(|name| *name != CARD).chain(["added_tokens.json"])
+}
+
 /// Whether a model's folder has this file, given by its path below it, for a command to read.
 pub fn is_read_from_a_model(path: &Path) -> bool {
     const KINDS: [&str; 8] = ["safetensors", "bin", "onnx", "onnx_data", "model", "txt", "toml", "h5"];

@@ -11,7 +11,7 @@ use super::text::is_stdin;
 use crate::hub::{self, ModelSource};
 use crate::onnx::library;
 use crate::output::{Form, Inputs};
-use crate::ownership::{is_read_from_a_model, is_read_from_data};
+use crate::ownership::{is_read_from_a_model, is_read_from_data, looked_for_in_a_model};
 
 /// A model's folder; one of the hub is known when it is located.
 pub fn add_model(inputs: &mut Inputs, model: &str) {
@@ -22,6 +22,7 @@ pub fn add_model(inputs: &mut Inputs, model: &str) {
 
 pub fn add_model_folder(inputs: &mut Inputs, folder: &Path) {
     inputs.add_folder("--model", folder, is_read_from_a_model);
+    looked_for_in_a_model().for_each(|name| inputs.add_absent("--model", &folder.join(name)));
 }
 
 /// A folder of STS data.

@@ -86,6 +86,13 @@ impl Inputs {
         }
     }
 
+    /// A file that is not there and would be read if it were: what is written in its place would be taken for it.
+    pub fn add_absent(&mut self, reader: &str, path: &Path) {
+        if !path.exists() {
+            self.0.push(Input { identity: Identity::of(path), reader: reader.to_owned() });
+        }
+    }
+
     /// Standard input, where it is redirected from a file.
     pub fn add_stdin(&mut self) {
         #[cfg(unix)]

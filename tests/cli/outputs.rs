@@ -191,7 +191,15 @@ fn eval_never_writes_what_it_reads() {
             );
         }
     }
-    for file in ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json"] {
+    // Also what would be read if it were there.
+    for file in [
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "tokenizer.json",
+        "modules.json",
+        "added_tokens.json",
+    ] {
         let arguments = format!("eval --model m --set p=pairs.tsv --json m/{file} --overwrite");
         w.refuses_usage(&arguments, &["is what --model reads"]);
     }

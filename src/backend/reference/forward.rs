@@ -274,7 +274,9 @@ mod tests {
                 for ((x, y), slope) in far.iter().zip(wide(&y)).zip(wide(gradients.get(&x).unwrap())) {
                     let limit = if *x > 0.0 { 1.0 } else { 0.0 };
                     assert!((slope - limit).abs() < 1e-12, "{function:?} {dtype:?}: {slope} at {x}");
-                    assert!((y - x * limit).abs() < 1e-12, "{function:?} {dtype:?}: {y} at {x}");
+                    // QuickGelu multiplies and divides by its slope, which rounds.
+                    let rounding = if dtype == DType::F32 { 1e-7 * x.abs() } else { 1e-12 };
+                    assert!((y - x * limit).abs() <= rounding, "{function:?} {dtype:?}: {y} at {x}");
                 }
             }
         }
