@@ -23,7 +23,7 @@ pub enum Reason {
     Binary(&'static Binary),
     /// UTF-16 or UTF-32, as iconv calls it.
     Wide(&'static str),
-    /// A NUL byte in a line that is otherwise text.
+    /// As many NUL bytes in a line as no text has.
     Nul {
         line: u64,
     },
@@ -156,7 +156,9 @@ impl Reason {
 
     /// What is wrong with a line that is not text, if anything is.
     pub fn of_line(line: u64, bytes: &[u8]) -> Option<Self> {
-        if bytes.contains(&0) {
+        // A NUL or two among letters is dirt, which tokenizers drop; many are another encoding.
+        let nuls = bytes.iter().filter(|&&byte| byte == 0).count();
+        if nuls > 0 && nuls * 4 >= bytes.len() {
             return Some(wide_without_mark(bytes).unwrap_or(Reason::Nul { line }));
         }
         let error = std::str::from_utf8(bytes).err()?;
@@ -244,7 +246,7 @@ impl fmt::Display for NotText {
             }
             Reason::Nul { line } => write!(
                 f,
-                "{name}, line {line}: the line holds a NUL byte, which no text does; if the file is UTF-16, convert it: {}",
+                "{name}, line {line}: the line holds NUL bytes, as no text does; if the file is UTF-16, convert it: {}",
                 iconv("UTF-16LE")
             ),
             Reason::NotUtf8 { line, byte, guess } => {

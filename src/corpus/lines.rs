@@ -82,12 +82,14 @@ impl<R: BufRead> LineScanner<R> {
         if bytes.len() > MAX_LINE_BYTES {
             return Err(CorpusError::LineTooLong { name: self.name.clone(), line: self.number });
         }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) if !bytes.contains(&0) => text,
-            _ => {
-                let reason = Reason::of_line(self.number, bytes).unwrap_or(Reason::Nul { line: self.number });
-                return Err(NotText { name: self.name.clone(), reason }.into());
-            }
+        let refused = |reason| NotText { name: self.name.clone(), reason };
+        let text = std::str::from_utf8(bytes);
+        // Only a line that may be wrong is looked at again.
+        if text.is_err() || bytes.contains(&0) {
+            Reason::of_line(self.number, bytes).map_or(Ok(()), |reason| Err(refused(reason)))?;
+        }
+        let Ok(text) = text else {
+            return Err(refused(Reason::NotUtf8 { line: self.number, byte: 1, guess: None }).into());
         };
         if bytes.contains(&b'\r') {
             self.with_returns += 1;
@@ -238,7 +240,7 @@ mod tests {
     fn no_sentences_are_made_of_other_files() {
         for (bytes, says) in [
             (&b"\x1f\x8b\x08\0\n"[..], "in.txt is compressed (gzip)"),
-            (b"one\ntw\0o\n", "in.txt, line 2: the line holds a NUL byte"),
+            (b"one\ntw\0o\n", "in.txt, line 2: the line holds NUL bytes"),
             (b"\xff\xfea\0\n\0", "in.txt is UTF-16"),
             (b"{\"text\": \"a\"}\n", "in.txt holds a JSON value a line"),
             (b"{\"text\": \"a\"}\n{\"text\": \"b\"}\n\n{\"text\": \"c\"}\nd\n", "in.txt holds a JSON value"),

@@ -23,7 +23,7 @@ const REFUSED: [(&str, &[u8], &str); 17] = [
         b"a\0 \0m\0a\0n\0\n\0b\0\n\0",
         "wide.txt is UTF-16LE, not UTF-8; convert it: iconv -f UTF-16LE",
     ),
-    ("nul.txt", b"fine\nno\0t fine\n", "nul.txt, line 2: the line holds a NUL byte"),
+    ("nul.txt", b"fine\nno\0\0t\n", "nul.txt, line 2: the line holds NUL bytes"),
     (
         "latin.txt",
         b"fine\nun caf\xe9 noir\n",

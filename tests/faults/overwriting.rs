@@ -92,7 +92,7 @@ fn a_stopped_run_over_an_earlier_one_is_resumed_or_overtaken() {
     signal(&child, "TERM");
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(143));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("go on with: mirror train --resume out"));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("resume it with: mirror train --resume out"));
     workshop.ends("out").assert_same(&old, "stopped");
     assert!(workshop.checkpoints(NEW).len() == 2 && workshop.checkpoints("out").len() == 2);
     let said = fail(workshop.resume("out").args(["--seed", "8"]), 2);

@@ -61,7 +61,7 @@ fn what_cannot_be_trained_on_is_one_sentence_that_says_so() {
     assert!(
         says(b"\xFF\xFEa\0", sentences).starts_with("FILE is UTF-16, not UTF-8; convert it: iconv -f UTF-16")
     );
-    assert!(says(b"a\0b\n", sentences).starts_with("FILE, line 1: the line holds a NUL byte"));
+    assert!(says(b"a\0b\n", sentences).starts_with("FILE, line 1: the line holds NUL bytes"));
     assert!(says(b"a\rb\rc\n", sentences).contains("carriage returns alone"));
     assert!(says(b"{\"anchor\": \"a, b\"}\n", Format::Pairs).contains("holds a JSON value a line"));
     assert!(says(b"a\tb\n\nc\n", Format::Pairs).starts_with("FILE, line 3: found one column"));
