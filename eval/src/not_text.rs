@@ -342,7 +342,7 @@ mod tests {
             ("c.txt", b"\xff\xfe\0\0A\0\0\0", "is UTF-32,"),
             ("c.txt", b"A\0 \0m\0a\0n\0\n\0b\0", "iconv -f UTF-16LE -t UTF-8 c.txt"),
             ("c.txt", b"\0A\0 \0m\0\n\0b", "iconv -f UTF-16BE -t UTF-8 c.txt"),
-            ("c.txt", b"fine\na\0b", "c.txt, line 2: the line holds a NUL byte"),
+            ("c.txt", b"fine\na\0b", "c.txt, line 2: the line holds NUL bytes"),
             (
                 "c.txt",
                 b"fine\nun caf\xe9 noir",
@@ -379,6 +379,7 @@ mod tests {
             "GIF\n",
             "%PD",
             "\u{85}\u{2028}é\n",
+            "\0null and void\n",
         ] {
             assert_eq!(said("c.txt", text.as_bytes()), "", "{text:?}");
         }
