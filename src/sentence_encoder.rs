@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use ndarray::{Array2, Axis};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::checkpoint::modules::{self, ModulesError};
@@ -14,6 +15,7 @@ use crate::encoder::{
     Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
 use crate::prompt::{Prompt, Prompted};
+use crate::quote::shortened;
 use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
@@ -68,6 +70,8 @@ struct Description {
     said: SentenceFolder,
     /// Where the transformer's own files are.
     transformer: PathBuf,
+    /// The pooling that config.json notes.
+    noted: Option<Pooling>,
     config: EncoderConfig,
     tokenizer: Tokenizer,
 }
@@ -79,7 +83,8 @@ impl Description {
         let config = EncoderConfig::from_folder(&transformer)?;
         let tokenizer = Tokenizer::from_folder(&transformer)?;
         tokenizer.fits(config.dimensions.vocab_size)?;
-        Ok(Description { said, transformer, config, tokenizer })
+        let noted = noted_pooling(&transformer)?;
+        Ok(Description { said, transformer, noted, config, tokenizer })
     }
 }
 
@@ -89,13 +94,13 @@ impl SentenceEncoder {
         if !folder.is_dir() {
             return Err(ModelError::NotAFolder(folder.display().to_string()));
         }
-        let Description { said, transformer, config, tokenizer } = Description::read(folder)?;
+        let Description { said, transformer, noted, config, tokenizer } = Description::read(folder)?;
         let most = config.max_sequence_length();
         if let Some(asked) = overrides.max_length.filter(|&asked| asked > most) {
             return Err(ModelError::TooLong { asked, most });
         }
         let folder_length = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most);
-        let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, &transformer, &config));
+        let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, noted, &config));
         let mut encoder = Encoder::new(config, pooling);
         encoder.modules = Arc::new(modules::read(&said, encoder.config.dimensions.hidden_size)?);
         let parameters = read_parameters(&transformer, &encoder.layout(), DType::F32, device)?;
@@ -206,18 +211,31 @@ pub(crate) fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
 /// The key in config.json under which this program notes a pooling that 1_Pooling cannot express.
 pub const POOLING_KEY: &str = "mirror_pooling";
 
-fn default_pooling(said: &SentenceFolder, transformer: &Path, config: &EncoderConfig) -> Pooling {
-    noted_pooling(transformer).unwrap_or(match (said.pooling, config.architecture) {
+fn default_pooling(said: &SentenceFolder, noted: Option<Pooling>, config: &EncoderConfig) -> Pooling {
+    noted.unwrap_or(match (said.pooling, config.architecture) {
         (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
         (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
     })
 }
 
 /// The pooling that a folder's config.json notes, where it is one that 1_Pooling cannot express.
-pub fn noted_pooling(transformer: &Path) -> Option<Pooling> {
-    let text = std::fs::read(transformer.join("config.json")).ok()?;
-    let json: serde_json::Value = crate::json::from_slice(&text).ok()?;
-    json.get(POOLING_KEY)?.as_str()?.parse().ok()
+///
+/// # Errors
+/// It notes something that is no pooling.
+pub fn noted_pooling(transformer: &Path) -> Result<Option<Pooling>, SentenceFolderError> {
+    let file = transformer.join("config.json");
+    // A file that cannot be read, or is no JSON, is the encoder's configuration's to refuse.
+    let json = std::fs::read(&file).ok().and_then(|text| crate::json::from_slice::<Value>(&text).ok());
+    let Some(noted) = json.as_ref().and_then(|json| json.get(POOLING_KEY)).filter(|noted| !noted.is_null())
+    else {
+        return Ok(None);
+    };
+    let pooling = noted.as_str().and_then(|name| name.parse().ok());
+    pooling.map(Some).ok_or_else(|| {
+        let names = Pooling::ALL.map(Pooling::name).join(", ");
+        let problem = format!("{POOLING_KEY:?} is {}, expected one of {names}", shortened(noted));
+        SentenceFolderError { file, problem }
+    })
 }
 
 impl sts_eval::Encode for SentenceEncoder {

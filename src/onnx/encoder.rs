@@ -70,13 +70,14 @@ impl OnnxEncoder {
         if let Some(asked) = asked.max_length.filter(|&asked| asked > most) {
             return Err(OnnxError::TooLong { asked, most });
         }
-        let padded = (noted_pooling(folder) == Some(Pooling::MeanPadded)).then_some(most);
+        let noted = noted_pooling(folder)?;
+        let padded = (noted == Some(Pooling::MeanPadded)).then_some(most);
         if let (Some(asked), Some(padded)) = (asked.max_length.filter(|&asked| asked < most), padded) {
             return Err(OnnxError::Padded { asked, padded });
         }
         let warning = belongs::check(folder, &graph, &config)?;
         let hidden = config.dimensions.hidden_size;
-        let outside = match said.leaves_prompt_out && noted_pooling(folder).is_none() {
+        let outside = match said.leaves_prompt_out && noted.is_none() {
             true => Some(Outside::read(&said, hidden)?),
             false => None,
         };

@@ -362,3 +362,22 @@ fn found_as_expected(w: &Workspace, kind: &str, query: &[f32], documents: &[Vec<
         assert!((hit["cosine"].as_f64().unwrap() - cosine).abs() < 1e-5, "{kind}: {hit} {cosine}");
     }
 }
+
+#[test]
+fn a_pooling_that_is_misspelt_in_the_configuration_is_refused() {
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    let mut config = w.json("m/config.json");
+    for (noted, says) in [(json!("mean-paded"), "\"mean-paded\""), (json!(3), "is 3")] {
+        config["mirror_pooling"] = noted;
+        w.write("m/config.json", config.to_string());
+        let refused = w.mirror("encode --model m").write_stdin("a man\n").assert().code(1);
+        let message = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+        assert!(message.contains(says) && message.contains("mean-padded"), "{message}");
+    }
+    for noted in [json!("cls"), Value::Null] {
+        config["mirror_pooling"] = noted;
+        w.write("m/config.json", config.to_string());
+        w.run_with("encode --model m", "a man\n");
+    }
+}
