@@ -58,6 +58,8 @@ pub const HTML: Form = Form {
 pub const MTEB: Form = Form { what: "a result of mirror eval --mteb", is_ours: |path| json(path, is_mteb) };
 pub const SHARPNESS: Form =
     Form { what: "a report of mirror sharpness", is_ours: |path| json(path, is_sharpness) };
+pub const MANUAL_PAGE: Form =
+    Form { what: "a page of mirror man", is_ours: |path| begins(path, MANUAL_MARK, 0) };
 pub const DRAWING: Form = Form {
     what: "a drawing of mirror sharpness",
     is_ours: |path| begins(path, "aria-label=\"Loss along directions in weight space\"", BEGINNING),
@@ -66,6 +68,8 @@ pub const DRAWING: Form = Form {
 /// What a written file of tables begins with, by which it is known later.
 pub const MARKDOWN_MARK: &str = "<!-- mirror eval -->\n";
 pub const LATEX_MARK: &str = "% mirror eval\n";
+/// A comment of roff's.
+pub const MANUAL_MARK: &str = ".\\\" mirror man\n";
 
 /// Bytes at the beginning of a page or drawing in which it says who made it.
 const BEGINNING: u64 = 4096;

@@ -7,8 +7,8 @@ use clap::Args;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Done;
-use crate::output::{OutputError, write_whole};
+use super::{Done, files};
+use crate::output::{Inputs, OutputError, OutputFiles};
 
 /// Print completions of commands and flags for a shell.
 #[derive(Args)]
@@ -38,6 +38,9 @@ pub struct ManualPages {
     /// Folder for mirror.1, mirror-train.1, …; made where it is missing
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Replace pages of these names that mirror did not write
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl ManualPages {
@@ -46,15 +49,26 @@ impl ManualPages {
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         let mut program = super::command().disable_help_subcommand(true);
         program.build();
-        self.write(&program, "mirror")
+        let mut pages = Vec::new();
+        render(&program, "mirror", &mut pages)?;
+        // None is written before all may be.
+        let inputs = Inputs::default();
+        let mut outputs = OutputFiles::new(&inputs, self.overwrite);
+        let claimed = pages.into_iter().map(|(name, page)| {
+            let path = self.folder.join(name);
+            outputs.claim("DIR", &path, files::MANUAL_PAGE).map(|output| (output, page))
+        });
+        let claimed: Vec<_> = claimed.collect::<Result<_, _>>()?;
+        Ok(claimed.iter().try_for_each(|(output, page)| output.write(page))?)
     }
+}
 
-    fn write(&self, command: &clap::Command, name: &str) -> Done {
-        let mut page = Vec::new();
-        Man::new(command.clone().display_name(name)).render(&mut page)?;
-        write_whole(&self.folder.join(format!("{name}.1")), &page)?;
-        command
-            .get_subcommands()
-            .try_for_each(|child| self.write(child, &format!("{name}-{}", child.get_name())))
-    }
+/// The page of a command and of all below it, each with its file's name.
+fn render(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let mut page = files::MANUAL_MARK.as_bytes().to_vec();
+    Man::new(command.clone().display_name(name)).render(&mut page)?;
+    pages.push((format!("{name}.1"), page));
+    command
+        .get_subcommands()
+        .try_for_each(|child| render(child, &format!("{name}-{}", child.get_name()), pages))
 }

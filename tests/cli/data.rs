@@ -130,6 +130,43 @@ fn a_folder_that_lacks_something_is_completed_and_a_foreign_one_left_alone() {
 }
 
 #[test]
+fn a_killed_fetch_leaves_whole_files_that_the_next_one_completes() {
+    let Some(downstream) = downstream() else { return };
+    let w = Workspace::new();
+    w.write("senteval.tar", archive(&downstream, |_, bytes| Some(bytes)));
+    let began = std::time::Instant::now();
+    w.run("data fetch --from senteval.tar --output whole");
+    let takes = began.elapsed();
+    for part in 1..=8 {
+        // Into a new folder, and into one that lacks half.
+        let output = format!("killed-{part}");
+        if part % 2 == 0 {
+            w.run(&format!("data fetch --from senteval.tar --output {output}"));
+            std::fs::remove_dir_all(w.path(&output).join("STS")).unwrap();
+            w.write(&format!("{output}/mine.txt"), "mine");
+        }
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mirror"))
+            .args(["data", "fetch", "--from", "senteval.tar", "--output", &output])
+            .current_dir(w.path("."))
+            .spawn()
+            .unwrap();
+        std::thread::sleep(takes * part / 8);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for file in Manifest::sts().files {
+            if let Ok(bytes) = std::fs::read(w.path(&output).join(&file.path)) {
+                assert!(bytes == w.read(&format!("whole/{}", file.path)), "{output}/{}", file.path);
+            }
+        }
+        w.run(&format!("data fetch --from senteval.tar --output {output}"));
+        w.run(&format!("data check {output}"));
+        if part % 2 == 0 {
+            assert_eq!(w.read(&format!("{output}/mine.txt")), b"mine");
+        }
+    }
+}
+
+#[test]
 fn an_archive_that_is_not_what_it_should_be_leaves_nothing() {
     let Some(downstream) = downstream() else { return };
     let w = Workspace::new();

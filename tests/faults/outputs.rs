@@ -12,7 +12,7 @@ use crate::workshop::{Workshop, kill, names_in, signal, succeed, text};
 const KILLS_EACH: u64 = 8;
 
 /// Each writes below the current folder, and nothing but what is named beside it.
-const COMMANDS: [(&[&str], &[&str]); 3] = [
+const COMMANDS: [(&[&str], &[&str]); 7] = [
     (
         &["export", "--model", "../model", "--output", "onnx", "--precision", "f32,int8", "--no-verify"],
         &["onnx"],
@@ -34,6 +34,72 @@ const COMMANDS: [(&[&str], &[&str]); 3] = [
             "report.html",
         ],
         &["report.json", "report.html"],
+    ),
+    (
+        &[
+            "eval",
+            "--model",
+            "../model",
+            "--set",
+            "dev=../pairs.tsv",
+            "--mteb",
+            "results",
+            "--resamples",
+            "0",
+        ],
+        &[
+            "results/results/_..__model/no_revision_available/dev.json",
+            "results/results/_..__model/no_revision_available/model_meta.json",
+        ],
+    ),
+    (
+        &[
+            "eval",
+            "--model",
+            "../model",
+            "--corpus",
+            "../corpus.txt",
+            "--json",
+            "report.json",
+            "--markdown",
+            "report.md",
+        ],
+        &["report.json", "report.md"],
+    ),
+    (
+        &[
+            "sharpness",
+            "--model",
+            "../model",
+            "--corpus",
+            "../corpus.txt",
+            "--batch-size",
+            "8",
+            "--batches",
+            "2",
+            "--json",
+            "sharpness.json",
+            "--output",
+            "sharpness.svg",
+        ],
+        &["sharpness.json", "sharpness.svg"],
+    ),
+    (
+        &["man", "pages"],
+        &[
+            "pages/mirror.1",
+            "pages/mirror-completions.1",
+            "pages/mirror-data.1",
+            "pages/mirror-data-check.1",
+            "pages/mirror-data-fetch.1",
+            "pages/mirror-encode.1",
+            "pages/mirror-eval.1",
+            "pages/mirror-export.1",
+            "pages/mirror-man.1",
+            "pages/mirror-search.1",
+            "pages/mirror-sharpness.1",
+            "pages/mirror-train.1",
+        ],
     ),
 ];
 
@@ -82,8 +148,10 @@ fn commands_that_are_asked_to_stop_leave_nothing_behind() {
                 "{arguments:?}: {status}\n{said}"
             );
             whole_or_absent(&reference, &folder, outputs);
-            let others: Vec<String> =
-                names_in(&folder).into_iter().filter(|name| !outputs.contains(&name.as_str())).collect();
+            let temporary = temporaries(&folder);
+            assert!(temporary.is_empty(), "{arguments:?} left {temporary:?}");
+            let ours = |name: &String| outputs.iter().any(|output| Path::new(output).starts_with(name));
+            let others: Vec<String> = names_in(&folder).into_iter().filter(|name| !ours(name)).collect();
             assert!(others.is_empty(), "{arguments:?} left {others:?}");
         }
     }
@@ -116,7 +184,7 @@ impl Scene {
 
     /// What a command writes that nothing stops, and how long that takes here.
     fn reference(&self, arguments: &[&str], outputs: &[&str]) -> (BTreeMap<PathBuf, Vec<u8>>, Duration) {
-        let folder = self.folder(&format!("reference-{}", arguments[0]));
+        let folder = self.folder(&format!("reference-{}", arguments.join(" ").replace('/', "-")));
         let began = Instant::now();
         succeed(&mut self.command(arguments, &folder));
         let written = contents(&folder, outputs);
@@ -138,6 +206,19 @@ fn contents(folder: &Path, outputs: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     outputs.iter().for_each(|name| read(folder, name.into(), &mut files));
     files
+}
+
+/// Files and folders at any depth whose names are those of what is not complete.
+fn temporaries(folder: &Path) -> Vec<PathBuf> {
+    let paths = names_in(folder).into_iter().map(|name| folder.join(name));
+    paths
+        .flat_map(|path| {
+            let is_one =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".writing-"));
+            let below = if path.is_dir() { temporaries(&path) } else { Vec::new() };
+            is_one.then_some(path).into_iter().chain(below)
+        })
+        .collect()
 }
 
 fn whole_or_absent(reference: &BTreeMap<PathBuf, Vec<u8>>, folder: &Path, outputs: &[&str]) {
