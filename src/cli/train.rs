@@ -139,7 +139,7 @@ fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
 fn inputs(options: &TrainOptions) -> Result<Inputs, OutputError> {
     let mut inputs = Inputs::default();
     options.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
-    options.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+    options.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
     files::add_model(&mut inputs, &options.model);
     inputs.refuse_streams()?;
     if let Some(folder) = &options.output {
