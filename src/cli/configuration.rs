@@ -20,7 +20,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// Flags that are no settings: they say where settings come from, or apply to one run.
 const NO_SETTINGS: [&str; 5] = ["config", "resume", "help", "version", "overwrite"];
 
-const PATHS: [&str; 4] = ["model", "corpus", "output", "data"];
+const PATHS: [&str; 5] = ["model", "corpus", "output", "data", "log-dir"];
 
 #[derive(Debug, Error)]
 pub enum ConfigurationError {

@@ -19,9 +19,9 @@ use crate::interrupt::Interrupt;
 use crate::output::{Inputs, OutputError, OutputFolder};
 use crate::ownership;
 use crate::quote::counted;
-use crate::trainer::TrainOptions;
 use crate::trainer::plan::{Plan, plan, plan_resumed};
 use crate::trainer::run::{Ended, FIRST_FILES, Outcome, Run};
+use crate::trainer::{TrainOptions, event_log};
 use crate::unlabeled::collapse;
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
@@ -62,6 +62,9 @@ impl Train {
     fn start(self) -> Done {
         let options = self.options.settled()?;
         let mut inputs = inputs(&options)?;
+        if let Some(folder) = &options.log_dir {
+            event_log::check(folder, options.overwrite)?;
+        }
         if let Some(folder) = &options.output {
             new_graphs::prepare(folder);
         }
@@ -69,6 +72,7 @@ impl Train {
         let files = Located::default();
         let plan = plan(options, |model| files.locate(model, &mut inputs))?;
         let options = plan.options();
+        refuse_logging_into(&inputs, options)?;
         let output = OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?;
         refuse_others_files(&output, &inputs)?;
         let plan = plan.into_folder(output.path())?;
@@ -89,6 +93,7 @@ impl Train {
         let device = machine(&options).set_up()?;
         let files = Located::default();
         let plan = plan_resumed(options, |model| files.locate(model, &mut inputs))?;
+        refuse_logging_into(&inputs, plan.options())?;
         refuse_others_files(&output, &inputs)?;
         make(plan.into_folder(output.path())?, output, &device)
     }
@@ -145,7 +150,13 @@ fn inputs(options: &TrainOptions) -> Result<Inputs, OutputError> {
     if let Some(folder) = &options.output {
         inputs.refuse("--output", folder)?;
     }
+    refuse_logging_into(&inputs, options)?;
     Ok(inputs)
+}
+
+/// Refuses a log in a folder that is read: a model's, a corpus's, one of STS data.
+fn refuse_logging_into(inputs: &Inputs, options: &TrainOptions) -> Result<(), OutputError> {
+    options.log_dir.as_deref().map_or(Ok(()), |folder| inputs.refuse_within("--log-dir", folder))
 }
 
 /// What of the output folder is an earlier run's or export's, and may be replaced.
