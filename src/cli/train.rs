@@ -12,6 +12,7 @@ use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
+use super::presets::{self, Preset};
 use super::progress::{TrainingProgress, say};
 use super::{Done, Ending, new_graphs, resume};
 use crate::checkpoint::HeldOutScore;
@@ -38,9 +39,14 @@ pub struct Train {
     /// --no-pairs, --no-keep-best and --eval switch off
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[arg(long, value_name = "NAME", help = presets::help())]
+    pub preset: Option<Preset>,
+    /// Print the settings that the run would have, as a file that --config takes, and end
+    #[arg(long)]
+    pub show: bool,
     /// Resume the run that was stopped or killed in this folder, exactly where it was, with its own settings; no
     /// other flag is needed
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overwrite"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "preset", "show", "overwrite"])]
     pub resume: Option<PathBuf>,
 }
 
@@ -48,6 +54,8 @@ const EXAMPLES: &str = "Examples:
   mirror train
   mirror train --model bert-base-uncased --corpus sentences.txt --output out
   mirror train --model ./my-roberta --corpus sentences.txt --reg delta-sam,r3f --epochs 2
+  mirror train --preset word --corpus words.txt --model bert-base-uncased --output out
+  mirror train --preset word --show
   mirror train --config out/train.toml --seed 43 --output out-43
   mirror train --resume out";
 
