@@ -148,7 +148,7 @@ fn trainer(
         ..AdamWConfig::default()
     };
     Ok(Trainer {
-        encoder: model.encoder.clone(),
+        encoder: model.encoder.clone().in_parts(options.accumulate),
         optimizer: AdamW::new(optimizer, &model.parameters)?,
         regularization: regularization.build(),
         hyperparameters: Hyperparameters {

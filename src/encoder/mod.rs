@@ -4,6 +4,8 @@
 //! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
 //! therefore see only embeddings.
 
+mod accumulation;
+
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
@@ -22,18 +24,26 @@ pub struct Encoder {
     pub pooling: Pooling,
     /// Who computes; `None` leaves it to the weights.
     backend: Option<&'static dyn Backend>,
+    /// In how many parts a batch goes through.
+    parts: usize,
     /// What comes after pooling, as it is: the loss sees what comes out.
     pub modules: Arc<Modules>,
 }
 
 impl Encoder {
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
-        Encoder { config, pooling, backend: None, modules: Arc::default() }
+        Encoder { config, pooling, backend: None, parts: 1, modules: Arc::default() }
     }
 
     /// The same encoder, computed by `backend` whatever the weights: for tests, which hold one against another.
     pub fn on(self, backend: &'static dyn Backend) -> Self {
         Encoder { backend: Some(backend), ..self }
+    }
+
+    /// The same encoder, through which a batch goes in so many parts, one after another: a step needs the memory of
+    /// one part, and its passes with a way back go forward twice.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Encoder { parts, ..self }
     }
 
     pub fn layout(&self) -> Arc<Layout> {
@@ -54,6 +64,9 @@ impl Encoder {
         noise: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Tensor> {
+        if self.parts > 1 {
+            return accumulation::embed(self, weights, batch, noise, pass);
+        }
         self.backend(weights).embed(weights, &self.input(batch, noise, pass))
     }
 
@@ -65,6 +78,9 @@ impl Encoder {
         noise: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Encoded> {
+        if self.parts > 1 {
+            return accumulation::embed_tracked(self, weights, batch, noise, pass);
+        }
         self.backend(weights).embed_tracked(weights, &self.input(batch, noise, pass))
     }
 
