@@ -10,9 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::run_checkpoints;
-use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::export::file::data_file;
-use crate::export::header::Header;
+use crate::model_folder::write::{CONFIGURATION, WEIGHTS};
+use crate::onnx_file::header::Header;
 use crate::output::written::Written;
 use crate::trainer::TrainOptions;
 use crate::trainer::metrics::METRICS;
@@ -82,7 +82,7 @@ pub fn owned_graphs(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
 /// What is known as ours by what is in it.
 fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut owned = owned_graphs(folder)?;
-    let weights = crate::checkpoint::weight_files::weights_in(folder);
+    let weights = crate::model_folder::weights::files::weights_in(folder);
     let card = read_text(&folder.join(CARD)).unwrap_or_default();
     let mut all_beside = !owned.is_empty() && weights.is_none();
     if is_configuration(&folder.join(CONFIGURATION)) {

@@ -8,15 +8,15 @@ use ndarray::{Array2, Axis};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::checkpoint::modules::{self, ModulesError};
-use crate::checkpoint::{WeightsError, read_parameters};
-use crate::encoder::config::ConfigError;
 use crate::encoder::{
     Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
+use crate::model_folder::ConfigError;
+use crate::model_folder::modules::{self, ModulesError};
+use crate::model_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
+use crate::model_folder::{WeightsError, read_parameters};
 use crate::prompt::{Prompt, Prompted};
 use crate::quote::shortened;
-use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// Rows that go through the encoder at once; its own buffers are smaller still.

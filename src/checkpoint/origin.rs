@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
-use super::read::{WeightsError, weight_files};
 use crate::backend::instruction_set;
 use crate::corpus::Corpus;
+use crate::model_folder::weights::read::{WeightsError, weight_files};
 use crate::modules::Step;
 use crate::sentence_encoder::SentenceEncoder;
 

@@ -9,10 +9,10 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::graph::GraphBuilder;
-use super::proto::{
+use super::weights::Initializer;
+use crate::onnx_file::proto::{
     self, EXTERNAL, Entry, GRAPH_INITIALIZER, MODEL_GRAPH, Model, OperatorSet, TENSOR_RAW_DATA,
 };
-use super::weights::Initializer;
 
 /// Beyond this many bytes of values, weights go to a file beside the graph: protobuf ends at 2 GB.
 pub const LARGEST_FILE: usize = 2_000_000_000;

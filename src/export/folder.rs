@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{Precision, write_graph};
-use crate::checkpoint::write::{SaveError, base_config, read_json, write_json, write_modules};
 use crate::encoder::Pooling;
+use crate::model_folder::write::{SaveError, base_config, read_json, write_json, write_modules};
 use crate::output::OutputError;
 use crate::sentence_encoder::SentenceEncoder;
 use crate::tokenize::TokenizeError;

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use candle_core::Result;
 
 use crate::encoder::{Encoder, Parameters, Pooling};
+use crate::onnx_file::header::WEIGHTS_SHA256;
 use crate::sentence_encoder::SentenceEncoder;
 
 pub mod card;
@@ -23,10 +24,8 @@ pub mod encoder;
 pub mod file;
 pub mod folder;
 pub mod graph;
-pub mod header;
 mod modules;
 pub mod pooling;
-pub mod proto;
 pub mod sentences;
 #[cfg(test)]
 mod tests;
@@ -122,7 +121,7 @@ pub fn build(model: Source, precision: Precision, opset: u32) -> Result<graph::G
         ("normalized", model.normalize.to_string()),
         ("max_length", model.max_length.to_string()),
         ("precision", precision.to_string()),
-        (header::WEIGHTS_SHA256, model.parameters.sha256()?),
+        (WEIGHTS_SHA256, model.parameters.sha256()?),
     ];
     let mut encoder = encoder::EncoderGraph::new(graph, config, model.parameters, precision);
     let given = encoder.inputs();

@@ -2,9 +2,9 @@
 
 use super::encoder::{EncoderGraph, HiddenStates, Tokens};
 use super::graph::{Dim, GraphBuilder, Value, int, normalized};
-use super::proto::DataType;
 use crate::encoder::Pooling;
 use crate::modules::Modules;
+use crate::onnx_file::proto::DataType;
 
 /// The names of a graph's outputs, f32: `[batch, sequence, hidden]` and `[batch, width]`.
 pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::id::is_safe_path;
 use super::{HubError, HubId};
+use crate::model_folder::TRANSFORMER_CONFIGS;
 use crate::quote::{quoted, reason};
-use crate::sentence_folder::TRANSFORMER_CONFIGS;
 
 /// The file that every model has, but for those whose transformer has a folder of its own.
 pub(super) const CONFIG: &str = "config.json";

@@ -1,11 +1,10 @@
 //! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
 
 mod activation;
-pub mod config;
 pub mod layout;
 mod pooling;
 
+pub use crate::model_folder::config::{Architecture, EncoderConfig};
 pub use activation::{Activation, QUICK_SLOPE};
-pub use config::{Architecture, EncoderConfig};
 pub use layout::Layout;
 pub use pooling::Pooling;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::sentence_folder::DenseActivation;
+use crate::model_folder::DenseActivation;
 
 /// PyTorch's own, which the module's configuration cannot change.
 pub const LAYER_NORM_EPSILON: f64 = 1e-5;

@@ -5,10 +5,10 @@ use std::path::Path;
 use candle_core::{DType, Device};
 
 use super::OnnxError;
-use crate::checkpoint::read_parameters;
-use crate::checkpoint::weight_files::weights_in;
 use crate::encoder::{Encoder, EncoderConfig, Pooling};
-use crate::export::header::{Header, WEIGHTS_SHA256};
+use crate::model_folder::read_parameters;
+use crate::model_folder::weights::files::weights_in;
+use crate::onnx_file::header::{Header, WEIGHTS_SHA256};
 
 /// Holds the graph's sum of weights against those in the folder, if it has any. What cannot be known is a warning.
 ///

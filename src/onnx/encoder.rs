@@ -9,9 +9,9 @@ use super::session::Padded;
 use super::{Graph, OnnxError, Runtime, belongs};
 use crate::encoder::{EncoderConfig, Pooling};
 use crate::export::Precision;
+use crate::model_folder::{SentenceFolder, Settings};
 use crate::prompt::{Prompt, Prompted};
 use crate::sentence_encoder::{norm, noted_pooling};
-use crate::sentence_folder::{SentenceFolder, Settings};
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::checkpoint::modules::ModulesError;
-use crate::encoder::config::ConfigError;
-use crate::sentence_folder::SentenceFolderError;
+use crate::model_folder::ConfigError;
+use crate::model_folder::SentenceFolderError;
+use crate::model_folder::modules::ModulesError;
 use crate::tokenize::TokenizeError;
 
 pub use encoder::OnnxEncoder;

@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use ndarray::{Array2, Array3, Axis, s};
 
 use super::OnnxError;
-use crate::checkpoint::modules;
+use crate::model_folder::modules;
+use crate::model_folder::{PoolingMode, SentenceFolder};
 use crate::modules::Modules;
-use crate::sentence_folder::{PoolingMode, SentenceFolder};
 
 pub struct Outside {
     pooling: PoolingMode,

@@ -47,7 +47,7 @@ pub enum TokenizeError {
 }
 
 impl TokenizeError {
-    pub(super) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+    pub(crate) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::File { file: file.into(), problem: problem.into() }
     }
 

@@ -4,42 +4,35 @@
 //! and follows tokenizer_config.json. A tokenizer.json's own truncation and padding are replaced: the caller names
 //! the length. Text is not trimmed. Special tokens that stand in the text count as such.
 
-mod build;
-mod check;
-mod class;
-mod config;
 mod error;
-mod source;
 mod special;
-mod switches;
 mod window;
-mod write;
 
 pub use error::TokenizeError;
 
-use crate::sentence_folder::SentenceFolder;
-use class::TokenizerClass;
-use config::TokenizerConfig;
+use crate::model_folder::SentenceFolder;
+use crate::model_folder::tokenizer::config::TokenizerConfig;
+use crate::model_folder::tokenizer::source::Source;
+use crate::model_folder::tokenizer::{build, write};
 use rayon::prelude::*;
-use source::Source;
 use std::path::Path;
 use tokenizers::Tokenizer as Pieces;
 
 /// A sentence's tokens and the special tokens around them. Cheap to share between threads, not to clone.
 pub struct Tokenizer {
-    pieces: Pieces,
+    pub(crate) pieces: Pieces,
     /// Ids before the sentence: `[CLS]`, `<s>`.
-    prefix: Vec<u32>,
+    pub(crate) prefix: Vec<u32>,
     /// Ids after the sentence: `[SEP]`, `</s>`.
-    suffix: Vec<u32>,
-    pad: Option<u32>,
-    mask: Option<(String, u32)>,
-    truncate_left: bool,
+    pub(crate) suffix: Vec<u32>,
+    pub(crate) pad: Option<u32>,
+    pub(crate) mask: Option<(String, u32)>,
+    pub(crate) truncate_left: bool,
     splits_at_blanks: bool,
     max_length: Option<usize>,
-    config: TokenizerConfig,
+    pub(crate) config: TokenizerConfig,
     /// Vocabulary files as they were, since the folder may be gone or rewritten when they are copied.
-    vocabulary_files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) vocabulary_files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Tokenizer {

@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::read::{WeightsError, read_pooler};
-use super::tensors;
+use super::weights::read::{WeightsError, read_pooler};
+use super::weights::tensors;
 use crate::encoder::{Architecture, Pooling};
+use crate::model_folder::SETTINGS;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
-use crate::sentence_folder::SETTINGS;
 use crate::tokenize::TokenizeError;
 
 #[derive(Debug, Error)]

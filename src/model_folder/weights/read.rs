@@ -7,10 +7,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use thiserror::Error;
 
+use super::files::{self, Lack};
 use super::naming::{Misfit, Naming};
 use super::safetensors_file::{FileError, SafetensorsFile};
 use super::torch::TorchFile;
-use super::weight_files::{self, Lack};
 use crate::backend::{Backend, Cpu};
 use crate::encoder::layout::TensorSpec;
 use crate::encoder::{Layout, Parameters};
@@ -81,8 +81,8 @@ pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor
 }
 
 /// The files that hold the folder's weights.
-pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    let found = weight_files::gather(|name| {
+pub(crate) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    let found = files::gather(|name| {
         Ok::<_, std::convert::Infallible>(Some(folder.join(name)).filter(|path| path.is_file()))
     });
     match found {
@@ -99,7 +99,7 @@ fn absent(folder: &Path) -> WeightsError {
     if folder.join("onnx").is_dir() {
         return WeightsError::Exported { folder };
     }
-    match weight_files::instead(&folder) {
+    match files::instead(&folder) {
         Some(form) => WeightsError::Foreign { folder, form },
         None => WeightsError::Absent { folder },
     }

@@ -1,8 +1,8 @@
 //! The files of a model folder that say how it tokenizes, read with bounds.
 
-use super::TokenizeError;
 use crate::json;
 use crate::quote::{reason, shortened};
+use crate::tokenize::TokenizeError;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A folder and what was found in it. Files are read once, when asked for.
-pub(super) struct Source {
+pub(crate) struct Source {
     pub folder: PathBuf,
 }
 

@@ -2,13 +2,13 @@
 //! tokenizer_config.json names, else the one that config.json names, else the one of config.json's model_type.
 //! A class with rules of its own that are not computed here is refused by its name.
 
-use super::TokenizeError;
 use super::source::Source;
 use crate::quote::{quoted, shortened};
+use crate::tokenize::TokenizeError;
 use serde_json::{Map, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenizerClass {
+pub(crate) enum TokenizerClass {
     /// Sets lower-casing, accents and Chinese characters from tokenizer_config.json.
     Bert,
     /// Sets add_prefix_space from tokenizer_config.json.
@@ -21,7 +21,7 @@ pub(super) enum TokenizerClass {
 
 /// A class and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(crate) struct Choice {
     pub class: TokenizerClass,
     /// The class's name in Python; none where a folder names neither a class nor a known model_type.
     pub name: Option<String>,

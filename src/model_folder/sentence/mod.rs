@@ -19,7 +19,7 @@ use json::{read_json, read_object};
 pub use modules::{DenseActivation, ModuleConfig, ModuleKind};
 pub use pooling::PoolingMode;
 pub use settings::{SETTINGS, Settings, UnknownPrompt};
-pub(crate) use transformer::TRANSFORMER_CONFIGS;
+pub use transformer::TRANSFORMER_CONFIGS;
 
 /// Of a module in its folder, in bytes.
 const LONGEST_PATH: usize = 255;

@@ -6,9 +6,9 @@ use candle_transformers::models::bert::Config as BertConfig;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::activation::Activation;
-use super::layout::Dimensions;
 use crate::json;
+use crate::model::Activation;
+use crate::model::layout::Dimensions;
 use crate::quote::{quoted, reason, shortened};
 
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.

@@ -73,7 +73,7 @@ fn write_values(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// Reads what [`write`] wrote under a prefix, as parameters of a layout; the error says what is wrong.
-pub(super) fn read(
+pub(crate) fn read(
     file: &SafetensorsFile,
     prefix: &str,
     layout: &Arc<Layout>,

@@ -7,8 +7,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::pickle::{Value, read};
+use super::state::Stored;
 use super::{TorchFile, gather};
-use crate::checkpoint::torch::state::Stored;
 use candle_core::DType;
 
 /// An archive of `pickle` and of one storage of 8 bytes, as torch.save writes it.

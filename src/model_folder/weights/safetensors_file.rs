@@ -12,7 +12,7 @@ use crate::quote::reason;
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FileError {
+pub(crate) enum FileError {
     #[error(transparent)]
     Read(#[from] io::Error),
     #[error("{0}")]
@@ -29,7 +29,7 @@ const LARGEST_HEADER: u64 = 100_000_000;
 /// The header's length, which the file begins with.
 const LENGTH: u64 = 8;
 
-pub(super) struct SafetensorsFile {
+pub(crate) struct SafetensorsFile {
     file: File,
     metadata: Metadata,
     /// Where the tensors' values begin.

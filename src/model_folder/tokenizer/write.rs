@@ -1,9 +1,10 @@
 //! The tokenizer's files for an output folder, such that `AutoTokenizer` and sentence-transformers make the same ids.
 
+use super::class::TokenizerClass;
 use super::config::ROLES;
 use super::source::Source;
-use super::{TokenizeError, Tokenizer, TokenizerClass};
 use crate::output;
+use crate::tokenize::{TokenizeError, Tokenizer};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, TruncationParams};
@@ -11,7 +12,7 @@ use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, TruncationParams};
 /// The vocabulary in the older forms, copied as they are where the folder has them.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.txt", "vocab.json", "merges.txt"];
 
-pub(super) fn vocabulary_files(source: &Source) -> Result<Vec<(&'static str, Vec<u8>)>, TokenizeError> {
+pub(crate) fn vocabulary_files(source: &Source) -> Result<Vec<(&'static str, Vec<u8>)>, TokenizeError> {
     let mut files = Vec::new();
     for name in VOCABULARY_FILES {
         files.extend(source.bytes(name)?.map(|bytes| (name, bytes)));

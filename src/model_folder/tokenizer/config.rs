@@ -1,11 +1,11 @@
 //! What a folder says of its tokenizer besides the vocabulary: tokenizer_config.json and its older
 //! neighbours (special_tokens_map.json, added_tokens.json), read as `transformers` reads them.
 
-use super::TokenizeError;
 use super::class::{Choice, TokenizerClass};
 use super::source::{Source, unexpected};
 use super::switches;
 use crate::quote::quoted;
+use crate::tokenize::TokenizeError;
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
@@ -14,7 +14,7 @@ pub(super) const ROLES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// tokenizer_config.json with its neighbours merged in; defaults are those of the Python classes.
-pub(super) struct TokenizerConfig {
+pub(crate) struct TokenizerConfig {
     /// The class that decides: [`TokenizerClass::FromJson`] where tokenizer.json has another kind of model.
     pub class: TokenizerClass,
     /// The class's name, where the folder says one.

@@ -9,7 +9,7 @@ use super::{SentenceFolder, SentenceFolderError};
 use crate::quote::{quoted, shortened};
 
 /// Names under which sentence-transformers has kept the transformer module's settings.
-pub(crate) const TRANSFORMER_CONFIGS: [&str; 7] = [
+pub const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",

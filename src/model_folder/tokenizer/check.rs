@@ -1,8 +1,8 @@
 //! Checks of an untrusted tokenizer model that the library leaves to luck: it copies merged tokens into a buffer of
 //! the longest token's size, and finds out that the unknown token is missing only at the first unknown word.
 
-use super::TokenizeError;
 use crate::quote::{quoted, shortened};
+use crate::tokenize::TokenizeError;
 use serde_json::{Map, Value};
 use std::path::Path;
 

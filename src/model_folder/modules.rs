@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::WeightsError;
-use super::module_weights::{ModuleWeights, write_weights};
+use super::weights::module_weights::{ModuleWeights, write_weights};
+use crate::model_folder::{ModuleConfig, ModuleKind, SentenceFolder};
 use crate::modules::{Dense, Modules, Residual, Step};
 use crate::output::{OutputError, write_whole};
-use crate::sentence_folder::{ModuleConfig, ModuleKind, SentenceFolder};
 
 #[derive(Debug, Error)]
 pub enum ModulesError {

@@ -1,0 +1,4 @@
+//! What a graph's file is.
+
+pub mod header;
+pub mod proto;
