@@ -9,9 +9,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints;
-use crate::export::file::data_file;
-use crate::model_folder::write::{CONFIGURATION, WEIGHTS};
+use crate::model_folder::WEIGHTS;
+use crate::onnx_file::data_file;
 use crate::onnx_file::header::Header;
 use crate::output::written::Written;
 use crate::trainer::TrainOptions;

@@ -1,6 +1,6 @@
-//! Weights on disk: read from any Hugging Face folder, written so that its tools read them; and the
-//! checkpoints from which a run goes on exactly where it was stopped.
+//! What a run is resumed from, exactly where it was stopped: its settings and its checkpoints.
 
+pub mod configuration;
 mod error;
 pub mod manifest;
 pub mod origin;

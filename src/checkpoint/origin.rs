@@ -10,7 +10,8 @@ use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use crate::backend::instruction_set;
 use crate::corpus::Corpus;
-use crate::model_folder::weights::read::{WeightsError, weight_files};
+use crate::model_folder::WeightsError;
+use crate::model_folder::weights::files::weight_files;
 use crate::modules::Step;
 use crate::sentence_encoder::SentenceEncoder;
 

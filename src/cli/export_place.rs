@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Done, Ending, usage};
+use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::hub::{self, ModelSource};
 use crate::model_folder::SentenceFolder;
 use crate::model_folder::weights::files::weights_in;
-use crate::model_folder::write::CONFIGURATION;
 use crate::output::written::{LIST, Written, files_below};
 use crate::output::{Identity, Inputs, OutputError, StagedFolder};
 use crate::ownership::{self, CARD};

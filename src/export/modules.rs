@@ -4,8 +4,7 @@ use candle_core::Tensor;
 
 use super::graph::{GraphBuilder, Value, float, int, normalized};
 use super::weights::Initializer;
-use crate::model_folder::DenseActivation;
-use crate::modules::{Dense, LAYER_NORM_EPSILON, Modules, Residual, Step};
+use crate::modules::{Dense, DenseActivation, LAYER_NORM_EPSILON, Modules, Residual, Step};
 use crate::onnx_file::proto::DataType;
 
 /// Embeddings `[batch, hidden]` through all modules, `[batch, width]`.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{LARGEST_FILE, OPSETS, Precision, Source, write_graph};
 use crate::backend::Reference;
 use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
-use crate::model_folder::DenseActivation;
+use crate::modules::DenseActivation;
 use crate::onnx::session::Padded;
 use crate::onnx::{Graph, Runtime};
 use crate::random::Key;

@@ -6,29 +6,11 @@ use candle_transformers::models::bert::Config as BertConfig;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::SentenceFolderError;
 use crate::json;
-use crate::model::Activation;
 use crate::model::layout::Dimensions;
+use crate::model::{Activation, Architecture, EncoderConfig, Pooling};
 use crate::quote::{quoted, reason, shortened};
-
-/// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    Bert,
-    /// RoBERTa and the models built like it (XLM-RoBERTa, CamemBERT).
-    Roberta,
-}
-
-/// What of `config.json` the encoder needs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EncoderConfig {
-    pub architecture: Architecture,
-    pub dimensions: Dimensions,
-    pub num_attention_heads: usize,
-    pub activation: Activation,
-    pub layer_norm_eps: f64,
-    pub pad_token_id: u32,
-}
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -145,32 +127,29 @@ impl EncoderConfig {
         }
         Ok(config)
     }
+}
 
-    /// The position id of a sequence's first token. RoBERTa counts from `pad_token_id + 1`.
-    pub fn position_offset(&self) -> u32 {
-        match self.architecture {
-            Architecture::Bert => 0,
-            Architecture::Roberta => self.pad_token_id + 1,
-        }
-    }
+/// The key in config.json under which this program notes a pooling that 1_Pooling cannot express.
+pub const POOLING_KEY: &str = "mirror_pooling";
 
-    /// The position id of a padding row `row` rows into its sequence: RoBERTa gives all of them
-    /// `pad_token_id`, BERT counts on.
-    pub fn padding_position(&self, row: usize) -> u32 {
-        match self.architecture {
-            Architecture::Bert => row as u32,
-            Architecture::Roberta => self.pad_token_id,
-        }
-    }
-
-    /// The longest sequence, special tokens included, that the position embeddings allow.
-    pub fn max_sequence_length(&self) -> usize {
-        self.dimensions.max_position_embeddings.saturating_sub(self.position_offset() as usize)
-    }
-
-    pub fn head_size(&self) -> usize {
-        self.dimensions.hidden_size / self.num_attention_heads
-    }
+/// The pooling that a folder's config.json notes, where it is one that 1_Pooling cannot express.
+///
+/// # Errors
+/// It notes something that is no pooling.
+pub fn noted_pooling(transformer: &Path) -> Result<Option<Pooling>, SentenceFolderError> {
+    let file = transformer.join("config.json");
+    // A file that cannot be read, or is no JSON, is the encoder's configuration's to refuse.
+    let json = std::fs::read(&file).ok().and_then(|text| json::from_slice::<Value>(&text).ok());
+    let Some(noted) = json.as_ref().and_then(|json| json.get(POOLING_KEY)).filter(|noted| !noted.is_null())
+    else {
+        return Ok(None);
+    };
+    let pooling = noted.as_str().and_then(|name| name.parse().ok());
+    pooling.map(Some).ok_or_else(|| {
+        let names = Pooling::ALL.map(Pooling::name).join(", ");
+        let problem = format!("{POOLING_KEY:?} is {}, expected one of {names}", shortened(noted));
+        SentenceFolderError { file, problem }
+    })
 }
 
 type Fields = serde_json::Map<String, Value>;

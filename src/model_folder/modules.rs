@@ -6,11 +6,12 @@ use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::WeightsError;
-use super::weights::module_weights::{ModuleWeights, write_weights};
-use crate::model_folder::{ModuleConfig, ModuleKind, SentenceFolder};
+use super::weights::file::WeightsFile;
+use super::weights::{WEIGHTS, tensors};
+use super::{ModuleConfig, ModuleKind, SentenceFolder, WeightsError};
+
 use crate::modules::{Dense, Modules, Residual, Step};
-use crate::output::{OutputError, write_whole};
+use crate::output::{OutputError, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
 pub enum ModulesError {
@@ -49,14 +50,14 @@ fn step(config: &ModuleConfig, given: usize) -> Result<Step, ModulesError> {
         ModuleKind::Normalize => Ok(Step::Normalize),
         ModuleKind::LayerNorm { dimension } => {
             fits(dimension)?;
-            let weights = ModuleWeights::open(&config.folder)?;
+            let weights = WeightsFile::of_module(&config.folder)?;
             let vector =
                 |name: &str| Ok::<_, ModulesError>(weights.get(name, &[dimension])?.to_dtype(DType::F64)?);
             Ok(Step::LayerNorm { weight: vector("norm.weight")?, bias: vector("norm.bias")? })
         }
         ModuleKind::Dense { in_features, out_features, bias, activation, residual } => {
             fits(in_features)?;
-            let weights = ModuleWeights::open(&config.folder)?;
+            let weights = WeightsFile::of_module(&config.folder)?;
             let get = |name: &str, shape: &[usize]| {
                 Ok::<_, ModulesError>(weights.get(name, shape)?.to_dtype(DType::F64)?)
             };
@@ -82,7 +83,7 @@ pub fn write(modules: &Modules, normalize: bool, folder: &Path) -> Result<Vec<Va
     let steps = modules.steps().iter().chain(&last).filter(|step| !matches!(step, Step::Truncate(_)));
     let mut entries = Vec::new();
     for (index, step) in (2..).zip(steps) {
-        let (class, config, tensors) = described(step);
+        let (class, config, weights) = described(step);
         let path = format!("{index}_{class}");
         entries.push(json!({
             "idx": index, "name": index.to_string(), "path": path,
@@ -97,7 +98,7 @@ pub fn write(modules: &Modules, normalize: bool, folder: &Path) -> Result<Vec<Va
             .map_err(|source| OutputError::Write { path: place.clone(), source })?;
         let config = format!("{:#}\n", Value::Object(config));
         write_whole(&place.join("config.json"), config.as_bytes())?;
-        write_weights(&place, &tensors)?;
+        write_whole_with(&place.join(WEIGHTS), |file| tensors::write(&[], &weights, file))?;
     }
     Ok(entries)
 }

@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::model_folder::ConfigError;
-use crate::model_folder::SentenceFolderError;
-use crate::model_folder::modules::ModulesError;
+use crate::model_folder::{FolderError, ModulesError};
 use crate::tokenize::TokenizeError;
 
 pub use encoder::OnnxEncoder;
@@ -67,11 +65,9 @@ pub enum OnnxError {
     #[error(transparent)]
     Modules(#[from] ModulesError),
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
     #[error(transparent)]
-    Folder(#[from] SentenceFolderError),
+    Folder(#[from] FolderError),
 }
 
 fn others(found: &[&str]) -> String {

@@ -4,18 +4,15 @@
 //! and follows tokenizer_config.json. A tokenizer.json's own truncation and padding are replaced: the caller names
 //! the length. Text is not trimmed. Special tokens that stand in the text count as such.
 
+pub(crate) mod config;
 mod error;
-mod special;
 mod window;
 
 pub use error::TokenizeError;
+pub(crate) use window::splits_at_blanks;
 
-use crate::model_folder::SentenceFolder;
-use crate::model_folder::tokenizer::config::TokenizerConfig;
-use crate::model_folder::tokenizer::source::Source;
-use crate::model_folder::tokenizer::{build, write};
+use config::TokenizerConfig;
 use rayon::prelude::*;
-use std::path::Path;
 use tokenizers::Tokenizer as Pieces;
 
 /// A sentence's tokens and the special tokens around them. Cheap to share between threads, not to clone.
@@ -27,44 +24,15 @@ pub struct Tokenizer {
     pub(crate) suffix: Vec<u32>,
     pub(crate) pad: Option<u32>,
     pub(crate) mask: Option<(String, u32)>,
-    pub(crate) truncate_left: bool,
-    splits_at_blanks: bool,
-    max_length: Option<usize>,
+    /// Whether a window of a long text is enough for its first tokens.
+    pub(crate) splits_at_blanks: bool,
+    pub(crate) max_length: Option<usize>,
     pub(crate) config: TokenizerConfig,
     /// Vocabulary files as they were, since the folder may be gone or rewritten when they are copied.
     pub(crate) vocabulary_files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a Hugging Face model folder.
-    ///
-    /// # Errors
-    /// A missing, unreadable, malformed or self-contradictory file, named.
-    pub fn from_folder(dir: &Path) -> Result<Self, TokenizeError> {
-        let source = Source { folder: dir.to_owned() };
-        let sentence = SentenceFolder::read_transformer(dir, "")
-            .map_err(|error| TokenizeError::File { file: error.file, problem: error.problem })?;
-        let mut config = TokenizerConfig::read(&source)?;
-        let built = build::build(&source, &mut config, sentence.do_lower_case)?;
-        let role = |role: &str, common: [&str; 2]| {
-            let common = common.into_iter().find(|token| built.pieces.token_to_id(token).is_some());
-            let token = config.token(role).or(common)?;
-            Some((token.to_owned(), built.pieces.token_to_id(token)?))
-        };
-        Ok(Self {
-            pad: role("pad_token", ["[PAD]", "<pad>"]).map(|(_, id)| id),
-            mask: role("mask_token", ["[MASK]", "<mask>"]),
-            truncate_left: config.truncate_left,
-            splits_at_blanks: window::splits_at_blanks(&built.pieces),
-            max_length: sentence.max_seq_length.or(config.model_max_length),
-            vocabulary_files: write::vocabulary_files(&source)?,
-            config,
-            pieces: built.pieces,
-            prefix: built.prefix,
-            suffix: built.suffix,
-        })
-    }
-
     /// Token ids of one sentence, special tokens included, at most `max_length` of them: the first tokens are kept
     /// (the last where the folder's truncation side is left), as `transformers` does with `truncation=True`.
     ///
@@ -76,7 +44,7 @@ impl Tokenizer {
             return Err(TokenizeError::MaxLengthTooShort { max_length, special });
         };
         let tokens = self.tokens(text, room)?;
-        let kept = if self.truncate_left {
+        let kept = if self.config.truncate_left {
             &tokens[tokens.len().saturating_sub(room)..]
         } else {
             &tokens[..tokens.len().min(room)]
@@ -92,7 +60,7 @@ impl Tokenizer {
     /// The text's tokens without special ones around them; the first `room` are exact, which is all of them unless
     /// the text is long.
     fn tokens(&self, text: &str, room: usize) -> Result<Vec<u32>, TokenizeError> {
-        let bounded = self.splits_at_blanks && !self.truncate_left;
+        let bounded = self.splits_at_blanks && !self.config.truncate_left;
         let mut window = if bounded { room.saturating_mul(32).max(4096) } else { text.len() };
         loop {
             let prefix = window::prefix_of(text, window);
@@ -132,6 +100,12 @@ impl Tokenizer {
     /// Id of the token that ends every sentence.
     pub fn sep_token_id(&self) -> Result<u32, TokenizeError> {
         self.suffix.last().copied().ok_or(TokenizeError::NoToken { role: "sep_token" })
+    }
+
+    /// Whether the token stands around sentences, or is one of those that the folder calls special.
+    pub fn is_special(&self, id: u32) -> bool {
+        let added = || self.pieces.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special);
+        self.prefix.contains(&id) || self.suffix.contains(&id) || added()
     }
 
     /// Number of special tokens around a sentence.

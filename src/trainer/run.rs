@@ -13,11 +13,12 @@ use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
 use super::{Hyperparameters, StepError, StepReport, Trainer, equal_views};
 use crate::backend;
+use crate::checkpoint::configuration::{CONFIGURATION, write_configuration};
 use crate::checkpoint::{CheckpointError, HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, CorpusError, Prefetch};
 use crate::encoder::{Encoder, PackedBatch, Parameters, SequenceId};
 use crate::interrupt::{Interrupt, Signal};
-use crate::model_folder::write::{CONFIGURATION, SaveError, Saved, WEIGHTS, save, write_configuration};
+use crate::model_folder::{SaveError, WEIGHTS};
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::{OutputFolder, fill};
 use crate::prompt::Prompt;
@@ -347,7 +348,7 @@ impl Run {
         });
         fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| {
             write_configuration(&self.options, folder)?;
-            save(&Saved { encoder: &encoder, source: &self.model_folder, model_card: &card }, folder)
+            encoder.contents(&self.model_folder).save(&encoder.parameters, &card, folder)
         })?;
         self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.scores, held_out: self.held_out_scores, saved_step, seconds })

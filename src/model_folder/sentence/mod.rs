@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::quote::quoted;
 use json::{read_json, read_object};
-pub use modules::{DenseActivation, ModuleConfig, ModuleKind};
+pub use modules::{ModuleConfig, ModuleKind};
 pub use pooling::PoolingMode;
 pub use settings::{SETTINGS, Settings, UnknownPrompt};
 pub use transformer::TRANSFORMER_CONFIGS;

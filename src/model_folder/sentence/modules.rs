@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::SentenceFolderError;
 use super::json::{flag, read_object, size};
+use crate::modules::DenseActivation;
 use crate::quote::{quoted, shortened};
 
 /// A module after pooling.
@@ -32,46 +33,6 @@ pub enum ModuleKind {
     },
     /// Scaled to length 1.
     Normalize,
-}
-
-/// The activations of a Dense module that are computed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DenseActivation {
-    Identity,
-    Tanh,
-    Relu,
-    Gelu,
-    Sigmoid,
-    Silu,
-}
-
-impl DenseActivation {
-    pub const ALL: [DenseActivation; 6] = [
-        DenseActivation::Identity,
-        DenseActivation::Tanh,
-        DenseActivation::Relu,
-        DenseActivation::Gelu,
-        DenseActivation::Sigmoid,
-        DenseActivation::Silu,
-    ];
-
-    /// Its class by the full name under which torch has it.
-    pub fn path(self) -> String {
-        let module = if self == DenseActivation::Identity { "linear" } else { "activation" };
-        format!("torch.nn.modules.{module}.{}", self.class())
-    }
-
-    /// Its class in torch.
-    pub fn class(self) -> &'static str {
-        match self {
-            DenseActivation::Identity => "Identity",
-            DenseActivation::Tanh => "Tanh",
-            DenseActivation::Relu => "ReLU",
-            DenseActivation::Gelu => "GELU",
-            DenseActivation::Sigmoid => "Sigmoid",
-            DenseActivation::Silu => "SiLU",
-        }
-    }
 }
 
 /// The config.json of the module `class` in `dir`/`path`, or None where no such module is known.

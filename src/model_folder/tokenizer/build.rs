@@ -4,24 +4,24 @@
 //! build them), then one path checks it, lets tokenizer_config.json have its say, parses it and adds tokens.
 
 use super::check;
-use super::class::{self, TokenizerClass};
-use super::config::{ROLES, TokenizerConfig};
+use super::class;
 use super::source::Source;
 use crate::quote::{quoted, reason};
 use crate::tokenize::TokenizeError;
+use crate::tokenize::config::{ROLES, TokenizerClass, TokenizerConfig};
 use serde_json::{Map, Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessorWrapper, Token, Tokenizer as Pieces};
 
 /// The parsed tokenizer without truncation and padding, and the ids it puts around a sentence.
-pub(crate) struct Built {
+pub(super) struct Built {
     pub pieces: Pieces,
     pub prefix: Vec<u32>,
     pub suffix: Vec<u32>,
 }
 
-pub(crate) fn build(
+pub(super) fn build(
     source: &Source,
     config: &mut TokenizerConfig,
     lower_case_first: bool,

@@ -5,23 +5,12 @@
 use super::source::Source;
 use crate::quote::{quoted, shortened};
 use crate::tokenize::TokenizeError;
+use crate::tokenize::config::TokenizerClass;
 use serde_json::{Map, Value};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenizerClass {
-    /// Sets lower-casing, accents and Chinese characters from tokenizer_config.json.
-    Bert,
-    /// Sets add_prefix_space from tokenizer_config.json.
-    Roberta,
-    /// The same, for tokens that begin with ▁ (XLM-RoBERTa, CamemBERT).
-    SentencePiece,
-    /// Takes tokenizer.json as it is.
-    FromJson,
-}
 
 /// A class and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(super) struct Choice {
     pub class: TokenizerClass,
     /// The class's name in Python; none where a folder names neither a class nor a known model_type.
     pub name: Option<String>,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A folder and what was found in it. Files are read once, when asked for.
-pub(crate) struct Source {
+pub(super) struct Source {
     pub folder: PathBuf,
 }
 

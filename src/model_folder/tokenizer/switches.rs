@@ -1,9 +1,9 @@
 //! Switches of tokenizer_config.json that change the ids in ways that are not computed here: refused by name, where
 //! the class would follow them.
 
-use super::class::TokenizerClass;
 use super::source::{Source, unexpected};
 use crate::tokenize::TokenizeError;
+use crate::tokenize::config::TokenizerClass;
 use serde_json::{Map, Value};
 
 const FILE: &str = "tokenizer_config.json";

@@ -1,9 +1,8 @@
 //! The tokenizer's files for an output folder, such that `AutoTokenizer` and sentence-transformers make the same ids.
 
-use super::class::TokenizerClass;
-use super::config::ROLES;
 use super::source::Source;
 use crate::output;
+use crate::tokenize::config::{ROLES, TokenizerClass};
 use crate::tokenize::{TokenizeError, Tokenizer};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -12,7 +11,7 @@ use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, TruncationParams};
 /// The vocabulary in the older forms, copied as they are where the folder has them.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.txt", "vocab.json", "merges.txt"];
 
-pub(crate) fn vocabulary_files(source: &Source) -> Result<Vec<(&'static str, Vec<u8>)>, TokenizeError> {
+pub(super) fn vocabulary_files(source: &Source) -> Result<Vec<(&'static str, Vec<u8>)>, TokenizeError> {
     let mut files = Vec::new();
     for name in VOCABULARY_FILES {
         files.extend(source.bytes(name)?.map(|bytes| (name, bytes)));
@@ -45,7 +44,7 @@ impl Tokenizer {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             TokenizeError::file("tokenizer.json", error.to_string())
         };
-        let direction = if self.truncate_left {
+        let direction = if self.config.truncate_left {
             tokenizers::TruncationDirection::Left
         } else {
             tokenizers::TruncationDirection::Right

@@ -1,29 +1,26 @@
 //! Which files hold a model's weights: one file or shards that an index names, safetensors before PyTorch's own
-//! form, as transformers looks for them. The one place that knows, for a folder on disk and for what a hub has.
+//! form, as transformers looks for them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::WeightsError;
 use crate::json;
 use crate::quote::{quoted, reason};
 
-/// A way in which weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// All of them in this file.
-    Whole(&'static str),
-    /// In files that this index names, all of which end as given.
-    Sharded { index: &'static str, ending: &'static str },
-}
+/// The safetensors file of a whole model, which is how weights are written here.
+pub const WEIGHTS: &str = "model.safetensors";
+
+/// PyTorch's own form of the same.
+pub(super) const PICKLE: &str = "pytorch_model.bin";
+
+/// What an index of shards is called, beside the file that it stands for.
+const INDEX: &str = ".index.json";
 
 /// In the order in which they are looked for: the first that is there is taken.
-pub const FORMS: [Form; 4] = [
-    Form::Whole("model.safetensors"),
-    Form::Sharded { index: "model.safetensors.index.json", ending: ".safetensors" },
-    Form::Whole("pytorch_model.bin"),
-    Form::Sharded { index: "pytorch_model.bin.index.json", ending: ".bin" },
-];
+const FORMS: [&str; 4] = [WEIGHTS, "model.safetensors.index.json", PICKLE, "pytorch_model.bin.index.json"];
 
 /// A shard index lists a handful of files; anything larger is no such list.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -32,65 +29,32 @@ const MOST_SHARDS: usize = 1000;
 /// Of a file, in bytes, on the file systems that there are.
 const LONGEST_NAME: usize = 255;
 
-/// Why weights were not found whole.
-#[derive(Debug)]
-pub enum Lack<E> {
-    /// What `obtain` said.
-    Obtain(E),
-    /// The index is none, or names what cannot be a file of weights.
-    Index { index: PathBuf, problem: String },
-    /// The index names a file that is not there.
-    Shard { index: PathBuf, shard: String },
-}
-
-impl<E> From<E> for Lack<E> {
-    fn from(error: E) -> Self {
-        Lack::Obtain(error)
-    }
-}
-
 /// The file or index of a folder's weights, of the first form that is there.
 pub fn weights_in(folder: &Path) -> Option<PathBuf> {
-    let names = FORMS.map(|form| match form {
-        Form::Whole(name) | Form::Sharded { index: name, .. } => name,
-    });
-    names.into_iter().map(|name| folder.join(name)).find(|path| path.exists())
+    FORMS.into_iter().map(|name| folder.join(name)).find(|path| path.exists())
 }
 
-/// Asks `obtain` for the files of each form in turn, until one form is there, and gives their places; it answers
-/// with a file's place, or none where there is no such file. None where no form is there at all.
-pub fn gather<E>(
-    mut obtain: impl FnMut(&str) -> Result<Option<PathBuf>, E>,
-) -> Result<Option<Vec<PathBuf>>, Lack<E>> {
-    for form in FORMS {
-        match form {
-            Form::Whole(name) => {
-                if let Some(file) = obtain(name)? {
-                    return Ok(Some(vec![file]));
-                }
-            }
-            Form::Sharded { index, ending } => {
-                let Some(index) = obtain(index)? else { continue };
-                let names = match shards(&index, ending) {
-                    Ok(names) => names,
-                    Err(problem) => return Err(Lack::Index { index, problem }),
-                };
-                let mut files = Vec::with_capacity(names.len());
-                for shard in names {
-                    match obtain(&shard)? {
-                        Some(file) => files.push(file),
-                        None => return Err(Lack::Shard { index, shard }),
-                    }
-                }
-                return Ok(Some(files));
-            }
-        }
-    }
-    Ok(None)
+/// The files that hold a folder's weights.
+///
+/// # Errors
+/// There are none, the index is malformed, or it names a file that is not there.
+pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    let found = FORMS.into_iter().map(|name| (name, folder.join(name))).find(|(_, path)| path.is_file());
+    let Some((name, path)) = found else { return Err(absent(folder)) };
+    let Some(whole) = name.strip_suffix(INDEX) else { return Ok(vec![path]) };
+    let names = match shards(&path, Path::new(whole)) {
+        Ok(names) => names,
+        Err(reason) => return Err(WeightsError::Corrupt { path, reason }),
+    };
+    let file = |shard: String| match folder.join(&shard) {
+        file if file.is_file() => Ok(file),
+        _ => Err(WeightsError::Shard { index: path.clone(), shard: quoted(&shard) }),
+    };
+    names.into_iter().map(file).collect()
 }
 
-/// The files that an index names, in order, or what is wrong with it.
-fn shards(index: &Path, ending: &str) -> Result<BTreeSet<String>, String> {
+/// The files that an index names, in order, or what is wrong with it. They are of the same kind as `whole`.
+fn shards(index: &Path, whole: &Path) -> Result<BTreeSet<String>, String> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: HashMap<String, String>,
@@ -104,7 +68,8 @@ fn shards(index: &Path, ending: &str) -> Result<BTreeSet<String>, String> {
     if names.is_empty() || names.len() > MOST_SHARDS {
         return Err(format!("it names {} files instead of 1 to {MOST_SHARDS}", names.len()));
     }
-    match names.iter().find(|name| !is_file_name(name) || !name.ends_with(ending)) {
+    let fits = |name: &str| is_file_name(name) && Path::new(name).extension() == whole.extension();
+    match names.iter().find(|name| !fits(name)) {
         Some(name) => {
             Err(format!("it names {}, which cannot be a file of weights in this folder", quoted(name)))
         }
@@ -114,7 +79,7 @@ fn shards(index: &Path, ending: &str) -> Result<BTreeSet<String>, String> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST_INDEX + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(LARGEST_INDEX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -126,8 +91,20 @@ fn is_file_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
+/// A folder without weights that are read here.
+fn absent(folder: &Path) -> WeightsError {
+    let folder = folder.to_owned();
+    if folder.join("onnx").is_dir() {
+        return WeightsError::Exported { folder };
+    }
+    match instead(&folder) {
+        Some(form) => WeightsError::Foreign { folder, form },
+        None => WeightsError::Absent { folder },
+    }
+}
+
 /// What a folder without weights has instead, and what to do about it.
-pub(super) fn instead(folder: &Path) -> Option<&'static str> {
+fn instead(folder: &Path) -> Option<&'static str> {
     const OTHERS: [(&str, &str); 5] = [
         ("tf_model.h5", "TensorFlow's tf_model.h5"),
         ("flax_model.msgpack", "Flax's flax_model.msgpack"),
