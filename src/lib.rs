@@ -15,7 +15,7 @@
 //! 7. [`checkpoint`] writes the folder, and [`sentence_encoder`] is that folder in use; [`search`] finds sentences
 //!    with it.
 //!
-//! 8. [`export`] writes it as an ONNX graph for other people's tools, and [`onnx`] is that graph in use.
+//! 8. [`export`] writes it as an ONNX graph for third-party tools, and [`onnx`] is that graph in use.
 //!
 //! [`sharpness`] measures what 5 is about, at any weights, and [`unlabeled`] how an encoder does on sentences without
 //! labels. The evaluator is a crate of its own, `sts-eval`, and

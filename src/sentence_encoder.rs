@@ -1,4 +1,4 @@
-//! A whole sentence encoder: tokenizer, encoder, weights, pooling and what its folder says of itself.
+//! A model's folder in use: text in, embeddings out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 /// Rows that go through the encoder at once; its own buffers are smaller still.
 const TOKENS_AT_ONCE: usize = 1 << 14;
 
-/// Flags that override what a folder says of itself.
+/// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub pooling: Option<Pooling>,
@@ -36,7 +36,7 @@ pub struct SentenceEncoder {
     pub normalize: bool,
     /// What is put before each sentence.
     pub prompt: Prompt,
-    /// The folder's prompts, and what else it says of embeddings as a whole.
+    /// The folder's prompts, and other settings of embeddings as a whole.
     pub settings: Arc<Settings>,
 }
 
@@ -109,7 +109,7 @@ impl SentenceEncoder {
         SentenceEncoder { prompt, ..self.clone() }
     }
 
-    /// Scales embeddings to length 1, or does not, whatever the folder says.
+    /// Scales embeddings to length 1, or does not, whatever the folder's settings.
     pub fn set_normalize(&mut self, always: bool, never: bool) {
         self.normalize = (self.normalize || always) && !never;
         if never {
@@ -172,7 +172,7 @@ impl SentenceEncoder {
     }
 }
 
-/// What [`SentenceEncoder::load`] asks of a model's small files, read as it reads them.
+/// Admits to a download what [`SentenceEncoder::load`] would read: a model's small files are read as it reads them.
 pub struct Loadable;
 
 impl crate::hub::Admission for Loadable {

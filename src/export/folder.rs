@@ -71,7 +71,7 @@ fn adapt(config: &mut Value, export: &Export, files: &[PathBuf]) {
     }
 }
 
-/// What to tell whoever exports a pooling that clients do not know, or cannot have from the graph.
+/// Warnings of a pooling that clients do not know, or cannot take from the graph.
 pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
     let pooling = model.encoder.pooling;
     let unknown = match pooling {
@@ -81,7 +81,7 @@ pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
              itself (sentence-transformers) takes the plain mean instead"
         )),
     };
-    // The graph is told which tokens to attend to, and nothing of a prompt.
+    // The graph's inputs say which tokens to attend to, and nothing of a prompt.
     let prompt = model.prompt.left_out.then(|| {
         "1_Pooling leaves a prompt's tokens out, but the graph's sentence_embedding is pooled over all; \
          sentence-transformers and mirror pool last_hidden_state themselves, and leave them out"

@@ -1,4 +1,4 @@
-//! A sentence encoder as an ONNX graph, in a folder that other people's tools load as it is.
+//! A sentence encoder as an ONNX graph, in a folder that third-party tools load as it is.
 //!
 //! 1. [`encoder`] and [`pooling`] put the model into a graph, layer by layer, with [`graph`] for nodes and
 //!    [`weights`] for constants; [`file`] writes it ([`proto`] is the part of the format that it needs).

@@ -1,4 +1,4 @@
-//! The encoder's `config.json`: BERT and RoBERTa, as transformers writes them.
+//! The transformer's config.json: BERT and RoBERTa, as transformers writes them.
 
 use std::path::{Path, PathBuf};
 
@@ -39,17 +39,16 @@ impl EncoderConfig {
         }
         let path = folder.join("config.json");
         let text = std::fs::read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        Self::from_bytes(&text, &path)
+        Self::from_json(text, &path)
     }
 
     /// Reads the text of a `config.json`; `path` is used in messages only.
-    pub fn from_json(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::from_bytes(text.as_bytes(), path)
-    }
-
-    fn from_bytes(text: &[u8], path: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// It is malformed, or not the configuration of an encoder that is computed here.
+    pub fn from_json(text: impl AsRef<[u8]>, path: &Path) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
-        let mut json: Value = json::from_slice(text).map_err(|e| invalid(reason(e)))?;
+        let mut json: Value = json::from_slice(text.as_ref()).map_err(|e| invalid(reason(e)))?;
         let fields = json.as_object_mut().ok_or_else(|| invalid("it is not a JSON object".into()))?;
 
         let architecture = architecture(fields, path)?;

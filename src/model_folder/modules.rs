@@ -1,4 +1,4 @@
-//! The modules' weights and configurations on disk.
+//! The modules after pooling: their weights read, their folders written.
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ use crate::output::{OutputError, write_whole, write_whole_with};
 pub enum ModulesError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("{folder}: this module takes {takes} numbers, but {given} come out of what is before it")]
+    #[error("{folder}: this module takes {takes} features, but the one before it gives {given}")]
     Width { folder: String, takes: usize, given: usize },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
-/// Reads the modules of a folder that take embeddings of `hidden` numbers, with the truncation that it asks for.
-/// Where there is one, a Normalize at the end is before it and among the modules.
+/// Reads the modules of a folder that take embeddings of `hidden` numbers, with the folder's truncation last.
+/// Where there is one, a Normalize at the end comes before it, among the modules.
 pub fn read(said: &SentenceFolder, hidden: usize) -> Result<Modules, ModulesError> {
     let mut modules = Modules::default();
     let mut width = hidden;
@@ -89,7 +89,7 @@ pub fn write(modules: &Modules, normalize: bool, folder: &Path) -> Result<Vec<Va
             "idx": index, "name": index.to_string(), "path": path,
             "type": format!("sentence_transformers.models.{class}"),
         }));
-        // Normalize has nothing to say, and clients do not look for its folder.
+        // Normalize has no settings, and clients do not look for its folder.
         if config.is_empty() {
             continue;
         }

@@ -42,7 +42,7 @@ pub struct OnnxEncoder {
     pub warning: Option<String>,
 }
 
-/// What is asked of a folder beside what it says of itself.
+/// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// f32 where the folder has it, else the only one it has.
@@ -102,7 +102,7 @@ impl OnnxEncoder {
         self.width
     }
 
-    /// What the folder says of embeddings as a whole.
+    /// The folder's settings of embeddings as a whole.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

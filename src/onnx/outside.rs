@@ -1,5 +1,5 @@
 //! Pooling and what comes after it, on a graph's last hidden states: where pooling leaves out a prompt's tokens,
-//! which a graph is not told of. sentence-transformers does the same with every graph.
+//! of which a graph has no input. sentence-transformers does the same with every graph.
 
 use std::ops::Range;
 

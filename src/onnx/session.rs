@@ -49,7 +49,7 @@ impl Graph {
         self.run(tokens, SENTENCE_EMBEDDING)
     }
 
-    /// What the last layer puts out, `[batch, sequence, hidden]`.
+    /// The last layer's output, `[batch, sequence, hidden]`.
     pub fn hidden_states(&self, tokens: &Padded) -> Result<Array3<f32>, OnnxError> {
         self.run(tokens, LAST_HIDDEN_STATE)
     }

@@ -1,4 +1,4 @@
-//! What a graph's file says of itself, read without its graph: who made it, and from what.
+//! A graph file's metadata, read without its graph: who made it, and from what.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,10 +15,10 @@ pub const PRODUCER: &str = "mirror";
 /// The key of the sum of the weights that a graph was made from.
 pub const WEIGHTS_SHA256: &str = "weights_sha256";
 
-/// All but the graph takes some hundred bytes; other tools note more.
+/// All but the graph takes a few hundred bytes; other tools write more.
 const LARGEST_HEADER: u64 = 1 << 24;
 
-/// What stands in a graph's file beside the graph.
+/// What a graph's file holds beside the graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Header {
     pub producer: String,
@@ -27,7 +27,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a file's header; none where it is no graph.
+    /// Reads a file's header; None where it is not a graph.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         let length = path.metadata()?.len();
         let mut file = BufReader::new(File::open(path)?);
@@ -47,7 +47,7 @@ impl Header {
     }
 }
 
-/// A protobuf message's fields without the graph, which is passed over. None where it is no such message.
+/// A protobuf message's fields without the graph, which is skipped. None where it is not such a message.
 fn without_graph(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let mut at = 0;
@@ -113,7 +113,7 @@ mod tests {
 
     /// The graph may come before or after what is read.
     #[test]
-    fn the_graph_is_passed_over() {
+    fn the_graph_is_skipped() {
         let entry = Entry { key: Some(WEIGHTS_SHA256.into()), value: Some("ab".into()) };
         let said = Model {
             producer_name: Some("mirror".into()),

@@ -1,7 +1,7 @@
-//! A sentence encoder's graph as a file: what whoever writes one ([`export`](crate::export)) and whoever runs one
-//! ([`onnx`](crate::onnx)) agree on.
+//! A sentence encoder's graph as a file: the contract between what writes one ([`export`](crate::export)) and what runs
+//! one ([`onnx`](crate::onnx)).
 //!
-//! [`proto`] is the part of ONNX's format that such a graph needs, [`header`] what a file says of itself.
+//! [`proto`] is the part of ONNX's format that such a graph needs, [`header`] a file's metadata.
 
 pub mod header;
 pub mod proto;

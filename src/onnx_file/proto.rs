@@ -1,6 +1,6 @@
 //! The part of ONNX's protobuf schema (onnx.proto) that an encoder's graph needs, with its field numbers.
 //!
-//! Fields of the schema that are not here are passed over when a file is read, as protobuf has it.
+//! Fields of the schema that are not here are skipped when a file is read, as is usual with protobuf.
 
 /// `TensorProto.DataType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub(crate) const ROLES: [&str; 7] =
 pub(crate) struct TokenizerConfig {
     /// The class that decides: [`TokenizerClass::FromJson`] where tokenizer.json has another kind of model.
     pub class: TokenizerClass,
-    /// The class's name, where the folder says one.
+    /// The class's name, where the folder names one.
     pub class_name: Option<String>,
     /// tokenizer_config.json as it was, empty where the folder has none.
     pub json: Map<String, Value>,
@@ -34,7 +34,7 @@ pub(crate) struct TokenizerConfig {
     pub strip_accents: Option<bool>,
     pub add_prefix_space: bool,
     pub trim_offsets: bool,
-    /// `model_max_length`, where it is a length and not the 1e30 that stands for none.
+    /// `model_max_length`, where it is a length and not the 1e30 that stands for no limit.
     pub model_max_length: Option<usize>,
     pub truncate_left: bool,
     /// Special tokens that the files name, by role.

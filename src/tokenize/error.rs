@@ -17,7 +17,7 @@ pub enum TokenizeError {
     )]
     Unfit { folder: PathBuf, class: String },
 
-    /// A file is unreadable, malformed, or says something that contradicts itself.
+    /// A file is unreadable, malformed, or contradicts itself.
     #[error("{}: {problem}", file.display())]
     File { file: PathBuf, problem: String },
 

@@ -1,8 +1,7 @@
 //! From text to token ids, exactly as `transformers` and sentence-transformers would make them.
 //!
-//! [`Tokenizer::from_folder`] takes tokenizer.json, else vocab.txt (BERT), else vocab.json with merges.txt (RoBERTa),
-//! and follows tokenizer_config.json. A tokenizer.json's own truncation and padding are replaced: the caller names
-//! the length. Text is not trimmed. Special tokens that stand in the text count as such.
+//! [`model_folder`](crate::model_folder::tokenizer) makes a [`Tokenizer`] of a folder's files, and writes it again. The
+//! caller names the length. Text is not trimmed. Special tokens that stand in the text count as such.
 
 pub(crate) mod config;
 mod error;
@@ -74,32 +73,12 @@ impl Tokenizer {
         }
     }
 
-    /// Id of the token that fills a padded batch.
-    pub fn pad_token_id(&self) -> Result<u32, TokenizeError> {
-        self.pad.ok_or(TokenizeError::NoToken { role: "pad_token" })
-    }
-
-    /// Id of the mask token.
-    pub fn mask_token_id(&self) -> Result<u32, TokenizeError> {
-        self.mask.as_ref().map(|(_, id)| *id).ok_or(TokenizeError::NoToken { role: "mask_token" })
-    }
-
     /// The mask token as it is written in text, `[MASK]` or `<mask>`.
     pub fn mask_token(&self) -> Result<&str, TokenizeError> {
         self.mask
             .as_ref()
             .map(|(token, _)| token.as_str())
             .ok_or(TokenizeError::NoToken { role: "mask_token" })
-    }
-
-    /// Id of the token that begins every sentence.
-    pub fn cls_token_id(&self) -> Result<u32, TokenizeError> {
-        self.prefix.first().copied().ok_or(TokenizeError::NoToken { role: "cls_token" })
-    }
-
-    /// Id of the token that ends every sentence.
-    pub fn sep_token_id(&self) -> Result<u32, TokenizeError> {
-        self.suffix.last().copied().ok_or(TokenizeError::NoToken { role: "sep_token" })
     }
 
     /// Whether the token stands around sentences, or is one of those that the folder calls special.
@@ -113,12 +92,7 @@ impl Tokenizer {
         self.prefix.len() + self.suffix.len()
     }
 
-    /// Number of tokens, added ones included.
-    pub fn vocab_size(&self) -> usize {
-        self.pieces.get_vocab_size(true)
-    }
-
-    /// What the folder says of the longest sentence, in tokens: sentence_bert_config.json's max_seq_length, else
+    /// The longest sentence that the folder allows, in tokens: sentence_bert_config.json's max_seq_length, else
     /// tokenizer_config.json's model_max_length where that is a length at all.
     pub fn max_length_of_folder(&self) -> Option<usize> {
         self.max_length

@@ -1,4 +1,4 @@
-//! The files of a folder as JSON, with bounds, and entries of them by type.
+//! JSON files of a bounded size, and typed entries of them.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! What a sentence-transformers folder says of itself: modules.json and what it points at ([`pooling`],
-//! [`modules`], [`transformer`]), and what concerns embeddings as a whole ([`settings`]: prompts).
+//! What makes a folder sentence-transformers': modules.json and the files that it points at ([`pooling`],
+//! [`modules`], [`transformer`]), and settings of embeddings as a whole ([`settings`]: prompts).
 //!
-//! What changes embeddings is followed or refused by name, never passed over. A plain model folder says nothing, and
-//! that is no error.
+//! What changes embeddings is followed or refused by name, never ignored. A plain model folder has none of these files,
+//! which is no error.
 
 mod json;
 pub mod modules;
@@ -24,7 +24,7 @@ pub use transformer::TRANSFORMER_CONFIGS;
 /// Of a module in its folder, in bytes.
 const LONGEST_PATH: usize = 255;
 
-/// A folder's own word on how its sentences are encoded.
+/// How sentences are to be encoded with a folder's model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentenceFolder {
     /// None where the folder has no pooling module.
@@ -35,7 +35,7 @@ pub struct SentenceFolder {
     pub modules: Vec<ModuleConfig>,
     /// Whether embeddings are scaled to length 1 at the end.
     pub normalize: bool,
-    /// Prompts, and what else concerns embeddings as a whole.
+    /// Prompts, and other settings of embeddings as a whole.
     pub settings: Settings,
     /// The longest sentence in tokens, special tokens included.
     pub max_seq_length: Option<usize>,
@@ -161,7 +161,7 @@ fn listed<'a>(file: &Path, modules: &'a Value) -> Result<Vec<Listed<'a>>, Senten
             value.ok_or_else(|| wrong(format!("module {index} has no text {key:?}")))
         };
         let (class, path) = (text("type")?, text("path")?);
-        // A folder may be a stranger's: its modules stay inside it.
+        // A folder may be hostile: its modules stay inside it.
         let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
         if path.len() > LONGEST_PATH
             || path.contains(char::is_control)

@@ -76,7 +76,7 @@ fn needed(file: &Path, key: &str, config: &Map<String, Value>) -> Result<usize, 
         .ok_or_else(|| SentenceFolderError::new(file, format!("has no {key:?}, expected a whole number")))
 }
 
-/// A class of torch, by its full name: sentence-transformers loads no other without being told to trust it.
+/// A class of torch, by its full name: sentence-transformers loads others only with `trust_remote_code`.
 fn activation(file: &Path, config: &Map<String, Value>) -> Result<DenseActivation, SentenceFolderError> {
     let value = match config.get("activation_function") {
         None => return Ok(DenseActivation::Tanh),

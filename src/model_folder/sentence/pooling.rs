@@ -8,7 +8,7 @@ use super::SentenceFolderError;
 use super::json::flag;
 use crate::quote::{quoted, shortened};
 
-/// How token embeddings become the sentence's, as far as a folder can ask for it here.
+/// How token embeddings become the sentence's: the kinds that are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolingMode {
     /// The mean over the sentence's tokens, special tokens included.
@@ -60,7 +60,7 @@ pub(super) fn mode(file: &Path, config: &Map<String, Value>) -> Result<PoolingMo
             let asked = quoted(&modes.join(" + "));
             Err(SentenceFolderError::new(
                 file,
-                format!("asks for the pooling {asked}, which is not supported: known are mean and cls"),
+                format!("asks for the pooling {asked}, which is not supported; mean and cls are"),
             ))
         }
     }

@@ -1,4 +1,4 @@
-//! config_sentence_transformers.json: prompts, and what else concerns embeddings as a whole.
+//! config_sentence_transformers.json: prompts, and other settings of embeddings as a whole.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::quote::{quoted, shortened};
 /// The file's name.
 pub const SETTINGS: &str = "config_sentence_transformers.json";
 
-/// The prompts that every model of sentence-transformers has, empty where its folder does not say them.
+/// The prompts that every model of sentence-transformers has, empty where its folder does not define them.
 const QUERY: &str = "query";
 const DOCUMENT: &str = "document";
 
-/// The similarities that sentence-transformers knows for sentence embeddings; others it passes over.
+/// The similarities that sentence-transformers knows for sentence embeddings; it ignores others.
 const SIMILARITIES: [&str; 4] = ["cosine", "dot", "euclidean", "manhattan"];
 
-/// What a folder says of its embeddings as a whole.
+/// A folder's settings of embeddings as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Names and texts, in the file's order.
@@ -29,7 +29,7 @@ pub struct Settings {
     pub other_similarity: Option<String>,
     /// The first values of an embedding that are kept.
     pub truncate_dim: Option<usize>,
-    /// The whole file, to be passed on.
+    /// The whole file, to be written again.
     pub all: Map<String, Value>,
 }
 
@@ -52,7 +52,7 @@ fn known(names: &[String]) -> String {
 }
 
 impl Settings {
-    /// Reads the file; a folder without it says nothing.
+    /// Reads the file; a folder without it has none of these settings.
     pub(super) fn read(dir: &Path) -> Result<Self, SentenceFolderError> {
         let file = dir.join(SETTINGS);
         let Some(all) = read_object(&file)? else { return Ok(Self::default()) };
@@ -76,7 +76,7 @@ impl Settings {
                 for (name, prompt) in named {
                     match prompt {
                         Value::String(prompt) => prompts.push((name.clone(), prompt.clone())),
-                        // As sentence-transformers has it: there, and empty.
+                        // As in sentence-transformers: present, and empty.
                         Value::Null => prompts.push((name.clone(), String::new())),
                         other => {
                             let problem = format!(
@@ -134,7 +134,7 @@ impl Settings {
     }
 
     /// What is put before a text that is searched: never the default prompt, as in `encode_document`. That also
-    /// names "passage" and "corpus", but never comes to them, since to it there always is a "document".
+    /// knows "passage" and "corpus", but never uses them, since it always has a "document".
     pub fn document_prompt(&self) -> &str {
         self.find(DOCUMENT).unwrap_or_default()
     }
@@ -149,7 +149,7 @@ impl Settings {
     /// The prompt of that name.
     ///
     /// # Errors
-    /// There is none.
+    /// The folder has no prompt of that name.
     pub fn prompt(&self, name: &str) -> Result<&str, UnknownPrompt> {
         self.find(name).ok_or_else(|| UnknownPrompt {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! sentence_bert_config.json: what the transformer module is asked for beside its own config.json.
+//! sentence_bert_config.json: the transformer module's settings beside its own config.json.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// Arguments of what loads weights that change how numbers are computed or stored, but not which function.
+/// Arguments for loading weights that change how numbers are computed or stored, but not which function.
 const HARMLESS_TO_WEIGHTS: [&str; 8] = [
     "trust_remote_code",
     "torch_dtype",
@@ -31,7 +31,7 @@ const HARMLESS_TO_WEIGHTS: [&str; 8] = [
     "device_map",
 ];
 
-/// Arguments of what loads a tokenizer that leave a sentence's own tokens as they are.
+/// Arguments for loading a tokenizer that leave a sentence's own tokens as they are.
 const HARMLESS_TO_TOKENS: [&str; 4] =
     ["trust_remote_code", "use_fast", "clean_up_tokenization_spaces", "model_max_length"];
 
@@ -55,12 +55,12 @@ fn allowed(key: &str) -> Allowed {
         "model_args" | "model_kwargs" => Allowed::Arguments(&HARMLESS_TO_WEIGHTS),
         "tokenizer_args" | "processor_kwargs" => Allowed::Arguments(&HARMLESS_TO_TOKENS),
         "config_args" | "config_kwargs" => Allowed::Arguments(&["trust_remote_code"]),
-        // query_length and its like, and what sentence-transformers itself would refuse.
+        // query_length and the like, and what sentence-transformers itself would refuse.
         _ => Allowed::Nothing,
     }
 }
 
-/// The settings in `dir`/`transformer`: those that say nothing but length and case, or a refusal.
+/// The settings in `dir`/`transformer`: length and case. Others that change embeddings are refused.
 pub(super) fn read(dir: &Path, transformer: &str) -> Result<SentenceFolder, SentenceFolderError> {
     let mut folder = SentenceFolder { transformer: transformer.into(), ..SentenceFolder::default() };
     for name in TRANSFORMER_CONFIGS {
@@ -106,7 +106,7 @@ fn check(file: &Path, config: &Map<String, Value>) -> Result<(), SentenceFolderE
     }
 }
 
-/// Whether text alone goes in, and the last hidden states come out.
+/// Whether the input is text alone, and the output the last hidden states.
 fn is_plain_text(modalities: &Value) -> bool {
     let Some(modalities) = modalities.as_object() else { return false };
     let plain =

@@ -1,7 +1,7 @@
 //! From a folder's files to the tokenizer library's tokenizer.
 //!
 //! Every source becomes the JSON form first (vocab.txt and vocab.json + merges.txt as the Python classes would
-//! build them), then one path checks it, lets tokenizer_config.json have its say, parses it and adds tokens.
+//! build them), then one path checks it, applies tokenizer_config.json, parses it and adds tokens.
 
 use super::check;
 use super::class;
@@ -52,15 +52,15 @@ fn read_json_form(
         return Ok((source.path("tokenizer.json"), json));
     }
     class::refuse_foreign_vocabulary(source)?;
-    // Of a folder that says nothing, the files tell; a class that is named has files of its own.
-    let says_nothing = config.class_name.is_none();
-    if (says_nothing || config.class == TokenizerClass::Bert)
+    // Where no class is named, the files decide; a class that is named has files of its own.
+    let is_unnamed = config.class_name.is_none();
+    if (is_unnamed || config.class == TokenizerClass::Bert)
         && let Some(vocab) = source.text("vocab.txt")?
     {
         config.class = TokenizerClass::Bert;
         return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
     }
-    if (says_nothing || config.class == TokenizerClass::Roberta)
+    if (is_unnamed || config.class == TokenizerClass::Roberta)
         && let (Some(vocab), Some(merges)) = (source.object("vocab.json")?, source.text("merges.txt")?)
     {
         config.class = TokenizerClass::Roberta;
@@ -83,7 +83,7 @@ fn name_model(json: &mut Map<String, Value>) {
         return;
     }
     let untyped = model.clone();
-    // What cannot be read is told where the whole file is parsed.
+    // What cannot be read is reported where the whole file is parsed.
     if let Ok(Ok(read)) = catch_unwind(|| serde_json::from_value::<ModelWrapper>(untyped)) {
         model["type"] = match read {
             ModelWrapper::BPE(_) => "BPE",

@@ -1,4 +1,4 @@
-//! Checks of an untrusted tokenizer model that the library leaves to luck: it copies merged tokens into a buffer of
+//! Checks of an untrusted tokenizer model that the library does not make: it copies merged tokens into a buffer of
 //! the longest token's size, and finds out that the unknown token is missing only at the first unknown word.
 
 use crate::quote::{quoted, shortened};

@@ -8,7 +8,7 @@ use crate::tokenize::TokenizeError;
 use crate::tokenize::config::TokenizerClass;
 use serde_json::{Map, Value};
 
-/// A class and who says so.
+/// A class and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub class: TokenizerClass,
@@ -105,7 +105,7 @@ fn refuse_custom_code(source: &Source, file: &str, json: &Map<String, Value>) ->
     }
 }
 
-/// What a folder without tokenizer.json has of tokenizers whose rules are not computed here.
+/// Vocabularies of tokenizers whose rules are not computed here.
 const FOREIGN: [(&str, &str); 7] = [
     ("bpe.codes", "the merges of PhobertTokenizer or BertweetTokenizer"),
     ("sentencepiece.bpe.model", "a sentencepiece model"),
@@ -116,7 +116,7 @@ const FOREIGN: [(&str, &str); 7] = [
     ("tiktoken.model", "a tiktoken model"),
 ];
 
-/// Refuses a folder without tokenizer.json that has the vocabulary of another tokenizer, whatever else it has.
+/// Refuses a folder without tokenizer.json that has one of these vocabularies.
 pub(super) fn refuse_foreign_vocabulary(source: &Source) -> Result<(), TokenizeError> {
     for (file, what) in FOREIGN {
         let path = source.path(file);

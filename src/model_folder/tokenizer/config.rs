@@ -1,4 +1,4 @@
-//! What a folder says of its tokenizer besides the vocabulary: tokenizer_config.json and its older
+//! A folder's tokenizer settings beside the vocabulary: tokenizer_config.json and its older
 //! neighbours (special_tokens_map.json, added_tokens.json), read as `transformers` reads them.
 
 use super::class::Choice;
@@ -62,7 +62,7 @@ impl TokenizerConfig {
     }
 }
 
-/// Lengths above this mean "none": `transformers` writes int(1e30).
+/// Lengths from this on mean "no limit": `transformers` writes int(1e30).
 const NO_MAX_LENGTH: f64 = 1e9;
 
 fn model_max_length(source: &Source, json: &Map<String, Value>) -> Result<Option<usize>, TokenizeError> {
@@ -103,7 +103,7 @@ fn special_tokens(
 }
 
 /// In the order of `transformers`: keys of the model's own (`"entity_token": "<ent>"`), then those with names or in a
-/// list; a list under the newer key goes instead of one under the older.
+/// list; a list under the newer key replaces one under the older.
 fn extra_tokens(source: &Source, merged: &Map<String, Value>) -> Result<Vec<AddedToken>, TokenizeError> {
     let own = merged.iter().filter(|(key, _)| key.ends_with("_token") && !ROLES.contains(&key.as_str()));
     let mut tokens: Vec<AddedToken> = own

@@ -1,4 +1,4 @@
-//! The files of a model folder that say how it tokenizes, read with bounds.
+//! A folder's tokenizer files, of a bounded size.
 
 use crate::json;
 use crate::quote::{reason, shortened};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// No tokenizer file comes near this size; a larger one is not read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// A folder and what was found in it. Files are read once, when asked for.
+/// A folder, whose files are read when they are needed.
 pub(super) struct Source {
     pub folder: PathBuf,
 }
@@ -51,7 +51,7 @@ impl Source {
     }
 }
 
-/// A setting that is not what it may be.
+/// A setting whose value is not allowed.
 pub(super) fn unexpected(
     source: &Source,
     file: &str,
@@ -71,7 +71,7 @@ fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, TokenizeError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    // A named pipe would block for ever and a device never end.
+    // A named pipe would block forever, and a device never end.
     if !metadata.is_file() {
         return Err(TokenizeError::file(path, "expected a regular file"));
     }

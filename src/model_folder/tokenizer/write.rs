@@ -76,7 +76,7 @@ impl Tokenizer {
             json.shift_remove(local);
         }
         if self.config.model_max_length.is_none() {
-            // The 1e30 that stands for none; a reader's own default says the same.
+            // The 1e30 that stands for no limit, which is a reader's default as well.
             json.shift_remove("model_max_length");
         }
         let class = self.python_class();

@@ -16,7 +16,7 @@ pub const WEIGHTS: &str = "model.safetensors";
 /// PyTorch's own form of the same.
 pub(super) const PICKLE: &str = "pytorch_model.bin";
 
-/// What an index of shards is called, beside the file that it stands for.
+/// What follows the file's name in that of an index of its shards.
 const INDEX: &str = ".index.json";
 
 /// In the order in which they are looked for: the first that is there is taken.
@@ -26,7 +26,7 @@ const FORMS: [&str; 4] = [WEIGHTS, "model.safetensors.index.json", PICKLE, "pyto
 const LARGEST_INDEX: u64 = 64 << 20;
 const MOST_SHARDS: usize = 1000;
 
-/// Of a file, in bytes, on the file systems that there are.
+/// Of a file, in bytes, on common file systems.
 const LONGEST_NAME: usize = 255;
 
 /// The file or index of a folder's weights, of the first form that is there.

@@ -11,10 +11,10 @@ const ANCHOR: &str = "embeddings.word_embeddings.weight";
 /// Prefixes that transformers itself takes off each name on its own, so that a file may mix them.
 const OF_HEADS: [&str; 3] = ["", "bert.", "roberta."];
 
-/// Names that are told of a file whose names do not fit.
-const MOST_TOLD: usize = 3;
+/// Names without a place that are reported of a file.
+const MOST_REPORTED: usize = 3;
 
-/// Prefixes that are compared to tell what is missing; a file that is no attack has a few.
+/// Prefixes that are compared to report what is missing; an honest file has a few.
 const MOST_COMPARED: usize = 16;
 
 /// What stands before the encoder's names in a file.
@@ -85,7 +85,7 @@ fn misfit(layout: &Layout, present: &BTreeSet<&str>, candidates: &[Naming]) -> M
     let others = present.iter().filter(|name| !used.contains(**name));
     Misfit::Missing {
         name: name.unwrap_or_else(|| ANCHOR.to_owned()),
-        others: others.take(MOST_TOLD).map(|name| (*name).to_owned()).collect(),
+        others: others.take(MOST_REPORTED).map(|name| (*name).to_owned()).collect(),
     }
 }
 

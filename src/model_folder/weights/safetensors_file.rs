@@ -37,7 +37,7 @@ pub(crate) struct SafetensorsFile {
 }
 
 impl SafetensorsFile {
-    /// Reads the header and holds the file's length against it.
+    /// Reads the header and checks the file's length against it.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let mut file = File::open(path)?;
         let present = file.metadata()?.len();
@@ -58,7 +58,7 @@ impl SafetensorsFile {
         let (data, claimed) = (LENGTH + length, metadata.data_len() as u64);
         if present - data != claimed {
             let there = present - data;
-            let problem = format!("its header speaks of {claimed} bytes of values, and there are {there}");
+            let problem = format!("its header claims {claimed} bytes of values, but the file has {there}");
             return Err(FileError::Corrupt(problem));
         }
         Ok(SafetensorsFile { file, metadata, data })
@@ -85,7 +85,7 @@ impl SafetensorsFile {
 
     fn values(&self, info: &TensorInfo) -> io::Result<Vec<u8>> {
         let (start, end) = info.data_offsets;
-        // No longer than the file: its length was held against the header.
+        // No longer than the file, whose length was checked against the header.
         let mut bytes = vec![0; end - start];
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.data + start as u64))?;

@@ -76,7 +76,7 @@ fn places(
         let Value::Text(key) = key else { return Err("a storage in it has no name".to_owned()) };
         let size = element_sizes
             .get(&**key)
-            .ok_or_else(|| format!("nothing says what storage {} is of", quoted(key)))?;
+            .ok_or_else(|| format!("no tensor gives the type of storage {}", quoted(key)))?;
         let mut elements = [0; 8];
         let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut elements));
         read.map_err(|_| format!("it ends before storage {}", quoted(key)))?;

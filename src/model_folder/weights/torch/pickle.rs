@@ -27,8 +27,8 @@ pub enum Value {
     Opaque,
 }
 
-/// Deeper than a tensor's description goes; what is deeper has nothing to say, and dropping a value
-/// takes a stack as deep as it is.
+/// Deeper than a tensor's description goes. Deeper values are dropped at once: dropping one later takes a stack as
+/// deep as it is.
 const DEEPEST: usize = 12;
 
 /// A pickle that was read.
@@ -235,7 +235,7 @@ impl<'a> Machine<'a> {
 
     fn get(&mut self, len: usize) -> Result<(), String> {
         let place = self.number(len)?;
-        let kept = self.memo.get(&place).ok_or("it asks for what it did not remember")?.clone();
+        let kept = self.memo.get(&place).ok_or("it refers to a value that it did not remember")?.clone();
         self.stack.push(kept);
         Ok(())
     }

@@ -24,7 +24,7 @@ pub struct Stored {
 pub struct Place {
     pub start: u64,
     pub end: u64,
-    /// Of the view itself: more than there are in the storage where a stride is 0.
+    /// Of the view itself: more than the storage has where a stride is 0.
     pub elements: u64,
 }
 
@@ -54,8 +54,8 @@ impl Stored {
 /// Under these, trainers save the dictionary of tensors beside their own state.
 const NESTED: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
-/// The tensors of a dictionary by name; what is none is passed over. Where it has none of its own, the one that it
-/// holds under a trainer's name for it counts.
+/// The tensors of a dictionary by name; other values are ignored. Where it has no tensors of its own, the dictionary
+/// that it holds under a trainer's key is taken.
 pub fn tensors(top: Value) -> Result<HashMap<String, Stored>, String> {
     let Value::Dict(entries) = top else { return Err("it is not a dictionary of tensors".to_owned()) };
     let own = of_entries(&entries);
