@@ -12,7 +12,7 @@ use super::forms::{Forms, Targets, print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
-use super::{Done, text, usage};
+use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -85,7 +85,7 @@ pub struct Request<'a> {
 pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
     let Request { models, overrides, prompt, targets, .. } = *request;
     let forms = forms(request.forms);
-    let corpus = text::corpus(corpus, Format::Sentences)?;
+    let corpus = Corpus::open(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());

@@ -30,7 +30,9 @@ pub struct Distance {
 
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    #[error("the {precision} graph is not the model: {difference}; nothing is written (please report this model)")]
+    #[error(
+        "the {precision} graph is not the model: {difference}; nothing is written (please report this model)"
+    )]
     TooFar { precision: Precision, difference: String },
     #[error(
         "the int8 graph is too far from the model: the mean cosine is {cosine:.4}, and {LEAST_COSINE} is wanted; nothing \
