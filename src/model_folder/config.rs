@@ -39,14 +39,14 @@ impl EncoderConfig {
         }
         let path = folder.join("config.json");
         let text = std::fs::read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        Self::from_json(text, &path)
+        Self::from_json(&text, &path)
     }
 
     /// Reads the text of a `config.json`; `path` is used in messages only.
     ///
     /// # Errors
     /// It is malformed, or not the configuration of an encoder that is computed here.
-    pub fn from_json(text: impl AsRef<[u8]>, path: &Path) -> Result<Self, ConfigError> {
+    pub fn from_json(text: &(impl AsRef<[u8]> + ?Sized), path: &Path) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
         let mut json: Value = json::from_slice(text.as_ref()).map_err(|e| invalid(reason(e)))?;
         let fields = json.as_object_mut().ok_or_else(|| invalid("it is not a JSON object".into()))?;

@@ -25,15 +25,15 @@ pub enum ModulesError {
 
 /// Reads the modules of a folder that take embeddings of `hidden` numbers, with the folder's truncation last.
 /// Where there is one, a Normalize at the end comes before it, among the modules.
-pub fn read(said: &SentenceFolder, hidden: usize) -> Result<Modules, ModulesError> {
+pub fn read(sentence: &SentenceFolder, hidden: usize) -> Result<Modules, ModulesError> {
     let mut modules = Modules::default();
     let mut width = hidden;
-    for config in &said.modules {
+    for config in &sentence.modules {
         modules.push(step(config, width)?);
         width = modules.width(hidden);
     }
-    if let Some(most) = said.settings.truncate_dim {
-        if said.normalize {
+    if let Some(most) = sentence.settings.truncate_dim {
+        if sentence.normalize {
             modules.push(Step::Normalize);
         }
         modules.push(Step::Truncate(most));

@@ -17,9 +17,9 @@ pub struct Outside {
 }
 
 impl Outside {
-    pub fn read(said: &SentenceFolder, hidden: usize) -> Result<Self, OnnxError> {
-        let pooling = said.pooling.unwrap_or(PoolingMode::Mean);
-        Ok(Outside { pooling, modules: modules::read(said, hidden)? })
+    pub fn read(sentence: &SentenceFolder, hidden: usize) -> Result<Self, OnnxError> {
+        let pooling = sentence.pooling.unwrap_or(PoolingMode::Mean);
+        Ok(Outside { pooling, modules: modules::read(sentence, hidden)? })
     }
 
     /// `[batch, width]` of hidden states `[batch, sequence, hidden]` and the rows that each sequence is pooled from.

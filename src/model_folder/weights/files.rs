@@ -20,7 +20,8 @@ pub(super) const PICKLE: &str = "pytorch_model.bin";
 const INDEX: &str = ".index.json";
 
 /// In the order in which they are looked for: the first that is there is taken.
-const FORMS: [&str; 4] = [WEIGHTS, "model.safetensors.index.json", PICKLE, "pytorch_model.bin.index.json"];
+pub const FORMS: [&str; 4] =
+    [WEIGHTS, "model.safetensors.index.json", PICKLE, "pytorch_model.bin.index.json"];
 
 /// A shard index lists a handful of files; anything larger is no such list.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -41,10 +42,12 @@ pub fn weights_in(folder: &Path) -> Option<PathBuf> {
 pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     let found = FORMS.into_iter().map(|name| (name, folder.join(name))).find(|(_, path)| path.is_file());
     let Some((name, path)) = found else { return Err(absent(folder)) };
-    let Some(whole) = name.strip_suffix(INDEX) else { return Ok(vec![path]) };
-    let names = match shards(&path, Path::new(whole)) {
+    if !is_index(name) {
+        return Ok(vec![path]);
+    }
+    let names = match shards(&path) {
         Ok(names) => names,
-        Err(reason) => return Err(WeightsError::Corrupt { path, reason }),
+        Err(problem) => return Err(WeightsError::Corrupt { path, reason: format!("it {problem}") }),
     };
     let file = |shard: String| match folder.join(&shard) {
         file if file.is_file() => Ok(file),
@@ -53,26 +56,32 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     names.into_iter().map(file).collect()
 }
 
-/// The files that an index names, in order, or what is wrong with it. They are of the same kind as `whole`.
-fn shards(index: &Path, whole: &Path) -> Result<BTreeSet<String>, String> {
+/// Whether a file of this name lists shards, as opposed to being weights.
+pub fn is_index(name: &str) -> bool {
+    name.ends_with(INDEX)
+}
+
+/// The files that an index names, in order, or what is wrong with it.
+pub fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: HashMap<String, String>,
     }
-    let bytes = read(index).map_err(|error| format!("it cannot be read: {error}"))?;
+    let bytes = read(index).map_err(|error| format!("cannot be read ({error})"))?;
     if bytes.len() as u64 > LARGEST_INDEX {
-        return Err("it is too large for an index".into());
+        return Err(format!("is larger than {LARGEST_INDEX} bytes"));
     }
-    let parsed: Index = json::from_slice(&bytes).map_err(reason)?;
+    let parsed: Index = json::from_slice(&bytes)
+        .map_err(|error| format!("is not an index of weights ({})", reason(error)))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() || names.len() > MOST_SHARDS {
-        return Err(format!("it names {} files instead of 1 to {MOST_SHARDS}", names.len()));
+        return Err(format!("names {} files instead of 1 to {MOST_SHARDS}", names.len()));
     }
-    let fits = |name: &str| is_file_name(name) && Path::new(name).extension() == whole.extension();
+    // model.safetensors.index.json lists files that end as model.safetensors does.
+    let kind = index.with_extension("").with_extension("");
+    let fits = |name: &str| is_file_name(name) && Path::new(name).extension() == kind.extension();
     match names.iter().find(|name| !fits(name)) {
-        Some(name) => {
-            Err(format!("it names {}, which cannot be a file of weights in this folder", quoted(name)))
-        }
+        Some(name) => Err(format!("names {}, which cannot be a file of weights in its folder", quoted(name))),
         None => Ok(names),
     }
 }
