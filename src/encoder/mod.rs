@@ -13,7 +13,7 @@ use candle_core::{Result, Tensor};
 use crate::backend::{self, Backend, Input};
 pub use crate::backend::{Encoded, Tape};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
-pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, config, layout};
+pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, layout};
 use crate::modules::Modules;
 pub use crate::weights::Parameters;
 
