@@ -81,7 +81,13 @@ impl<'t> Embeddings<'t> {
 
     /// The embedding of a sentence that must be there.
     pub(crate) fn row(&self, sentence: &str) -> Result<ArrayView1<'_, f32>, Error> {
-        self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
+        Ok(self.rows.row(self.place(sentence)?))
+    }
+
+    /// The row of a sentence that must be there.
+    pub(crate) fn place(&self, sentence: &str) -> Result<usize, Error> {
+        let row = self.row_of.get(sentence);
+        row.copied().ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
     }
 }
 

@@ -57,8 +57,8 @@ pub enum Error {
     #[error("{data_set} is incomplete: {path} is missing; get the data set again")]
     MissingFile { data_set: &'static str, path: PathBuf },
 
-    #[error("unknown {what} {given:?}; known are {known}")]
-    Unknown { what: &'static str, given: String, known: String },
+    #[error("unknown convention {given:?}; known are {known}")]
+    UnknownConvention { given: String, known: String },
 
     #[error(
         "{given:?} does not name a set of pairs; write NAME=FILE, such as mine=pairs.tsv: a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"

@@ -49,6 +49,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod axis;
 mod benchmark;
 mod bootstrap;
 mod compare;
@@ -58,6 +59,7 @@ pub mod details;
 mod encode;
 mod error;
 pub mod format;
+pub mod geometry;
 pub mod not_text;
 mod ordered_map;
 mod report;

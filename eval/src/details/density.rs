@@ -42,9 +42,6 @@ impl Default for Density {
 }
 
 impl Density {
-    /// The cosines that a row spans.
-    pub const ROW_HEIGHT: f64 = ROW_HEIGHT;
-
     /// Counts pairs of finite scores. Gold scores come in steps, most often of 0.2: columns are centred on round
     /// numbers, so that a step is not now in one column and now in two.
     pub fn new(gold: &[f64], cosines: &[f64]) -> Self {
@@ -66,10 +63,6 @@ impl Density {
             by_column[column].push(cosine);
         }
         Self { gold: scale, columns, counts, medians: by_column.into_iter().map(median).collect() }
-    }
-
-    pub fn count(&self, column: usize, row: usize) -> u32 {
-        self.counts[column * ROWS + row]
     }
 
     /// The lower end of a row.
@@ -141,7 +134,6 @@ mod tests {
         let cells: Vec<_> = density.cells().collect();
         assert_eq!(cells, [(0, 0, 1), (25, 44, 1), (25, 60, 2), (25, 79, 2)]);
         assert_eq!((density.medians[0], density.medians[25]), (None, Some(0.51)));
-        assert_eq!(density.count(25, 60), 2);
         assert!((Density::cosine(60) - 0.5).abs() < 1e-12);
     }
 

@@ -3,7 +3,7 @@
 
 mod density;
 mod disagreement;
-mod geometry;
+mod positives;
 mod similarity;
 
 use rayon::prelude::*;
@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 pub use density::{Density, Scale};
 pub use disagreement::WrongPair;
-pub use geometry::{alignment, positive_above, uniformity};
+pub use positives::positive_above;
 pub use similarity::{Correlations, Similarities};
 
+use crate::geometry::{alignment, uniformity};
 use crate::{Embeddings, Encode, Error, Progress, ScoredTask, Task, score_task, task};
 
 /// One model on one task, beyond the score.
@@ -43,14 +44,14 @@ pub struct TaskDetails {
 impl TaskDetails {
     /// Looks at a task that was scored with these embeddings.
     pub fn new(task: &Task, scored: &ScoredTask, embeddings: &Embeddings<'_>) -> Result<Self, Error> {
-        let positives = geometry::positive_rows(task, embeddings)?;
-        let sentences = geometry::distinct_rows(task, embeddings)?;
+        let [first, second] = positives::positive_units(task, embeddings)?;
+        let (distinct_sentences, sentences) = positives::distinct_units(task, embeddings)?;
         Ok(Self {
             pearson: scored.pearson().map(|pearson| pearson * 100.0),
-            alignment: alignment(positives.iter().copied()),
-            positive_pairs: positives.len(),
+            alignment: alignment(&first, &second),
+            positive_pairs: first.nrows(),
             uniformity: uniformity(&sentences),
-            distinct_sentences: sentences.len(),
+            distinct_sentences,
             most_wrong: disagreement::most_wrong(task, scored),
             density: Density::new(&scored.gold, &scored.cosines),
             similarities: Similarities::new(task, &scored.gold, embeddings)?,

@@ -6,17 +6,16 @@
 //! ([`effective_dimension`]). None of it says whether near means alike in meaning, which takes scored pairs.
 
 mod format;
-mod geometry;
 mod retrieval;
 
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use format::UnlabeledForm;
-pub use geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
 pub use retrieval::{mean_rank, mean_reciprocal_rank, ranks, recall_at_1};
 
 use crate::encode::encode_blocks;
+use crate::geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
 use crate::{Encode, Error, Progress};
 
 /// Different sentences, and second views of some or all of them.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
+use crate::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, number, scrolling, set_label};
 use crate::TaskDetails;

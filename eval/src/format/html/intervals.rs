@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, plain};
+use crate::axis::{Axis, plain};
 use super::models::{Model, Models, range};
 use super::{Section, number, set_label};
 use crate::Interval;

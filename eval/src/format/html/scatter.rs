@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
+use crate::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, number, set_label};
 use crate::details::Density;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
+use crate::axis::Axis;
 use super::models::Models;
 use super::{Section, number, printable, scrolling, set_label, signed};
 
