@@ -104,9 +104,8 @@ impl FromStr for Convention {
     type Err = Error;
 
     fn from_str(given: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|convention| convention.name() == given).ok_or_else(|| Error::UnknownConvention {
-            given: given.to_owned(),
-            known: Self::ALL.map(Self::name).join(", "),
+        Self::ALL.into_iter().find(|convention| convention.name() == given).ok_or_else(|| {
+            Error::UnknownConvention { given: given.to_owned(), known: Self::ALL.map(Self::name).join(", ") }
         })
     }
 }

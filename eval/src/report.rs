@@ -1,16 +1,16 @@
 //! One model's scores, as JSON has them.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Benchmark, Bootstrap, Convention, Curve, Difference, Examined, Interval, OrderedMap, ScoredTask,
-    TaskDetails,
+    Benchmark, Bootstrap, Convention, Curve, Difference, Examined, Interval, ScoredTask, TaskDetails,
 };
 
 /// One model's scores on all tasks. Its serde form is the JSON that [`format::Json`](crate::format::Json) writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    pub tasks: OrderedMap<TaskScore>,
+    pub tasks: IndexMap<String, TaskScore>,
     /// The mean of [`Self::averaged`]'s scores; `None` if one of them is undefined, since a mean over the rest
     /// would hide a model that collapsed on it.
     pub average: Option<f64>,
@@ -39,7 +39,7 @@ pub struct Report {
 pub struct Comparison {
     /// The earlier model.
     pub against: String,
-    pub tasks: OrderedMap<Option<Difference>>,
+    pub tasks: IndexMap<String, Option<Difference>>,
     pub average: Option<Difference>,
 }
 
@@ -57,7 +57,7 @@ pub struct TaskScore {
     pub spearman: Option<f64>,
     pub pairs: usize,
     /// Empty if the task has one part only.
-    pub subsets: OrderedMap<SubsetScore>,
+    pub subsets: IndexMap<String, SubsetScore>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// What a full report has beyond the score; its fields stand beside `spearman` in JSON.
@@ -80,7 +80,7 @@ impl Report {
         scored: &[ScoredTask],
         missing: &[Benchmark],
     ) -> Self {
-        let tasks: OrderedMap<TaskScore> =
+        let tasks: IndexMap<String, TaskScore> =
             scored.iter().map(|task| (task.name.clone(), task.score())).collect();
         let averaged: Vec<String> = averaged(scored).map(|task| task.name.clone()).collect();
         let scores: Option<Vec<f64>> =

@@ -102,7 +102,9 @@ fn forms_have_the_same_bits_on_any_number_of_threads() {
     let data = SentEval::open(synthetic.parent()).unwrap();
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| [&Html as &dyn Format, &Json, &Markdown, &Latex].map(|form| written(form, &reports(&data).0)))
+        pool.install(|| {
+            [&Html as &dyn Format, &Json, &Markdown, &Latex].map(|form| written(form, &reports(&data).0))
+        })
     };
     let one = on(1);
     assert!(on(4) == one);

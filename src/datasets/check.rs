@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::Serialize;
-use sts_eval::{Benchmark, Convention, OrderedMap, SentEval};
+use sts_eval::{Benchmark, Convention, SentEval};
 
 use super::manifest::FileState;
 use super::{DatasetsError, Manifest};
@@ -15,7 +16,7 @@ pub struct Checked {
     /// Where the files are: the folder, or `downstream` in it.
     pub folder: PathBuf,
     pub complete: bool,
-    pub sets: OrderedMap<SetState>,
+    pub sets: IndexMap<String, SetState>,
 }
 
 /// The files of one data set.
@@ -85,7 +86,7 @@ fn check_exactly(folder: &Path, manifest: &Manifest) -> Result<Checked, Datasets
         }
         ((*name).to_owned(), set)
     };
-    let sets: OrderedMap<SetState> = manifest.sets().iter().map(of_set).collect();
+    let sets: IndexMap<String, SetState> = manifest.sets().iter().map(of_set).collect();
     let complete = sets.iter().all(|(_, set)| set.is_complete());
     Ok(Checked { folder: folder.to_owned(), complete, sets })
 }

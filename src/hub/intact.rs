@@ -11,6 +11,8 @@ use serde::de::IgnoredAny;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::output::sums::hex;
+
 /// What can be said of a file without asking the hub.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Soundness {
@@ -64,7 +66,6 @@ fn blob_name(path: &Path) -> Option<String> {
 
 /// The hub names files by git's sum and large ones by SHA-256; some mirrors by SHA-1.
 fn has_sum(bytes: &[u8], sum: &str) -> bool {
-    let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     if sum.len() == 64 {
         return hex(&Sha256::digest(bytes)) == sum;
     }
@@ -156,7 +157,6 @@ mod tests {
         let git = "7d59d1552e25259c1631f1f59a861832f3137588";
         assert_eq!(judged("vocab.txt", Some(git), b"[PAD]\n"), Soundness::Sound);
         assert_eq!(judged("vocab.txt", Some(&"0".repeat(40)), b"[PAD]\n"), Soundness::Doubtful);
-        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for sum in [
             hex(&Sha1::digest(b"blob 6\0[PAD]\n")),
             hex(&Sha1::digest(b"[PAD]\n")),

@@ -88,11 +88,6 @@ impl OutputFile {
         Ok(OutputFile { flag: flag.to_owned(), path: path.to_owned(), place })
     }
 
-    /// As it was asked for.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether one can go back in it: not in a pipe.
     pub fn is_seekable(&self) -> bool {
         match &self.place {

@@ -7,6 +7,7 @@
 
 use candle_core::Result;
 use serde::Serialize;
+use sts_eval::Interval;
 use sts_eval::correlation::spearman;
 
 use crate::batch::{PackedBatch, Pass};
@@ -19,11 +20,10 @@ use crate::random::{Key, Site};
 use crate::weights::Parameters;
 
 pub mod curve;
-pub mod interval;
+mod interval;
 pub mod plot;
 
 pub use curve::{Curve, Line};
-pub use interval::Interval;
 
 /// What is measured, and how finely.
 #[derive(Clone, Copy, Debug, PartialEq)]

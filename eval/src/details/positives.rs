@@ -22,8 +22,7 @@ pub fn positive_above(gold: impl Iterator<Item = f64>) -> f64 {
 /// [pairs, width].
 pub(super) fn positive_units(task: &Task, embeddings: &Embeddings<'_>) -> Result<[Array2<f64>; 2], Error> {
     let threshold = positive_above(task.pairs().map(|pair| pair.gold));
-    let positive: Vec<&Pair> =
-        task.pairs().filter(|pair| pair.gold > threshold && threshold > 0.0).collect();
+    let positive: Vec<&Pair> = task.pairs().filter(|pair| pair.gold > threshold && threshold > 0.0).collect();
     let units = |sentence: fn(&Pair) -> &str| units(embeddings, positive.iter().map(|pair| sentence(pair)));
     Ok([units(|pair| &pair.first)?, units(|pair| &pair.second)?])
 }

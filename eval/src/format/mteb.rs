@@ -35,7 +35,8 @@ pub fn files(report: &Report, meta: &ModelMeta) -> Vec<(PathBuf, Value)> {
     let model = model_name(&report.model);
     let folder = folder(&report.model);
     let mut files = vec![(folder.join("model_meta.json"), model_meta(&model, meta))];
-    for (key, task) in report.tasks.iter() {
+    for (key, task) in &report.tasks {
+        let key = key.as_str();
         let name = NAMES.iter().find(|(own, _)| *own == key).map_or(key, |(_, theirs)| theirs);
         files.push((folder.join(format!("{}.json", file_name(name))), task_result(name, key, task)));
     }

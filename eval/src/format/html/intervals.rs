@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::axis::{Axis, plain};
 use super::models::{Model, Models, range};
 use super::{Section, number, set_label};
 use crate::Interval;
+use crate::axis::{Axis, plain};
 
 /// Height of a model's line in a set.
 const LINE: f64 = 18.0;

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, printable};
 use crate::Curve;
+use crate::axis::Axis;
 
 const HEIGHT: f64 = 180.0;
 /// Points below which a curve shows them.
