@@ -1,8 +1,6 @@
 //! Bad input: each fault is one sentence that names the file and the line.
 
-mod common;
-
-use common::Synthetic;
+use crate::synthetic::Synthetic;
 use sts_eval::not_text::{NotText, Reason};
 use sts_eval::{Convention, Error, PairFormat, SentEval, Task, UserSet};
 

@@ -1,10 +1,8 @@
 //! What a full report has beyond scores: against numpy and scipy, and whatever the number of threads.
 
-mod common;
-
 use std::convert::Infallible;
 
-use common::{Synthetic, bag_of_words, real_data};
+use crate::synthetic::{Synthetic, bag_of_words, real_data};
 use ndarray::Array2;
 use serde_json::Value;
 use sts_eval::details::positive_above;
