@@ -26,18 +26,19 @@ struct Estimate {
 pub fn run(setting: &Setting) -> Result<()> {
     let model = setting.load()?;
     let perturbation = DeltaSam { rho: RHO, beta: 3.0, restriction: Restriction::All };
+    let mut weights = model.parameters.copy()?;
     let mut trainer = setting.trainer(&model.encoder, &model.parameters, Box::new(perturbation))?;
     let mut estimates: Vec<Estimate> = Vec::new();
     for (i, batch) in setting.batches(&model, setting.steps)?.iter().enumerate() {
         let draws = HashedDraws::new(setting.seed, i as u64 + 1);
-        let at = At { model: &model, weights: &trainer.weights, batch, pass: setting.pass(&draws), draws };
+        let at = At { model: &model, weights: &weights, batch, pass: setting.pass(&draws), draws };
         for (k, (name, cost, agreement)) in at.estimates()?.into_iter().enumerate() {
             if i == 0 {
                 estimates.push(Estimate { name, cost, agreement: Vec::new() });
             }
             estimates[k].agreement.push(agreement);
         }
-        let report = trainer.step(batch)?;
+        let report = trainer.step(&mut weights, batch)?;
         eprintln!("step {}: loss {:.4}", report.step, report.loss);
     }
     println!("| estimate of a_j | forward passes | Spearman with the exact \\|a_j\\|, mean | least |");

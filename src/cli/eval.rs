@@ -16,7 +16,6 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
-use super::train::DEFAULT_DATA;
 use super::unlabeled::{self, UnlabeledFlags};
 use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
@@ -25,6 +24,7 @@ use crate::quote::counted;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
+use crate::trainer::plan::DEFAULT_DATA;
 
 /// Sentences that are tokenised together.
 const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;

@@ -13,8 +13,7 @@ use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::interrupt::Signal;
 use crate::output::{OutputFolder, run_folder};
 use crate::quote::counted;
-use crate::trainer::TrainOptions;
-use crate::trainer::run::TrainError;
+use crate::trainer::{TrainError, TrainOptions};
 
 /// The run's own configuration. Flags on the command line (those that `given` names) may repeat it and not
 /// contradict it.

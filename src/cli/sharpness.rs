@@ -10,12 +10,13 @@ use sts_eval::Interval;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{measuring_bar, say, significant};
-use super::{Done, Ending, files, text, usage};
+use super::{Done, Ending, files, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, Format};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::output::{Inputs, OutputFile, OutputFiles};
+use crate::perturb::registry::default_beta;
 use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
@@ -122,7 +123,7 @@ impl Sharpness {
         let targets = self.targets()?;
         let device = self.machine.set_up()?;
         let corpus = match &self.corpus {
-            Some(path) => text::corpus(path, Format::Sentences)?,
+            Some(path) => Corpus::open(path, Format::Sentences)?,
             None if self.model == crate::hub::BUILTIN => Corpus::from_text(builtin::CORPUS)?,
             None => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };
@@ -206,10 +207,7 @@ impl Sharpness {
     }
 
     fn settings(&self, architecture: Architecture) -> Settings {
-        let beta = self.beta.unwrap_or(match architecture {
-            Architecture::Bert => 3.0,
-            Architecture::Roberta => 5.0,
-        });
+        let beta = self.beta.unwrap_or_else(|| default_beta(architecture));
         Settings {
             rho: self.rho,
             beta,

@@ -11,7 +11,7 @@ use super::files::{self, add_model_folder};
 use super::forms::{print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::{Done, text, usage};
+use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -77,7 +77,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     let forms = forms(eval);
     let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
     let device = eval.machine.set_up()?;
-    let corpus = text::corpus(corpus, Format::Sentences)?;
+    let corpus = Corpus::open(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());

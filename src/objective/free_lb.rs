@@ -33,6 +33,8 @@ pub struct Options {
     pub freelb_max_norm: f64,
 }
 
+/// FreeLB as `--reg freelb` asks for it.
+#[derive(Clone)]
 pub struct FreeLb {
     options: Options,
     /// K tensors `[total_tokens, hidden]`, the step's.
@@ -42,19 +44,26 @@ pub struct FreeLb {
 const TERM: u64 = 1;
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<FreeLb, InvalidOption> {
         at_least_zero("--freelb-lambda", self.freelb_lambda)?;
         positive("--freelb-steps", self.freelb_steps as f64)?;
         positive("--freelb-step-size", self.freelb_step_size)?;
         at_least_zero("--freelb-init", self.freelb_init)?;
         positive("--freelb-max-norm", self.freelb_max_norm)?;
-        Ok(Box::new(FreeLb { options: self.clone(), perturbations: Vec::new() }))
+        Ok(FreeLb { options: self, perturbations: Vec::new() })
     }
 }
 
 impl FreeLb {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        self.options.clone()
+    }
+
     /// δ + α·g/‖g‖ for each sequence, drawn back to the ball of the largest norm.
     fn ascend(&self, batch: &PackedBatch, delta: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let norms = sequences::norms(batch, gradient)?;

@@ -27,6 +27,8 @@ pub struct Options {
     pub r3f_noise: NoiseDistribution,
 }
 
+/// R3F as `--reg r3f` asks for it.
+#[derive(Clone)]
 pub struct R3f {
     lambda: f64,
     eps: f64,
@@ -39,21 +41,28 @@ pub struct R3f {
 const TERM: u64 = 0;
 
 impl Options {
-    pub fn resolve(&mut self, context: &BuildContext) {
-        self.r3f_eps.get_or_insert(match context.architecture {
+    /// The term, with ε as the paper has it for the model where no flag says.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, context: &BuildContext) -> std::result::Result<R3f, InvalidOption> {
+        let eps = self.r3f_eps.unwrap_or(match context.architecture {
             Architecture::Bert => 5e-2,
             Architecture::Roberta => 1e-3,
         });
-    }
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
-        let eps = self.r3f_eps.unwrap_or(5e-2);
-        Ok(Box::new(R3f {
+        Ok(R3f {
             lambda: at_least_zero("--r3f-lambda", self.r3f_lambda)?,
             eps: positive("--r3f-eps", eps)?,
             distribution: self.r3f_noise,
             noise: None,
-        }))
+        })
+    }
+}
+
+impl R3f {
+    /// The flags that give this term for any model.
+    pub fn options(&self) -> Options {
+        Options { r3f_lambda: self.lambda, r3f_eps: Some(self.eps), r3f_noise: self.distribution }
     }
 }
 

@@ -18,15 +18,26 @@ pub struct Options {
     pub r_drop_alpha: f64,
 }
 
+/// R-Drop as `--reg r-drop` asks for it.
+#[derive(Clone)]
 pub struct RDrop {
     alpha: f64,
 }
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<RDrop, InvalidOption> {
+        Ok(RDrop { alpha: at_least_zero("--r-drop-alpha", self.r_drop_alpha)? })
+    }
+}
 
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
-        Ok(Box::new(RDrop { alpha: at_least_zero("--r-drop-alpha", self.r_drop_alpha)? }))
+impl RDrop {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        Options { r_drop_alpha: self.alpha }
     }
 }
 

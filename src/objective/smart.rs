@@ -31,6 +31,8 @@ pub struct Options {
     pub smart_decay: f64,
 }
 
+/// SMART as `--reg smart` asks for it.
+#[derive(Clone)]
 pub struct Smart {
     options: Options,
     /// `[total_tokens, hidden]`, the step's adversarial perturbation.
@@ -44,18 +46,25 @@ pub struct Smart {
 const TERM: u64 = 2;
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<Smart, InvalidOption> {
         at_least_zero("--smart-lambda", self.smart_lambda)?;
         positive("--smart-eps", self.smart_eps)?;
         at_least_zero("--smart-mu", self.smart_mu)?;
         probability("--smart-decay", self.smart_decay)?;
-        Ok(Box::new(Smart { options: self.clone(), delta: None, averaged: None, average: None }))
+        Ok(Smart { options: self, delta: None, averaged: None, average: None })
     }
 }
 
 impl Smart {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        self.options.clone()
+    }
+
     /// One ascent step from a small normal start, of length ε in the largest entry of a sequence.
     fn adversary(&self, step: &Step, weights: &Parameters) -> Result<Tensor> {
         let hidden = step.encoder.config.dimensions.hidden_size;

@@ -1,7 +1,7 @@
 //! How much memory a run will need, before it starts, and what to change where that is more than there is.
 
+use super::TrainError;
 use super::options::TrainOptions;
-use super::run::TrainError;
 use crate::corpus::Corpus;
 use crate::regularization::Composition;
 use crate::sentence_encoder::SentenceEncoder;
@@ -27,13 +27,17 @@ pub struct Estimate {
 
 impl Estimate {
     /// From the sizes of the model, the lengths of a sample of the corpus, and what is composed.
-    pub fn of(options: &TrainOptions, model: &SentenceEncoder, corpus: &Corpus) -> Result<Self, TrainError> {
-        let composition = Composition::parse(&options.regularization.reg)?;
+    pub fn of(
+        options: &TrainOptions,
+        composition: &Composition,
+        model: &SentenceEncoder,
+        corpus: &Corpus,
+    ) -> Result<Self, TrainError> {
         let d = model.encoder.config.dimensions;
         let remembers = composition.terms.contains(&"smart");
-        // The model as it was, its weights, two moments, a gradient; ε or the perturbed weights and the
-        // gradient there; the moving average and its successor; the best weights.
-        let sets = 5
+        // Weights, two moments, a gradient; ε or the perturbed weights and the gradient there; the moving average
+        // and its successor; the best weights.
+        let sets = 4
             + 2 * u64::from(composition.perturbation.is_some())
             + 2 * u64::from(remembers)
             + u64::from(options.keep_best);

@@ -202,6 +202,6 @@ impl TrainOptions {
         if let Some(threads) = self.threads {
             positive("--threads", threads as f64)?;
         }
-        self.regularization.build().map(|_| ())
+        self.regularization.check()
     }
 }

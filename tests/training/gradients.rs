@@ -72,9 +72,10 @@ impl Problem {
     /// gradient where it is prepared.
     fn objective(&self, terms: &[&str]) -> Objective {
         let mut options = Options::default();
-        options.resolve(&BuildContext { architecture: self.encoder.config.architecture });
         options.r3f.r3f_eps = Some(0.05);
-        let terms = terms.iter().map(|name| options.build(name).unwrap().unwrap()).collect();
+        let context = BuildContext { architecture: self.encoder.config.architecture };
+        let resolved = options.resolve(&context).unwrap();
+        let terms = terms.iter().map(|name| resolved.build(name).unwrap()).collect();
         let mut objective = Objective { terms };
         let elsewhere = self.weights.plus(&direction(&self.weights, 99), 0.02).unwrap();
         objective.prepare(&self.step(), &elsewhere).unwrap();

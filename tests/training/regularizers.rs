@@ -14,7 +14,7 @@ use mirror::objective::{LossTerm, Objective, Passes, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::registry::PERTURBATIONS;
 use mirror::random::Key;
-use mirror::regularization::{Composition, Options, names};
+use mirror::regularization::{Composition, Options, Resolved, names};
 use mirror::trainer::{Hyperparameters, StepError, Trainer};
 
 #[derive(Parser)]
@@ -23,10 +23,9 @@ struct Flags {
     regularization: Options,
 }
 
-fn regularization(flags: &[&str]) -> Options {
-    let mut options = Flags::parse_from([&["mirror"], flags].concat()).regularization;
-    options.resolve(&BuildContext { architecture: Architecture::Bert }).unwrap();
-    options
+fn regularization(flags: &[&str]) -> Resolved {
+    let options = Flags::parse_from([&["mirror"], flags].concat()).regularization;
+    options.resolve(&BuildContext { architecture: Architecture::Bert }).unwrap()
 }
 
 const VOCABULARY: u64 = 50;
@@ -68,15 +67,15 @@ fn batch(n: u64, key: Key) -> PackedBatch {
     packed
 }
 
-fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> Trainer {
+/// A trainer and the weights that it trains.
+fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> (Trainer, Parameters) {
     let encoder = encoder();
     let weights = random_weights(encoder.layout());
     let config = AdamWConfig { learning_rate, ..AdamWConfig::default() };
-    Trainer {
+    let trainer = Trainer {
         optimizer: AdamW::new(config, &weights).unwrap(),
         encoder,
-        weights,
-        regularization: regularization(flags).build().unwrap(),
+        regularization: regularization(flags).build(),
         hyperparameters: Hyperparameters {
             seed: 42,
             temperature: 0.1,
@@ -84,7 +83,8 @@ fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> Trainer {
             drophead: 0.0,
             clip_norm: None,
         },
-    }
+    };
+    (trainer, weights)
 }
 
 fn bits(weights: &Parameters) -> Vec<u32> {
@@ -118,7 +118,8 @@ fn a_step_reports_what_its_regularizers_found() {
             Some("sam-instance") => readings.push("instance_sharpness"),
             _ => {}
         }
-        let report = trainer(&["--reg", &reg], 1e-3, 0.1).step(&batch(5, Key::new(9))).unwrap();
+        let (mut trainer, mut weights) = trainer(&["--reg", &reg], 1e-3, 0.1);
+        let report = trainer.step(&mut weights, &batch(5, Key::new(9))).unwrap();
         let line = serde_json::to_value(&report).unwrap();
         let always = ["step", "loss", "descent_loss", "gradient_norm", "tokens"];
         let mut found: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
@@ -140,18 +141,18 @@ fn a_step_reports_what_its_regularizers_found() {
 #[test]
 fn a_batch_of_equal_losses_gives_finite_steps() {
     for reg in compositions() {
-        let mut trainer = trainer(&["--reg", &reg], 1e-3, 0.0);
+        let (mut trainer, mut weights) = trainer(&["--reg", &reg], 1e-3, 0.0);
         let mut packed = PackedBatch::new();
         for view in 0..2 {
             (0..8).for_each(|sentence| packed.push(&[2, 7, 9, 3], 0, SequenceId { view, sentence }));
         }
-        let report = trainer.step(&packed).unwrap();
+        let report = trainer.step(&mut weights, &packed).unwrap();
         // What the loss terms add is small here, but the noise of each sentence is its own.
         if !reg.contains("r3f") && !reg.contains("freelb") && !reg.contains("smart") {
             assert!((report.loss - 15f64.ln()).abs() < 1e-5, "{reg}: {}", report.loss);
         }
-        trainer.step(&packed).unwrap();
-        assert!(trainer.weights.norm().unwrap().is_finite(), "{reg}");
+        trainer.step(&mut weights, &packed).unwrap();
+        assert!(weights.norm().unwrap().is_finite(), "{reg}");
     }
 }
 
@@ -163,25 +164,25 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
         (&["--reg=delta-sam,r3f", "--r3f-eps=1e40"], "the loss term r3f"),
         (&["--reg=sam", "--rho=1e39"], "the loss at the perturbed weights"),
     ] {
-        let mut trainer = trainer(flags, 1e-3, 0.1);
-        let before = bits(&trainer.weights);
-        let error = trainer.step(&batch(5, Key::new(3))).unwrap_err();
+        let (mut trainer, mut weights) = trainer(flags, 1e-3, 0.1);
+        let before = bits(&weights);
+        let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err();
         assert!(matches!(&error, StepError::NotFinite { step: 1, .. }), "{error}");
         assert!(error.to_string().contains(what), "{error}");
-        assert_eq!(bits(&trainer.weights), before);
+        assert_eq!(bits(&weights), before);
         assert_eq!(trainer.optimizer.step, 0);
         assert_eq!(trainer.optimizer.m.norm().unwrap(), 0.0);
     }
     // A step beyond f32: the one after it finds no finite loss.
-    let mut trainer = trainer(&["--reg=none"], 1e39, 0.1);
-    trainer.step(&batch(5, Key::new(3))).unwrap();
-    let before = bits(&trainer.weights);
-    let error = trainer.step(&batch(5, Key::new(4))).unwrap_err().to_string();
+    let (mut trainer, mut weights) = trainer(&["--reg=none"], 1e39, 0.1);
+    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+    let before = bits(&weights);
+    let error = trainer.step(&mut weights, &batch(5, Key::new(4))).unwrap_err().to_string();
     assert!(
         error.starts_with("step 2: the loss is NaN; training stopped with the weights of step 1"),
         "{error}"
     );
-    assert_eq!(bits(&trainer.weights), before);
+    assert_eq!(bits(&weights), before);
 }
 
 /// A loss term that is not a number the second time that it is asked: along δ-SAM's random direction.
@@ -205,12 +206,12 @@ impl LossTerm for SecondIsNan {
 /// Where changes of loss are not numbers, δ-SAM's weights would be uniform: the step would be SAM's.
 #[test]
 fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
-    let mut trainer = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
+    let (mut trainer, mut weights) = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
     trainer.regularization.objective = Objective { terms: vec![Box::new(SecondIsNan(AtomicUsize::new(0)))] };
-    let before = bits(&trainer.weights);
-    let error = trainer.step(&batch(5, Key::new(3))).unwrap_err().to_string();
+    let before = bits(&weights);
+    let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err().to_string();
     assert!(error.contains("the reading a_mean is NaN") && error.contains("--rho"), "{error}");
-    assert_eq!((bits(&trainer.weights), trainer.optimizer.step), (before, 0));
+    assert_eq!((bits(&weights), trainer.optimizer.step), (before, 0));
     // Asked again, it is a number.
-    trainer.step(&batch(5, Key::new(3))).unwrap();
+    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
 }

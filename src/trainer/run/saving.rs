@@ -1,49 +1,16 @@
-//! When a run writes its checkpoints, and how it goes on from one.
+//! When a run writes its checkpoints, and what it leaves when it ends early.
 
-use std::path::Path;
 use std::time::Instant;
 
-use super::StepError;
-use super::metrics::Metrics;
-use super::run::{Best, Ended, Observer, Run, TrainError};
+use super::{Ended, Observer, Run};
 use crate::checkpoint::run_checkpoints::BestState;
 use crate::checkpoint::{Snapshot, State};
 use crate::interrupt::Signal;
 use crate::output::OutputFolder;
+use crate::trainer::{StepError, TrainError};
 
 impl Run {
-    /// Goes on from the newest whole checkpoint of the folder, if there is one; else from the start.
-    pub(super) fn go_on(&mut self, output: &Path, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        if let Some(warning) = self.checkpoints.settle_origin(&self.origin)? {
-            observer.note(&warning);
-        }
-        let weights = &self.trainer.weights;
-        let newest = self.checkpoints.newest(weights.layout(), weights.dtype(), weights.device())?;
-        newest.skipped.iter().for_each(|sentence| observer.note(sentence));
-        let Some(checkpoint) = newest.checkpoint else {
-            self.metrics = Metrics::open(output, 0)?;
-            return Ok(());
-        };
-        let State { step, epoch, position, metrics_bytes, scores, held_out, best, origin, .. } =
-            checkpoint.state;
-        self.origin.check_against(&origin)?;
-        observer.note(&format!("going on after step {step}"));
-        self.metrics = Metrics::open(output, metrics_bytes)?;
-        self.best = match best {
-            Some(best) => {
-                let weights = checkpoint.best.map_or_else(|| checkpoint.weights.copy(), Ok)?;
-                Some(Best { score: f64::from_bits(best.score_bits), step: best.step, weights })
-            }
-            None => None,
-        };
-        let moments = [checkpoint.m, checkpoint.v];
-        self.trainer.restore(step, checkpoint.weights, moments, checkpoint.memories);
-        (self.epoch, self.position, self.saved) = (epoch, position, Some(step));
-        (self.scores, self.held_out_scores) = (scores, held_out);
-        Ok(())
-    }
-
-    /// Writes a checkpoint if one is due. One that cannot be written is told and stops nothing: the
+    /// Writes a checkpoint if one is due. One that cannot be written is reported and stops nothing: the
     /// older ones stand, and the next may be written again.
     pub(super) fn save_if_due(&mut self, observer: &mut dyn Observer) {
         let step = self.step();
@@ -81,38 +48,38 @@ impl Run {
             (step, Ok(())) => format!("; the weights of step {step} are in checkpoints/step-{step:08}"),
             (_, Err(failed)) => format!("; {failed}"),
         };
-        TrainError::NotFinite { source: Box::new(error), lines, corpus: self.corpus_name(), kept }
+        TrainError::NotFinite { source: Box::new(error), lines, corpus: self.corpus.name(), kept }
     }
 
     /// Writes a checkpoint of the steps made, unless the newest one is that already.
     fn save_checkpoint(&mut self) -> Result<(), TrainError> {
         let step = self.step();
-        if step == 0 || self.saved == Some(step) {
+        if step == 0 || self.made.saved == Some(step) {
             return Ok(());
         }
-        let metrics_bytes = self.metrics.sync()?;
+        let metrics_bytes = self.made.metrics.sync()?;
         let memories = self.trainer.memories();
-        let best = self.best.as_ref();
+        let best = self.made.best.as_ref();
         let state = State {
             step,
-            epoch: self.epoch,
-            position: self.position,
+            epoch: self.made.epoch,
+            position: self.made.position,
             metrics_bytes,
-            scores: self.scores.clone(),
-            held_out: self.held_out_scores.clone(),
+            scores: self.made.scores.clone(),
+            held_out: self.made.held_out.clone(),
             best: best.map(|best| BestState { step: best.step, score_bits: best.score.to_bits() }),
             memories: memories.iter().map(|&(term, _)| term.to_owned()).collect(),
             origin: self.origin.clone(),
         };
         self.checkpoints.save(&Snapshot {
             state,
-            weights: &self.trainer.weights,
+            weights: &self.model.parameters,
             m: &self.trainer.optimizer.m,
             v: &self.trainer.optimizer.v,
             memories,
             best: best.filter(|best| best.step != step).map(|best| &best.weights),
         })?;
-        self.saved = Some(step);
+        self.made.saved = Some(step);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What a run takes over from the model's folder as it is: a prompt, and modules after pooling.
 
-use super::run::{Observer, Run};
+use super::{Observer, Run};
 
 impl Run {
     /// What of the model's folder is in force in training, and not trained.
