@@ -18,7 +18,9 @@ pub use crate::weights::Parameters;
 /// An encoder without weights.
 #[derive(Clone, Debug)]
 pub struct Encoder {
+    /// What the encoder is built of.
     pub config: EncoderConfig,
+    /// How the last layer's rows become an embedding.
     pub pooling: Pooling,
     /// Who computes; `None` leaves it to the weights.
     backend: Option<&'static dyn Backend>,
@@ -27,6 +29,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// Passes go to the backend that suits the weights; [`Self::on`] names one.
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
         Encoder { config, pooling, backend: None, modules: Arc::default() }
     }
@@ -36,6 +39,7 @@ impl Encoder {
         Encoder { backend: Some(backend), ..self }
     }
 
+    /// Where each weight lies in [`Parameters`] of this encoder.
     pub fn layout(&self) -> Arc<Layout> {
         Arc::new(Layout::new(&self.config.dimensions))
     }

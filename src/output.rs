@@ -25,6 +25,7 @@ pub use staged::StagedFolder;
 pub use whole::{WholeFile, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum OutputError {
     #[error("{0} is not empty; choose another --output, or write into it with --overwrite")]
     NotEmpty(PathBuf),

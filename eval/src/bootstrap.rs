@@ -13,9 +13,11 @@ use crate::{Error, ScoredTask};
 /// Settings of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Bootstrap {
+    /// How many times pairs are drawn, 1 to 1,000,000.
     pub resamples: usize,
     /// The share of resamples that an interval covers, in (0, 1).
     pub confidence: f64,
+    /// Which resamples are drawn: the same seed and task, the same resamples.
     pub seed: u64,
 }
 
@@ -30,7 +32,9 @@ impl Default for Bootstrap {
 pub struct Interval {
     /// The value on the pairs as they are.
     pub estimate: f64,
+    /// The lower end.
     pub low: f64,
+    /// The upper end.
     pub high: f64,
     /// The resamples with a defined value; in a few pairs, all drawn scores may be equal.
     pub resamples: usize,

@@ -8,6 +8,7 @@ use crate::not_text::NotText;
 /// Any failure of reading, encoding, scoring or comparing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum Error {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },

@@ -40,7 +40,9 @@ impl PairFormat {
 /// The argument `NAME=FILE`: a set to be scored and the name to report it under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSet {
+    /// What reports call it.
     pub name: String,
+    /// The file that its pairs are read from.
     pub path: PathBuf,
 }
 

@@ -13,6 +13,7 @@ use crate::output::{OutputError, write_whole};
 use crate::sentence_folder::{ModuleConfig, ModuleKind, SentenceFolder};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ModulesError {
     #[error(transparent)]
     Weights(#[from] WeightsError),

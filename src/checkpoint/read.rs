@@ -17,6 +17,7 @@ use crate::encoder::{Layout, Parameters};
 use crate::quote::{beginning, one_line, quoted};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum WeightsError {
     #[error("{path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },

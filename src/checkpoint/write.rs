@@ -15,6 +15,7 @@ use crate::sentence_folder::SETTINGS;
 use crate::tokenize::TokenizeError;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SaveError {
     #[error(transparent)]
     Output(#[from] OutputError),

@@ -7,6 +7,7 @@ use crate::hub::HubError;
 use crate::output::OutputError;
 
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum DatasetsError {
     #[error(transparent)]
     Hub(#[from] HubError),

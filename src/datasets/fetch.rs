@@ -11,6 +11,7 @@ use crate::output::{OutputError, StagedFolder, is_empty, write_whole};
 
 /// The data set on the hub, and its file: the archive that SimCSE's download_dataset.sh takes.
 pub const REPOSITORY: &str = "princeton-nlp/datasets-for-simcse";
+/// The archive's name within the folder, while it is downloaded.
 pub const ARCHIVE: &str = "senteval.tar";
 
 /// What was done.
@@ -21,10 +22,18 @@ pub enum Fetched {
     /// The folder is new.
     New(Checked),
     /// Files were missing or altered, and are now as they should be.
-    Completed { checked: Checked, missing: Vec<String>, altered: Vec<String> },
+    Completed {
+        /// The folder's state afterwards.
+        checked: Checked,
+        /// Paths of files that were not there.
+        missing: Vec<String>,
+        /// Paths of files that were there and other than they should be.
+        altered: Vec<String>,
+    },
 }
 
 impl Fetched {
+    /// The folder's state afterwards.
     pub fn checked(&self) -> &Checked {
         match self {
             Fetched::AlreadyThere(checked) | Fetched::New(checked) | Fetched::Completed { checked, .. } => {

@@ -1,7 +1,7 @@
 //! A sentence encoder as an ONNX graph, in a folder that other people's tools load as it is.
 //!
 //! 1. [`encoder`] and [`pooling`] put the model into a graph, layer by layer, with [`graph`] for nodes and
-//!    [`weights`] for constants; [`file`] writes it ([`proto`] is the part of the format that it needs).
+//!    [`weights`] for constants; [`mod@file`] writes it ([`proto`] is the part of the format that it needs).
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
@@ -46,6 +46,7 @@ pub const DEFAULT_OPSET: u32 = 17;
 /// In what numbers a graph computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
+    /// As trained.
     F32,
     /// Weights and hidden states in f16; LayerNorm's sums, pooling and the outputs in f32.
     F16,
@@ -54,8 +55,10 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All, the most exact first.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
+    /// As it is written on the command line and in file names.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -94,7 +97,9 @@ impl FromStr for Precision {
 /// What a graph is made from: a sentence encoder without its tokenizer.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
+    /// What is written.
     pub encoder: &'a Encoder,
+    /// Its weights.
     pub parameters: &'a Parameters,
     /// Tokens to which mean-padded pooling pads.
     pub max_length: usize,

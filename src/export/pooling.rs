@@ -8,6 +8,7 @@ use crate::modules::Modules;
 
 /// The names of a graph's outputs, f32: `[batch, sequence, hidden]` and `[batch, width]`.
 pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
+/// The output that is pooled and went through the modules, of shape [batch, width].
 pub const SENTENCE_EMBEDDING: &str = "sentence_embedding";
 
 /// Tokens padded to `max_length`, however few the caller gives: what mean-padded pooling averages over.

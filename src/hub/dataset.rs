@@ -16,6 +16,7 @@ pub struct DatasetFile {
 }
 
 impl DatasetFile {
+    /// The file in the cache.
     pub fn path(&self) -> &Path {
         &self.path
     }

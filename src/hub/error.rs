@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum HubError {
     #[error(
         "{given:?} is neither a folder that exists, nor `builtin`, nor a Hugging Face id such as \

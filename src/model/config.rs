@@ -14,6 +14,7 @@ use crate::quote::{quoted, reason, shortened};
 /// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
+    /// BERT and what is built like it; positions count from 0.
     Bert,
     /// RoBERTa and the models built like it (XLM-RoBERTa, CamemBERT).
     Roberta,
@@ -22,15 +23,22 @@ pub enum Architecture {
 /// What of `config.json` the encoder needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
+    /// Decides names of tensors, positions and special tokens.
     pub architecture: Architecture,
+    /// The sizes of its tensors.
     pub dimensions: Dimensions,
+    /// Heads of each layer; divides the hidden size.
     pub num_attention_heads: usize,
+    /// Between the two products of a feed-forward block.
     pub activation: Activation,
+    /// What LayerNorm adds to the variance.
     pub layer_norm_eps: f64,
+    /// The id that fills up sequences; RoBERTa's positions count from it.
     pub pad_token_id: u32,
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ConfigError {
     #[error("{path}: {source}; a model folder needs a readable config.json")]
     Read { path: PathBuf, source: std::io::Error },
@@ -168,6 +176,7 @@ impl EncoderConfig {
         self.dimensions.max_position_embeddings.saturating_sub(self.position_offset() as usize)
     }
 
+    /// Hidden values of one attention head.
     pub fn head_size(&self) -> usize {
         self.dimensions.hidden_size / self.num_attention_heads
     }

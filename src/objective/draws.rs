@@ -43,6 +43,7 @@ pub struct HashedDraws {
 }
 
 impl HashedDraws {
+    /// The draws of a step (from 1) of a run with this seed.
     pub fn new(seed: u64, step: u64) -> Self {
         HashedDraws { key: Key::new(seed).at(step) }
     }

@@ -12,6 +12,7 @@ use super::{LossTerm, Passes, Step, nt_xent};
 use crate::model::Architecture;
 use crate::weights::Parameters;
 
+/// R3F's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {

@@ -13,11 +13,13 @@ use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descen
 use crate::objective::mean;
 use crate::weights::Parameters;
 
+/// δ-SAM: SAM along the gradient of a loss in which unguarded instances weigh more.
 pub struct DeltaSam {
     /// ρ, of the random direction and of the ascent alike.
     pub rho: f64,
     /// β: how far weights depart from 1/N. At 0 the step is SAM's, bit for bit.
     pub beta: f64,
+    /// Which parameters are perturbed.
     pub restriction: Restriction,
 }
 

@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SearchError {
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -30,6 +31,7 @@ pub enum SearchError {
 pub struct Line {
     /// Counted from 1.
     pub number: u64,
+    /// The sentence, verbatim.
     pub text: Arc<str>,
 }
 
@@ -38,7 +40,9 @@ pub struct Line {
 pub struct Hit {
     /// The line that it is on, counted from 1.
     pub line: u64,
+    /// Of the query's and the sentence's embeddings.
     pub cosine: f64,
+    /// The sentence, verbatim.
     #[serde(serialize_with = "as_text")]
     pub text: Arc<str>,
 }
@@ -50,14 +54,18 @@ fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Er
 /// What the models found for a query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
+    /// The query, verbatim.
     pub query: String,
+    /// In the order in which they were asked for.
     pub models: Vec<ModelHits>,
 }
 
 /// What one model found, the nearest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelHits {
+    /// The model, as the command line names it.
     pub model: String,
+    /// The best first.
     pub hits: Vec<Hit>,
 }
 

@@ -20,11 +20,14 @@ const PLACES: usize = 10;
 pub struct Curve {
     /// t, from −2ρ to 2ρ.
     pub t: Vec<f64>,
+    /// The ascents and a random direction.
     pub lines: Vec<Line>,
 }
 
+/// The mean loss along one direction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
+    /// As legends call it.
     pub direction: &'static str,
     /// One for each t.
     pub loss: Vec<f64>,

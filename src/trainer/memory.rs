@@ -56,6 +56,7 @@ impl Estimate {
         })
     }
 
+    /// Bytes of all together.
     pub fn total(&self) -> u64 {
         self.weights + self.step + self.rest
     }

@@ -14,11 +14,14 @@ const FEWEST_FOR_MEDIAN: usize = 5;
 /// Evenly spaced values: `start + index · step`, the centre of column `index`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
+    /// The value of index 0.
     pub start: f64,
+    /// From one value to the next.
     pub step: f64,
 }
 
 impl Scale {
+    /// The value of an index.
     pub fn value(self, index: usize) -> f64 {
         self.start + index as f64 * self.step
     }
@@ -27,7 +30,9 @@ impl Scale {
 /// Pairs counted in cells of [`Self::columns`] gold scores by rows of cosines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Density {
+    /// The gold score of each column's centre.
     pub gold: Scale,
+    /// How many columns there are, 1 to 100.
     pub columns: usize,
     /// [columns, rows], a column after another, each from cosine −1 upward.
     counts: Vec<u32>,

@@ -30,6 +30,7 @@ pub struct TaskDetails {
     /// ln of the mean Gaussian potential of all pairs of distinct sentences, in [−8, 0]: lower is more even. `None`
     /// where there are fewer than two sentences.
     pub uniformity: Option<f64>,
+    /// The sentences that uniformity goes over, before it takes 20,000 of more.
     pub distinct_sentences: usize,
     /// The pairs whose place by cosine is furthest from their place by gold score, the furthest first.
     pub most_wrong: Vec<WrongPair>,
@@ -62,6 +63,7 @@ impl TaskDetails {
 /// One model's scores on all tasks, and what a full report says beyond them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {
+    /// The scores, a task each.
     pub scored: Vec<ScoredTask>,
     /// In the order of `scored`.
     pub details: Vec<TaskDetails>,

@@ -22,6 +22,10 @@ use crate::Report;
 
 /// A way to write reports; several models become several rows.
 pub trait Format {
+    /// Writes the reports in their order.
+    ///
+    /// # Errors
+    /// Those of `output`.
     fn write(&self, reports: &[Report], output: &mut dyn Write) -> io::Result<()>;
 }
 

@@ -21,6 +21,7 @@ use crate::{Encode, Error, Progress};
 /// Different sentences, and second views of some or all of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Views {
+    /// Each once.
     pub sentences: Vec<String>,
     /// Each with the place of its sentence among [`Self::sentences`].
     pub views: Vec<(usize, String)>,
@@ -32,6 +33,7 @@ pub struct Views {
 pub struct Unlabeled {
     /// Sentences among which each view is to find its own.
     pub sentences: usize,
+    /// Views that were to find their sentence.
     pub views: usize,
     /// The share of views to which their own sentence is the nearest.
     pub recall_at_1: Option<f64>,
@@ -52,7 +54,9 @@ pub struct Unlabeled {
 /// One model's numbers, as JSON has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnlabeledReport {
+    /// The model, as reports call it.
     pub model: String,
+    /// What was measured.
     #[serde(flatten)]
     pub unlabeled: Unlabeled,
 }
