@@ -1,6 +1,6 @@
 //! The encoder: BERT and RoBERTa over packed batches. Weights are an argument, never hidden state.
 //!
-//! An [`Encoder`] says what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
+//! An [`Encoder`] describes what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
 //! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
 //! therefore see only embeddings.
 

@@ -1,5 +1,5 @@
 //! What a command writes: claimed before work starts and held against what it reads, written without half-written
-//! files, and in the place of nothing that somebody else wrote.
+//! files, and never in the place of a file that mirror did not write.
 
 use std::fs::{self, File};
 use std::io;
@@ -131,7 +131,7 @@ pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in a folder survive a loss of power: a file's own sync says nothing of its name.
+/// Makes the names in a folder survive a loss of power: a file's own sync does not cover its name.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

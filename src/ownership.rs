@@ -1,8 +1,8 @@
 //! Which files of a folder this program wrote, and may therefore replace or remove.
 //!
 //! A finished run or export lists them (`.mirror.json`, see [`crate::output::written`]). Where there is no list, as in
-//! a run that was cut off and in folders of earlier versions, what is in the files tells: a train.toml of settings,
-//! checkpoints with a manifest, graphs that name their producer, a model card that says who wrote it.
+//! a run that was cut off and in folders of earlier versions, the files' content decides: a train.toml of settings,
+//! checkpoints with a manifest, graphs that name their producer, a model card that names its writer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,7 @@ pub fn taken(folder: &Path, owned: &BTreeSet<PathBuf>) -> Option<PathBuf> {
     paths.find(|path| folder.join(path).symlink_metadata().is_ok()).map(|path| folder.join(path))
 }
 
-/// The graphs of a folder that this program wrote, with what they say of themselves.
+/// The graphs of a folder that this program wrote, with their headers.
 pub fn graphs(folder: &Path) -> io::Result<Vec<(PathBuf, Header)>> {
     let mut graphs = Vec::new();
     for entry in fs::read_dir(folder.join("onnx")).into_iter().flatten() {

@@ -19,7 +19,7 @@ impl Axis {
         if low > high {
             return None;
         }
-        // Where all values are one, or too close for ticks that floats tell apart.
+        // Where all values are one, or too close for ticks that floats can distinguish.
         let room = (low.abs() * 1e-9).max(1e-9);
         let (low, high) =
             if high - low > room { (low, high) } else { (low - room.max(0.5), high + room.max(0.5)) };

@@ -161,7 +161,7 @@ impl Bootstrap {
         Ok(Resampled::mean(&resampled.iter().collect::<Vec<_>>()))
     }
 
-    /// Refuses settings that say nothing or would take all memory.
+    /// Refuses settings without meaning, and numbers of resamples that would exhaust memory.
     pub fn check(&self) -> Result<(), Error> {
         const MOST: usize = 1_000_000;
         if !(1..=MOST).contains(&self.resamples) {

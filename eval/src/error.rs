@@ -1,4 +1,4 @@
-//! What can go wrong, each as one sentence that names the thing and says what to do.
+//! What can go wrong, each as one sentence that names the thing and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ pub enum Error {
     SetArgument { given: String },
 
     #[error(
-        "{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; give a file whose name says which it is"
+        "{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; give a file whose name ends in one of them"
     )]
     SetFormat { path: PathBuf },
 

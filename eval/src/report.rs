@@ -15,7 +15,7 @@ pub struct Report {
     /// The mean of [`Self::averaged`]'s scores; `None` if one of them is undefined, since a mean over the rest
     /// would hide a model that collapsed on it.
     pub average: Option<f64>,
-    /// The tasks that the average goes over: those of the seven that were scored; where there is none, all.
+    /// The tasks that the average goes over: those of the seven that were scored, or all if none of the seven was.
     pub averaged: Vec<String>,
     /// Which pairs the sets consist of.
     pub convention: Convention,
@@ -151,7 +151,7 @@ impl Report {
     }
 }
 
-/// The tasks that an average goes over: those of the seven that are there; where there is none, all.
+/// The tasks that an average goes over: those of the seven that are there, or all if none of the seven is.
 pub(crate) fn averaged(scored: &[ScoredTask]) -> impl Iterator<Item = &ScoredTask> {
     let some_benchmark = scored.iter().any(|task| is_benchmark(&task.name));
     scored.iter().filter(move |task| !some_benchmark || is_benchmark(&task.name))

@@ -115,7 +115,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     Ok(())
 }
 
-/// What to know of the corpus, said once its models can be loaded.
+/// Notes on the corpus, printed once its models can be loaded.
 fn remark(corpus: &Corpus, views: &Views, span: usize) {
     corpus.remarks().iter().for_each(|remark| say(remark));
     let (all, short) = (views.sentences.len(), views.sentences.len() - views.views.len());

@@ -1,4 +1,4 @@
-//! What can go wrong on the way to the data sets, each in one sentence that says what to do.
+//! What can go wrong on the way to the data sets, each in one sentence with what to do.
 
 use std::io;
 use std::path::PathBuf;

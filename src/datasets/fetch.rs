@@ -1,4 +1,4 @@
-//! Bringing a folder to what the manifest says.
+//! Completing a folder to what the manifest lists.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -142,7 +142,7 @@ fn copy_whole(from: &Path, to: &Path) -> Result<(), DatasetsError> {
     Ok(write_whole(to, &bytes)?)
 }
 
-/// Gives what is at a path another name, too: it is not what was published, and may be somebody's work.
+/// Gives what is at a path another name, too: it differs from what was published, and may be the user's work.
 fn set_aside(path: &Path) -> io::Result<()> {
     for number in 1u32.. {
         let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -198,7 +198,7 @@ impl Download<'_> {
     }
 }
 
-/// Bytes that can be written to the disk of a folder, if it tells.
+/// Bytes that can be written to the disk of a folder, if the system reports them.
 #[cfg(unix)]
 fn free_space(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok().filter(|disk| disk.f_blocks > 0)?;

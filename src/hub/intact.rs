@@ -1,4 +1,4 @@
-//! Whether a file in the cache, which anybody may have put there, is what it should be.
+//! Whether a file in the cache, which any program may have written, is intact.
 //!
 //! What has the sum that its blob is named after is whole. Of the rest, what has a structure must be complete by that:
 //! hashing weights with every start would take seconds.
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::output::sums::hex;
 
-/// What can be said of a file without asking the hub.
+/// What can be known of a file without asking the hub.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Soundness {
     Sound,
@@ -78,7 +78,7 @@ fn is_json_text(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether weights end where they say they do.
+/// Whether weights end where their header claims.
 fn structure(file: &mut File, name: &str, length: u64) -> std::io::Result<Soundness> {
     if length == 0 {
         return Ok(Soundness::Damaged("it is empty"));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_file_with_the_sum_of_its_name_is_sound() {
-        // What `git hash-object` says.
+        // From `git hash-object`.
         let git = "7d59d1552e25259c1631f1f59a861832f3137588";
         assert_eq!(judged("vocab.txt", Some(git), b"[PAD]\n"), Soundness::Sound);
         assert_eq!(judged("vocab.txt", Some(&"0".repeat(40)), b"[PAD]\n"), Soundness::Doubtful);

@@ -22,7 +22,7 @@ pub enum NoiseDistribution {
 /// The source of a step's noise and directions.
 pub trait Draws {
     /// Noise for the word embeddings of `batch`, `[total_tokens, hidden]` f32 on the CPU. `term`
-    /// tells apart the noises of several terms.
+    /// distinguishes the noises of several terms.
     fn noise(
         &self,
         term: u64,

@@ -23,7 +23,7 @@ pub struct OutputFiles<'a> {
 }
 
 impl<'a> OutputFiles<'a> {
-    /// With `overwrite` what is there may be anybody's; an input it may never be.
+    /// With `overwrite`, files that mirror did not write may be replaced, but never an input.
     pub fn new(inputs: &'a Inputs, overwrite: bool) -> Self {
         OutputFiles { inputs, overwrite, claimed: Vec::new() }
     }

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn degenerate_differences_give_uniform_weights() {
-        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed (ā tells, and the trainer stops).
+        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed (ā shows it, and the trainer stops).
         for a in [
             vec![0.0; 4],
             vec![0.5, -0.5, 0.25, -0.25],

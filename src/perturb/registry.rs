@@ -86,7 +86,7 @@ impl Resolved {
         }
     }
 
-    /// The perturbation called `name`; `None` for a name that is none.
+    /// The perturbation called `name`; `None` if there is none of this name.
     pub fn build(&self, name: &str) -> Option<Box<dyn WeightPerturbation>> {
         PERTURBATIONS.iter().find(|p| p.name == name).map(|p| (p.build)(self))
     }

@@ -21,12 +21,12 @@ pub struct Curve {
     /// t, from −2ρ to 2ρ.
     pub t: Vec<f64>,
     /// The ascents and a random direction.
-    pub lines: Vec<Line>,
+    pub lines: Vec<Series>,
 }
 
 /// The mean loss along one direction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct Series {
     /// As legends call it.
     pub direction: &'static str,
     /// One for each t.
@@ -71,7 +71,7 @@ impl Measured<'_> {
         };
         let lines = directions
             .iter()
-            .map(|(name, direction)| Ok(Line { direction: name, loss: along(direction)? }))
+            .map(|(name, direction)| Ok(Series { direction: name, loss: along(direction)? }))
             .collect::<Result<_>>()?;
         Ok(Curve { t, lines })
     }

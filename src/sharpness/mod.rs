@@ -23,7 +23,7 @@ pub mod curve;
 mod interval;
 pub mod plot;
 
-pub use curve::{Curve, Line};
+pub use curve::{Curve, Series};
 
 /// What is measured, and how finely.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -213,7 +213,7 @@ fn entries_that_are_hostile_are_refused_by_name() {
         (EntryType::Directory, "..", "would leave its folder"),
         (EntryType::Regular, "/tmp/evil", "absolute"),
         (EntryType::Regular, "C:\\evil", "absolute"),
-        (EntryType::Regular, "STS\\..\\..\\evil", "a path that is none"),
+        (EntryType::Regular, "STS\\..\\..\\evil", "an invalid path"),
         (EntryType::Symlink, sick, "is a link"),
         (EntryType::Link, "STS/link", "is a link"),
         (EntryType::Fifo, sick, "is a device"),

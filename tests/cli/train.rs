@@ -320,7 +320,7 @@ fn trains_from_a_folder_whose_transformer_lies_inside() {
     assert_eq!(w.read("a/model.safetensors"), w.read("b/model.safetensors"));
 }
 
-/// What is told before a run is what the run takes.
+/// The memory reported before a run is what the run takes.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_memory_that_is_told_is_the_memory_that_is_taken() {

@@ -8,7 +8,7 @@ const ROWS: usize = 80;
 /// Columns over the gold scores' range, about.
 const COLUMNS: f64 = 20.0;
 
-/// Pairs of a column below which its median says nothing.
+/// Pairs of a column below which its median means nothing.
 const FEWEST_FOR_MEDIAN: usize = 5;
 
 /// Evenly spaced values: `start + index · step`, the centre of column `index`.

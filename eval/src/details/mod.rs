@@ -1,4 +1,4 @@
-//! What a full report says of a task beyond its score: where pairs lie, how the embeddings are spread, which pairs
+//! What a full report holds on a task beyond its score: where pairs lie, how the embeddings are spread, which pairs
 //! are most wrong.
 
 mod density;
@@ -60,7 +60,7 @@ impl TaskDetails {
     }
 }
 
-/// One model's scores on all tasks, and what a full report says beyond them.
+/// One model's scores on all tasks, and what a full report holds beyond them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {
     /// The scores, a task each.

@@ -1,9 +1,9 @@
-//! What can be said of an encoder without labels: sentences, and a second view of each (the sentence with a span
+//! What can be measured of an encoder without labels: on sentences, and a second view of each (the sentence with a span
 //! masked, or its other half of a pair).
 //!
 //! A good encoder finds a sentence by its view among the others ([`ranks`]), keeps the two near ([`alignment`]) and
 //! different sentences apart ([`uniformity`], [`mean_cosine`]), and uses many directions to do so
-//! ([`effective_dimension`]). None of it says whether near means alike in meaning, which takes scored pairs.
+//! ([`effective_dimension`]). None of it shows whether near means alike in meaning, which takes scored pairs.
 
 mod format;
 mod retrieval;

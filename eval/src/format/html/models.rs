@@ -1,4 +1,4 @@
-//! The models of a page: each has a colour and a shape, so that neither alone must tell them apart.
+//! The models of a page: each has a colour and a shape, so that neither alone has to distinguish them.
 
 use maud::{Markup, html};
 
