@@ -65,7 +65,7 @@ impl OutputError {
     }
 }
 
-/// What went wrong, without the temporary file's name that tempfile adds, which is no business of a user's.
+/// What went wrong, without the temporary file's name that tempfile adds, which means nothing to a user.
 fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" at path \"").next().unwrap_or(&text).to_owned()

@@ -134,7 +134,7 @@ impl Loaded {
             Loaded::Candle(model) => model.set_normalize(always, never),
             Loaded::Onnx(model) if never && model.is_normalized() => {
                 return Err(usage(
-                    "--no-normalize cannot be had: this graph gives embeddings of length 1; export again with --no-normalize",
+                    "--no-normalize is not possible: this graph gives embeddings of length 1; export again with --no-normalize",
                 ));
             }
             Loaded::Onnx(model) => model.normalize |= always,

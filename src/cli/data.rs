@@ -43,7 +43,7 @@ struct Fetch {
     output: PathBuf,
 }
 
-/// Tell which data sets are there and complete.
+/// Report which data sets are there and complete.
 #[derive(Args)]
 struct Check {
     /// Folder of the data sets

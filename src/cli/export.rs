@@ -57,7 +57,7 @@ pub struct Export {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: the folder's own limit]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Scale sentence_embedding to length 1, regardless of the folder's modules
@@ -130,7 +130,7 @@ impl Export {
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         if self.normalize && model.settings.truncate_dim.is_some() {
             return Err(usage(
-                "--normalize cannot be had: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
+                "--normalize is not possible: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
                  after scaling them",
             ));
         }

@@ -43,7 +43,7 @@ fn open(name: &str) -> Result<Device, Ending> {
         None if name == "auto" => return Ok(best()),
         None if name == "cuda" => 0,
         Some(("cuda", n)) if n.parse::<usize>().is_ok() => n.parse().unwrap_or(0),
-        _ => return Err(usage(format!("--device {name} is not known; auto, cpu, cuda and cuda:N are"))),
+        _ => return Err(usage(format!("--device {name} is not known; it takes auto, cpu, cuda or cuda:N"))),
     };
     if !candle_core::utils::cuda_is_available() {
         return Err(usage(format!(

@@ -63,7 +63,7 @@ pub struct Sharpness {
     /// Temperature τ of NT-Xent
     #[arg(long, visible_alias = "tau", default_value_t = 0.04, value_name = "τ")]
     temperature: f64,
-    /// Tokens of a sentence, special ones included, beyond which it is cut
+    /// Truncate sentences to this many tokens, special ones included
     #[arg(long, default_value_t = 50, value_name = "N")]
     max_length: usize,
     /// Characters that the second view's mask covers; 0 for no mask

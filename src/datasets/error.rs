@@ -22,7 +22,7 @@ pub enum DatasetsError {
     ArchiveIsFolder(PathBuf),
 
     #[error(
-        "{archive} is no tar archive (it begins with {start:?}): check that it is the right file, or HF_ENDPOINT where \
+        "{archive} is not a tar archive (it begins with {start:?}): check that it is the right file, or HF_ENDPOINT where \
          it was downloaded"
     )]
     NotAnArchive { archive: String, start: String },
@@ -36,13 +36,13 @@ pub enum DatasetsError {
     Entry { archive: String, entry: String, why: &'static str },
 
     #[error(
-        "{archive} holds another {file} than it should (SHA-256 {got} instead of {expected}): it is damaged or of another \
+        "{archive} holds an unexpected {file} (SHA-256 {got} instead of {expected}): it is damaged or of another \
          release, and nothing was unpacked"
     )]
     Checksum { archive: String, file: String, expected: String, got: String },
 
     #[error(
-        "{archive} holds another {file} than it should ({got} bytes instead of {expected}): it is damaged or of another \
+        "{archive} holds an unexpected {file} ({got} bytes instead of {expected}): it is damaged or of another \
          release, and nothing was unpacked"
     )]
     Length { archive: String, file: String, expected: u64, got: u64 },

@@ -32,8 +32,8 @@ pub struct Distance {
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what each is")]
 pub enum VerifyError {
-    #[error("the {precision} graph is not the model: {told}; nothing is written (please report this model)")]
-    TooFar { precision: Precision, told: String },
+    #[error("the {precision} graph differs from the model: {difference}; nothing is written (please report this model)")]
+    TooFar { precision: Precision, difference: String },
     #[error(
         "the int8 graph is too far from the model: the mean cosine is {cosine:.4}, and {LEAST_COSINE} is wanted; nothing \
          is written (export this model as f32 or f16)"
@@ -105,8 +105,8 @@ impl Distance {
         if self.largest <= tolerance {
             return Ok(());
         }
-        let told = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
-        Err(VerifyError::TooFar { precision, told })
+        let difference = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
+        Err(VerifyError::TooFar { precision, difference })
     }
 }
 
