@@ -17,10 +17,10 @@ use crate::export::folder::{Export as Folder, pooling_warnings, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
+use crate::model_folder::SentenceFolder;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{Inputs, StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::sentence_folder::SentenceFolder;
 use crate::trainer::options::PoolingChoice;
 use crate::trainer::plan::DEFAULT_DATA;
 

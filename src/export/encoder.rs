@@ -7,13 +7,11 @@ use candle_core::Result;
 
 use super::Precision;
 use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
-use super::proto::DataType;
 use super::weights::Initializer;
 use crate::encoder::{Architecture, EncoderConfig, Parameters};
 use crate::model::{Activation, QUICK_SLOPE};
-
-/// The names of a graph's inputs, int64 `[batch, sequence]`.
-pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+use crate::onnx_file::INPUTS;
+use crate::onnx_file::proto::DataType;
 
 /// Tokens of a batch, padded.
 pub struct Tokens {

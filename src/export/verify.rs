@@ -32,7 +32,9 @@ pub struct Distance {
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what each is")]
 pub enum VerifyError {
-    #[error("the {precision} graph differs from the model: {difference}; nothing is written (please report this model)")]
+    #[error(
+        "the {precision} graph differs from the model: {difference}; nothing is written (please report this model)"
+    )]
     TooFar { precision: Precision, difference: String },
     #[error(
         "the int8 graph is too far from the model: the mean cosine is {cosine:.4}, and {LEAST_COSINE} is wanted; nothing \
@@ -45,7 +47,7 @@ pub enum VerifyError {
     Onnx(#[from] OnnxError),
 }
 
-/// Embeddings of the model that graphs are held against.
+/// Embeddings of the model that graphs are compared with.
 pub struct Verification {
     sentences: Vec<String>,
     /// `[sentences, hidden]`, of length 1.
@@ -53,7 +55,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Without a prompt: it is for whoever runs the graph to put it there.
+    /// Without a prompt: it is for the graph's caller to add.
     pub fn of(model: &SentenceEncoder) -> Result<Self, ModelError> {
         let sentences: Vec<String> = SENTENCES.iter().map(|s| s.to_string()).chain([endless()]).collect();
         let references: Vec<&str> = sentences.iter().map(String::as_str).collect();

@@ -3,8 +3,8 @@ use thiserror::Error;
 use super::StepError;
 use super::metrics::MetricsError;
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::write::SaveError;
 use crate::corpus::CorpusError;
+use crate::model_folder::SaveError;
 use crate::sentence_encoder::ModelError;
 use crate::tokenize::TokenizeError;
 

@@ -10,11 +10,10 @@ use super::TrainOptions;
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusError, Entry, EpochBatches, Format, check_lasting, is_stdin};
 use crate::encoder::EncoderConfig;
-use crate::encoder::config::ConfigError;
 use crate::hub::{self, ModelSource};
+use crate::model_folder::{ConfigError, SentenceFolder, SentenceFolderError};
 use crate::objective::registry::BuildContext;
 use crate::regularization::{InvalidRegularization, Resolved};
-use crate::sentence_folder::{SentenceFolder, SentenceFolderError};
 
 /// Where STS data is looked for when --data does not say.
 pub const DEFAULT_DATA: &str = "data/sts";

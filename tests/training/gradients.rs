@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use mirror::model::Activation;
-use mirror::modules::{Dense, Modules, Residual, Step as Module};
+use mirror::model_folder::read_parameters;
+use mirror::modules::{Dense, DenseActivation, Modules, Residual, Step as Module};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
 use mirror::random::Key;
-use mirror::sentence_folder::DenseActivation;
 
 /// The terms that `--reg` adds to NT-Xent.
 fn terms() -> Vec<&'static str> {

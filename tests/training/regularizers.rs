@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use mirror::encoder::{
-    Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pooling, SequenceId,
+    Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
 use mirror::objective::registry::{BuildContext, LOSS_TERMS};
-use mirror::objective::{LossTerm, Objective, Passes, Step};
+use mirror::objective::{HashedDraws, LossTerm, Objective, Passes, Step};
 use mirror::optim::{AdamW, AdamWConfig};
+use mirror::perturb::Problem;
 use mirror::perturb::registry::PERTURBATIONS;
 use mirror::random::Key;
-use mirror::regularization::{Composition, Options, Resolved, names};
+use mirror::regularization::{Composition, Options, Regularization, Resolved, names};
 use mirror::trainer::{Hyperparameters, StepError, Trainer};
 
 #[derive(Parser)]
@@ -214,4 +215,61 @@ fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
     assert_eq!((bits(&weights), trainer.optimizer.step), (before, 0));
     // Asked again, it is a number.
     trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+}
+
+/// The gradient that a step descends along, in f64, with the batch in so many parts, and what the step found.
+fn descent(reg: &str, parts: usize) -> (Vec<f64>, Vec<f64>) {
+    let encoder = encoder().in_parts(parts);
+    let weights = random_weights(encoder.layout());
+    let weights = weights.map(|flat| flat.to_dtype(DType::F64)).unwrap();
+    let draws = HashedDraws::new(3, 1);
+    let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
+    let batch = batch(5, Key::new(9));
+    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, temperature: 0.1 };
+    let Regularization { mut objective, perturbation, .. } = regularization(&["--reg", reg]).build();
+    objective.prepare(&step, &weights).unwrap();
+    let problem = Problem { objective: &objective, step: &step };
+    let descent = perturbation.descend(&problem, &weights).unwrap();
+    let values = |flat: &Tensor| flat.to_vec1::<f64>().unwrap();
+    (descent.gradient.flats().iter().flat_map(values).collect(), descent.instance_losses)
+}
+
+/// However many parts a batch goes through in, more than it has sequences included.
+#[test]
+fn a_batch_in_parts_has_the_gradient_of_the_whole() {
+    for reg in compositions() {
+        let (whole, losses) = descent(&reg, 1);
+        let norm = whole.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let parts: &[usize] = if reg == "delta-sam,r3f" { &[2, 3, 10, 40] } else { &[3] };
+        for &parts in parts {
+            let (gradient, in_parts) = descent(&reg, parts);
+            let apart = whole.iter().zip(&gradient).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            assert!(apart < 1e-9 * norm, "{reg} in {parts} parts: {apart:e} of {norm:e}");
+            let worst = losses.iter().zip(&in_parts).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-9, "{reg} in {parts} parts: losses {worst:e} apart");
+        }
+    }
+}
+
+/// The fused backend too, whose embeddings have the same bits whatever goes through with them.
+#[test]
+fn a_batch_in_parts_has_the_embeddings_of_the_whole() {
+    let encoder = encoder();
+    let weights = random_weights(encoder.layout());
+    let batch = batch(40, Key::new(4));
+    let pass = Pass { key: Key::new(1), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
+    let ones = Tensor::ones((80, 16), DType::F32, &Device::Cpu).unwrap();
+    let gradient = |parts: usize| {
+        let encoded = encoder.clone().in_parts(parts).embed_tracked(&weights, &batch, None, &pass).unwrap();
+        let mut into = weights.zeros_like().unwrap();
+        encoded.tape.backward(&weights, &ones, &mut into).unwrap();
+        (encoded.embeddings.to_vec2::<f32>().unwrap(), into)
+    };
+    let (embeddings, whole) = gradient(1);
+    for parts in [2, 7, 80] {
+        let (in_parts, own) = gradient(parts);
+        assert_eq!(embeddings, in_parts, "{parts} parts");
+        let apart = whole.plus(&own, -1.0).unwrap().norm().unwrap();
+        assert!(apart < 1e-5 * whole.norm().unwrap(), "{parts} parts: {apart:e}");
+    }
 }

@@ -19,10 +19,11 @@ use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
 use super::{StepReport, TrainError, Trainer, equal_views};
 use crate::backend;
-use crate::checkpoint::write::{CONFIGURATION, Saved, WEIGHTS, save, write_configuration};
+use crate::checkpoint::configuration::{CONFIGURATION, write_configuration};
 use crate::checkpoint::{HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, EpochBatches, Prefetch};
 use crate::interrupt::{Interrupt, Signal};
+use crate::model_folder::WEIGHTS;
 use crate::output::{OutputFolder, fill};
 use crate::quote::counted;
 use crate::sentence_encoder::SentenceEncoder;
@@ -276,7 +277,7 @@ impl Run {
         });
         fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| {
             write_configuration(&self.options, folder)?;
-            save(&Saved { encoder: &self.model, source: &self.transformer, model_card: &card }, folder)
+            self.model.contents(&self.transformer).save(&self.model.parameters, &card, folder)
         })?;
         self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.made.scores, held_out: self.made.held_out, saved_step, seconds })

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, SequenceId};
+use mirror::model_folder::read_parameters;
 use mirror::objective::registry::BuildContext;
 use mirror::objective::{Evaluation, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
