@@ -12,7 +12,7 @@ use crate::checkpoint::modules::{self, ModulesError};
 use crate::checkpoint::{WeightsError, read_parameters};
 use crate::encoder::config::ConfigError;
 use crate::encoder::{
-    Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
+    Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
 use crate::prompt::{Prompt, Prompted};
 use crate::quote::shortened;
@@ -212,9 +212,10 @@ pub(crate) fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
 pub const POOLING_KEY: &str = "mirror_pooling";
 
 fn default_pooling(said: &SentenceFolder, noted: Option<Pooling>, config: &EncoderConfig) -> Pooling {
-    noted.unwrap_or(match (said.pooling, config.architecture) {
-        (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
-        (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
+    noted.unwrap_or(match said.pooling {
+        Some(PoolingMode::Mean) => Pooling::Mean,
+        Some(PoolingMode::Cls) => Pooling::Cls,
+        None => config.architecture.description().defaults.pooling,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use mirror::model::Activation;
 use mirror::modules::{Dense, Modules, Residual, Step as Module};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
@@ -33,7 +33,7 @@ impl Problem {
     fn new(folder: &str, pooling: Pooling, dtype: DType) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
         let config = EncoderConfig::from_folder(&folder).unwrap();
-        let layout = Arc::new(Layout::new(&config.dimensions));
+        let layout = Arc::new(config.layout());
         let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
         let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);

@@ -66,12 +66,12 @@ pub fn read_parameters(
     Parameters::from_named(layout.clone(), dtype, device, |spec| weights.get(spec))
 }
 
-/// The pooler's tensors, where the folder has them: they are not trained, but passed on, since a
-/// model without them loads with a warning in transformers.
+/// The tensors that are not trained (the pooler's), where the folder has them: they are passed on, since a model
+/// without them loads with a warning in transformers.
 pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor)>, WeightsError> {
     let weights = Weights::open(folder, layout)?;
     let mut found = Vec::new();
-    for name in ["pooler.dense.weight", "pooler.dense.bias"] {
+    for &name in layout.architecture.description().untrained {
         let Some((source, stored)) = weights.find(name) else { continue };
         if let Some(tensor) = source.tensor(&stored)? {
             found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
@@ -133,8 +133,15 @@ impl Weights {
     }
 
     /// The source of the encoder's tensor, and the tensor's name in it.
+    fn find_tensor(&self, spec: &TensorSpec) -> Option<(&Source, String)> {
+        self.place(self.naming.find_tensor(spec, |name| self.places.contains_key(name))?)
+    }
+
     fn find(&self, name: &str) -> Option<(&Source, String)> {
-        let stored = self.naming.find(name, |name| self.places.contains_key(name))?;
+        self.place(self.naming.find(name, |name| self.places.contains_key(name))?)
+    }
+
+    fn place(&self, stored: String) -> Option<(&Source, String)> {
         Some((&self.sources[self.places[&stored]], stored))
     }
 
@@ -145,7 +152,7 @@ impl Weights {
             name: spec.name.clone(),
             others: String::new(),
         };
-        let (source, name) = self.find(&spec.name).ok_or_else(missing)?;
+        let (source, name) = self.find_tensor(spec).ok_or_else(missing)?;
         let tensor = source.tensor(&name)?.ok_or_else(missing)?;
         let (path, name) = (source.path().to_owned(), beginning(&name));
         if tensor.dims() != spec.shape {

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::read::{WeightsError, read_pooler};
 use super::tensors;
-use crate::encoder::{Architecture, Pooling};
+use crate::encoder::Pooling;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::sentence_encoder::{POOLING_KEY, SentenceEncoder};
 use crate::sentence_folder::SETTINGS;
@@ -86,13 +86,7 @@ fn config(saved: &Saved) -> Result<Value, SaveError> {
 /// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
 pub(crate) fn base_config(encoder: &SentenceEncoder, source: &Path) -> Result<Value, SaveError> {
     let mut config = read_json(&source.join("config.json"))?;
-    let class = match (config["model_type"].as_str(), encoder.encoder.config.architecture) {
-        (Some("xlm-roberta"), _) => "XLMRobertaModel",
-        (Some("camembert"), _) => "CamembertModel",
-        (_, Architecture::Bert) => "BertModel",
-        (_, Architecture::Roberta) => "RobertaModel",
-    };
-    config["architectures"] = json!([class]);
+    config["architectures"] = json!([encoder.encoder.config.architecture.description().class]);
     let pooling = encoder.encoder.pooling;
     match config.as_object_mut() {
         Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {

@@ -40,7 +40,7 @@ pub struct Sharpness {
     /// Distance ρ from the weights
     #[arg(long, default_value_t = 0.05, value_name = "ρ")]
     rho: f64,
-    /// δ-SAM's β [default: 3 for BERT, 5 for RoBERTa, as in training]
+    /// δ-SAM's β [default: as in training]
     #[arg(long, value_name = "β")]
     beta: Option<f64>,
     /// Sentences in a batch, each seen in two views
@@ -205,10 +205,7 @@ impl Sharpness {
     }
 
     fn settings(&self, architecture: Architecture) -> Settings {
-        let beta = self.beta.unwrap_or(match architecture {
-            Architecture::Bert => 3.0,
-            Architecture::Roberta => 5.0,
-        });
+        let beta = self.beta.unwrap_or(architecture.description().defaults.beta);
         Settings {
             rho: self.rho,
             beta,

@@ -1,11 +1,16 @@
-//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
+//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie. What tells one
+//! architecture from another is [`architecture`]'s to say.
 
 mod activation;
+pub mod architecture;
 pub mod config;
 pub mod layout;
 mod pooling;
+mod relative;
 
 pub use activation::{Activation, QUICK_SLOPE};
-pub use config::{Architecture, EncoderConfig};
-pub use layout::Layout;
+pub use architecture::Architecture;
+pub use config::{EncoderConfig, Positions};
+pub use layout::{Kind, Layout, Part};
 pub use pooling::Pooling;
+pub use relative::RelativeBias;

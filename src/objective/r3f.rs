@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 use super::{LossTerm, Passes, Step, nt_xent};
-use crate::model::Architecture;
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ pub struct Options {
     /// Weight λ of R3F's divergence (the paper's value)
     #[arg(long, default_value_t = 1.0, value_name = "λ", help_heading = "R3F (--reg r3f)")]
     pub r3f_lambda: f64,
-    /// Range ε of R3F's noise on word embeddings [default: the paper's: 5e-2 for BERT, 1e-3 for RoBERTa]
+    /// Range ε of R3F's noise on word embeddings [default: the paper's: 5e-2 for BERT and DistilBERT, 1e-3 for RoBERTa, its kin and MPNet]
     #[arg(long, value_name = "ε", help_heading = "R3F (--reg r3f)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r3f_eps: Option<f64>,
@@ -40,10 +39,7 @@ const TERM: u64 = 0;
 
 impl Options {
     pub fn resolve(&mut self, context: &BuildContext) {
-        self.r3f_eps.get_or_insert(match context.architecture {
-            Architecture::Bert => 5e-2,
-            Architecture::Roberta => 1e-3,
-        });
+        self.r3f_eps.get_or_insert(context.architecture.description().defaults.r3f_eps);
     }
 
     pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {

@@ -8,7 +8,6 @@ use super::delta_sam::DeltaSam;
 use super::per_instance::PerInstance;
 use super::sam::Sam;
 use super::{Restriction, WeightPerturbation};
-use crate::model::Architecture;
 use crate::objective::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 
 const HEADING: &str = "Weight perturbations (--reg sam, asam, delta-sam, sam-instance)";
@@ -20,7 +19,7 @@ pub struct Options {
     #[arg(long, value_name = "ρ", help_heading = HEADING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f64>,
-    /// δ-SAM's β: how far instance weights depart from uniform [default: 3 for BERT, our choice; 5 for RoBERTa, the paper's]
+    /// δ-SAM's β: how far instance weights depart from uniform [default: 5 for RoBERTa and its kin, the paper's, and MPNet; 3 for BERT and DistilBERT, our choice]
     #[arg(long, value_name = "β", help_heading = HEADING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
@@ -39,10 +38,7 @@ impl Options {
     /// Fills in the defaults that depend on the model and on what was asked for.
     pub fn resolve(&mut self, context: &BuildContext, name: &str) {
         self.rho.get_or_insert(if name == "asam" { 0.5 } else { 0.05 });
-        self.beta.get_or_insert(match context.architecture {
-            Architecture::Bert => 3.0,
-            Architecture::Roberta => 5.0,
-        });
+        self.beta.get_or_insert(context.architecture.description().defaults.beta);
     }
 
     fn rho(&self) -> Result<f64, InvalidOption> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::{bf16, f16};
-use mirror::encoder::{EncoderConfig, Layout};
+use mirror::encoder::EncoderConfig;
 use mirror::random::Key;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -52,10 +52,10 @@ impl Kind {
     /// Values that f16 and bf16 hold exactly: multiples of 1/64 of seven bits.
     pub fn tensors(self) -> Tensors {
         let config = EncoderConfig::from_json(&self.config().to_string(), Path::new("config.json")).unwrap();
-        let layout = Layout::new(&config.dimensions);
+        let layout = config.layout();
         let tensors = layout.tensors().enumerate().map(|(number, (_, spec))| {
             let key = Key::new(7).at(number as u64);
-            let one = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let one = if spec.is_norm_weight() { 1.0 } else { 0.0 };
             let value = |i| ((key.normal(i) * 12.0).round().clamp(-63.0, 63.0) / 64.0 + one) as f32;
             (spec.name.clone(), (spec.shape.clone(), (0..spec.len() as u32).map(value).collect()))
         });

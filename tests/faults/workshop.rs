@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use mirror::encoder::Architecture;
 use mirror::encoder::layout::{Dimensions, Layout};
 use mirror::random::Key;
 use safetensors::Dtype;
@@ -201,19 +202,20 @@ fn write_model(folder: &Path, tokenizer: &Path) {
         "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0,
     });
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let layout = Layout::new(&Dimensions {
+    let layout = Layout::new(Architecture::Bert, &Dimensions {
         vocab_size: 7000,
         max_position_embeddings: 128,
         type_vocab_size: 2,
         hidden_size: 16,
         intermediate_size: 32,
         num_hidden_layers: 2,
+        relative_bias: [0, 1],
     });
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = layout
         .tensors()
         .enumerate()
         .map(|(i, (_, spec))| {
-            let around = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let around = if spec.is_norm_weight() { 1.0 } else { 0.0 };
             let key = Key::new(1).at(i as u64);
             let value = |channel| (around + 0.2 * key.normal(channel)) as f32;
             let values = (0..spec.len() as u32).flat_map(|channel| value(channel).to_le_bytes());

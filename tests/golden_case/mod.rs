@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::read_parameters;
-use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, SequenceId};
+use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, SequenceId};
 use mirror::objective::registry::{self, BuildContext};
 use mirror::objective::{Evaluation, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
@@ -89,7 +89,7 @@ impl Folder {
     }
 
     fn parameters(&self, precision: Precision) -> Parameters {
-        let layout = Arc::new(Layout::new(&self.config.dimensions));
+        let layout = Arc::new(self.config.layout());
         read_parameters(&self.path, &layout, precision.dtype(), &device()).unwrap()
     }
 
