@@ -50,15 +50,18 @@ mod tests {
     use crate::random::Key;
 
     fn zeros(hidden_size: usize, dtype: DType) -> Parameters {
-        let layout = Layout::new(Architecture::Bert, &Dimensions {
-            vocab_size: 7,
-            max_position_embeddings: 5,
-            type_vocab_size: 2,
-            hidden_size,
-            intermediate_size: 6,
-            num_hidden_layers: 1,
-            relative_bias: [0, 1],
-        });
+        let layout = Layout::new(
+            Architecture::Bert,
+            &Dimensions {
+                vocab_size: 7,
+                max_position_embeddings: 5,
+                type_vocab_size: 2,
+                hidden_size,
+                intermediate_size: 6,
+                num_hidden_layers: 1,
+                relative_bias: [0, 1],
+            },
+        );
         Parameters::zeros(Arc::new(layout), dtype, &Device::Cpu).unwrap()
     }
 

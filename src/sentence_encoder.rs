@@ -11,9 +11,7 @@ use thiserror::Error;
 use crate::checkpoint::modules::{self, ModulesError};
 use crate::checkpoint::{WeightsError, read_parameters};
 use crate::encoder::config::ConfigError;
-use crate::encoder::{
-    Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
-};
+use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use crate::prompt::{Prompt, Prompted};
 use crate::quote::shortened;
 use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};

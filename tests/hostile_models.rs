@@ -28,15 +28,18 @@ fn read_config(text: &str) {
 }
 
 fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(Architecture::Bert, &Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers: 1,
-        relative_bias: [0, 1],
-    }))
+    Arc::new(Layout::new(
+        Architecture::Bert,
+        &Dimensions {
+            vocab_size: 3,
+            max_position_embeddings: 2,
+            type_vocab_size: 1,
+            hidden_size: 2,
+            intermediate_size: 3,
+            num_hidden_layers: 1,
+            relative_bias: [0, 1],
+        },
+    ))
 }
 
 /// Reads weights that are these bytes.

@@ -41,8 +41,15 @@ struct Case {
 }
 
 /// Architectures, each with an id of its padding token.
-const KINDS: [(&str, u32); 7] =
-    [("bert", 0), ("bert", 3), ("roberta", 1), ("xlm-roberta", 5), ("mpnet", 1), ("mpnet", 4), ("distilbert", 0)];
+const KINDS: [(&str, u32); 7] = [
+    ("bert", 0),
+    ("bert", 3),
+    ("roberta", 1),
+    ("xlm-roberta", 5),
+    ("mpnet", 1),
+    ("mpnet", 4),
+    ("distilbert", 0),
+];
 
 const VOCABULARY: u32 = 23;
 const LONGEST: usize = 9;

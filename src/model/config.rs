@@ -182,7 +182,7 @@ fn dimensions(fields: &Fields, description: &Description) -> Result<(Dimensions,
         vocab_size: size(fields, "vocab_size")?,
         hidden_size: named(keys.hidden_size, "hidden_size")?,
         num_hidden_layers: named(keys.num_hidden_layers, "num_hidden_layers")?,
-        intermediate_size: named(keys.intermediate_size, "intermediate_size")?,
+        intermediate_size: size(fields, keys.intermediate_size)?,
         max_position_embeddings: size(fields, "max_position_embeddings")?,
         type_vocab_size: match description.token_types {
             TokenTypes::None => 0,
@@ -325,7 +325,8 @@ mod tests {
         let config = parse(own).unwrap();
         assert_eq!((config.activation, config.layer_norm_eps), (Activation::Relu, 1e-12));
         assert_eq!((config.num_attention_heads, config.dimensions.type_vocab_size), (4, 0));
-        let common = own.replace("\"dim\"", "\"hidden_size\"").replace("\"n_layers\"", "\"num_hidden_layers\"");
+        let common =
+            own.replace("\"dim\"", "\"hidden_size\"").replace("\"n_layers\"", "\"num_hidden_layers\"");
         assert_eq!(parse(&common).unwrap(), config);
         for (from, to, named) in [
             ("\"dim\":32", "\"dim\":33", "dim 33 is not a multiple of n_heads 4"),
@@ -340,8 +341,16 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_is_refused_by_name() {
         for (from, to, named) in [
-            ("\"bert\"", "\"t5\"", "model_type \"t5\"; this program knows bert, roberta, xlm-roberta, camembert, mpnet"),
-            ("\"bert\"", "\"mpnet\",\"relative_attention_num_buckets\":31", "relative_attention_num_buckets is 31"),
+            (
+                "\"bert\"",
+                "\"t5\"",
+                "model_type \"t5\"; this program knows bert, roberta, xlm-roberta, camembert, mpnet",
+            ),
+            (
+                "\"bert\"",
+                "\"mpnet\",\"relative_attention_num_buckets\":31",
+                "relative_attention_num_buckets is 31",
+            ),
             ("\"hidden_size\":32", "\"hidden_size\":33", "num_attention_heads"),
             ("\"hidden_size\":32", "\"hidden_size\":-1", "invalid value"),
             ("\"vocab_size\":120", "\"vocab_size\":9999999999", "vocab_size"),

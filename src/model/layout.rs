@@ -160,9 +160,10 @@ impl Layout {
     pub fn new(architecture: Architecture, d: &Dimensions) -> Self {
         let mut groups = vec![Group::new("", architecture, shared_parts(d))];
         let layers = architecture.description().layers;
-        groups.extend((0..d.num_hidden_layers).map(|layer| {
-            Group::new(&format!("{layers}.{layer}."), architecture, layer_parts(d))
-        }));
+        groups.extend(
+            (0..d.num_hidden_layers)
+                .map(|layer| Group::new(&format!("{layers}.{layer}."), architecture, layer_parts(d))),
+        );
         let index = groups
             .iter()
             .enumerate()
@@ -269,14 +270,47 @@ mod tests {
         assert_eq!(bert[2], "embeddings.token_type_embeddings.weight");
         assert!(bert.contains(&"encoder.layer.0.attention.output.LayerNorm.bias".to_owned()));
         let mpnet = names(Architecture::Mpnet, 0, 32);
-        assert_eq!(mpnet[2..5].concat(), ["embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias",
-            "encoder.relative_attention_bias.weight"].concat());
-        of(&mpnet, &["attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o",
-            "attention.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"]
-            .map(|part| format!("encoder.layer.0.{part}")).each_ref().map(String::as_str));
+        assert_eq!(
+            mpnet[2..5].concat(),
+            [
+                "embeddings.LayerNorm.weight",
+                "embeddings.LayerNorm.bias",
+                "encoder.relative_attention_bias.weight"
+            ]
+            .concat()
+        );
+        of(
+            &mpnet,
+            &[
+                "attention.attn.q",
+                "attention.attn.k",
+                "attention.attn.v",
+                "attention.attn.o",
+                "attention.LayerNorm",
+                "intermediate.dense",
+                "output.dense",
+                "output.LayerNorm",
+            ]
+            .map(|part| format!("encoder.layer.0.{part}"))
+            .each_ref()
+            .map(String::as_str),
+        );
         let distil = names(Architecture::DistilBert, 0, 0);
-        of(&distil, &["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin",
-            "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"]
-            .map(|part| format!("transformer.layer.0.{part}")).each_ref().map(String::as_str));
+        of(
+            &distil,
+            &[
+                "attention.q_lin",
+                "attention.k_lin",
+                "attention.v_lin",
+                "attention.out_lin",
+                "sa_layer_norm",
+                "ffn.lin1",
+                "ffn.lin2",
+                "output_layer_norm",
+            ]
+            .map(|part| format!("transformer.layer.0.{part}"))
+            .each_ref()
+            .map(String::as_str),
+        );
     }
 }

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 pub(super) enum TokenizerClass {
     /// Sets lower-casing, accents and Chinese characters from tokenizer_config.json.
     Bert,
+    /// The same rules with RoBERTa's special tokens.
+    Mpnet,
     /// Sets add_prefix_space from tokenizer_config.json.
     Roberta,
     /// The same, for tokens that begin with ▁ (XLM-RoBERTa, CamemBERT).
@@ -25,6 +27,18 @@ pub(super) struct Choice {
     pub class: TokenizerClass,
     /// The class's name in Python; none where a folder names neither a class nor a known model_type.
     pub name: Option<String>,
+}
+
+impl TokenizerClass {
+    /// Whether it has BERT's rules: WordPiece on words, with switches in tokenizer_config.json.
+    pub fn is_word_piece(self) -> bool {
+        matches!(self, TokenizerClass::Bert | TokenizerClass::Mpnet)
+    }
+
+    /// Whether its own mask takes the blank before it, as a word of the text would.
+    pub fn masks_with_blank(self) -> bool {
+        matches!(self, TokenizerClass::Roberta | TokenizerClass::Mpnet)
+    }
 }
 
 impl Choice {
@@ -57,6 +71,7 @@ impl Choice {
             | "LayoutLMTokenizer"
             | "LxmertTokenizer"
             | "SqueezeBertTokenizer" => TokenizerClass::Bert,
+            "MPNetTokenizer" => TokenizerClass::Mpnet,
             "RobertaTokenizer"
             | "BartTokenizer"
             | "LongformerTokenizer"
@@ -71,7 +86,9 @@ impl Choice {
 
     fn of_model_type(model_type: Option<&str>) -> Self {
         let (class, name) = match model_type {
-            Some("bert" | "distilbert" | "electra") => (TokenizerClass::Bert, "BertTokenizer"),
+            Some("bert" | "electra") => (TokenizerClass::Bert, "BertTokenizer"),
+            Some("distilbert") => (TokenizerClass::Bert, "DistilBertTokenizer"),
+            Some("mpnet") => (TokenizerClass::Mpnet, "MPNetTokenizer"),
             Some("roberta") => (TokenizerClass::Roberta, "RobertaTokenizer"),
             Some("xlm-roberta") => (TokenizerClass::SentencePiece, "XLMRobertaTokenizer"),
             Some("camembert") => (TokenizerClass::SentencePiece, "CamembertTokenizer"),
@@ -87,8 +104,8 @@ fn unknown(source: &Source, file: &str, name: &str) -> TokenizeError {
         false => "",
     };
     let problem = format!(
-        "\"tokenizer_class\" is {}, whose rules are not known here; BertTokenizer, RobertaTokenizer, \
-         XLMRobertaTokenizer, CamembertTokenizer and PreTrainedTokenizerFast are{otherwise}",
+        "\"tokenizer_class\" is {}, whose rules are not known here; BertTokenizer, DistilBertTokenizer, \
+         MPNetTokenizer, RobertaTokenizer, XLMRobertaTokenizer, CamembertTokenizer and PreTrainedTokenizerFast are{otherwise}",
         quoted(name)
     );
     TokenizeError::file(source.path(file), problem)

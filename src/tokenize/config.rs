@@ -93,6 +93,7 @@ impl TokenizerConfig {
                 [None, None, Some("[UNK]"), Some("[SEP]"), Some("[PAD]"), Some("[CLS]"), Some("[MASK]")]
                     [index]
             }
+            TokenizerClass::Mpnet => Some(["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"][index]),
             TokenizerClass::Roberta | TokenizerClass::SentencePiece => {
                 Some(["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"][index])
             }

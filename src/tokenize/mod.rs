@@ -1,6 +1,6 @@
 //! From text to token ids, exactly as `transformers` and sentence-transformers would make them.
 //!
-//! [`Tokenizer::from_folder`] takes tokenizer.json, else vocab.txt (BERT), else vocab.json with merges.txt (RoBERTa),
+//! [`Tokenizer::from_folder`] takes tokenizer.json, else vocab.txt (BERT, MPNet), else vocab.json with merges.txt (RoBERTa),
 //! and follows tokenizer_config.json. A tokenizer.json's own truncation and padding are replaced: the caller names
 //! the length. Text is not trimmed. Special tokens that stand in the text count as such.
 

@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 pub enum Kind {
     Bert,
     Roberta,
+    Mpnet,
+    DistilBert,
 }
 
 /// Names, shapes and values of a model's tensors.
@@ -26,12 +28,15 @@ impl Kind {
         match self {
             Kind::Bert => "bert.",
             Kind::Roberta => "roberta.",
+            Kind::Mpnet => "mpnet.",
+            Kind::DistilBert => "distilbert.",
         }
     }
 
     fn tokenizer_files(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::Bert => ("tokenizer-bert", &["tokenizer.json", "vocab.txt"]),
+            Kind::Bert | Kind::DistilBert => ("tokenizer-bert", &["tokenizer.json", "vocab.txt"]),
+            Kind::Mpnet => ("tokenizer-mpnet", &["tokenizer.json", "vocab.txt"]),
             Kind::Roberta => ("tokenizer-roberta", &["tokenizer.json", "vocab.json", "merges.txt"]),
         }
     }
@@ -40,6 +45,8 @@ impl Kind {
         let (model_type, pad, types) = match self {
             Kind::Bert => ("bert", 0, 2),
             Kind::Roberta => ("roberta", 1, 1),
+            Kind::Mpnet => ("mpnet", 1, 0),
+            Kind::DistilBert => return distilbert(),
         };
         json!({
             "model_type": model_type, "architectures": null, "vocab_size": 600, "hidden_size": 32,
@@ -61,6 +68,14 @@ impl Kind {
         });
         tensors.collect()
     }
+}
+
+fn distilbert() -> Value {
+    json!({
+        "model_type": "distilbert", "architectures": null, "vocab_size": 600, "dim": 32, "n_layers": 2, "n_heads": 4,
+        "hidden_dim": 64, "activation": "gelu", "max_position_embeddings": 64, "pad_token_id": 0, "dropout": 0.1,
+        "attention_dropout": 0.1, "sinusoidal_pos_embds": false,
+    })
 }
 
 impl Workspace {

@@ -318,7 +318,12 @@ mod tests {
             let at = head * d;
             let k: Vec<&[f64]> = (0..keys).map(|r| &kv[r * 2 * hidden + at..][..d]).collect();
             for query in 0..queries {
-                let p = reference::probabilities(&q[query * hidden + at..][..d], &k, 1.0 / (d as f64).sqrt(), |_| 0.0);
+                let p = reference::probabilities(
+                    &q[query * hidden + at..][..d],
+                    &k,
+                    1.0 / (d as f64).sqrt(),
+                    |_| 0.0,
+                );
                 let row = attention_row_key(masks.sequence, masks.layer, head, query);
                 for (key, p) in p.iter().enumerate() {
                     let keep = masks.dropout.map_or(1.0, |d| f64::from(d.factor(row, key as u32)));

@@ -181,8 +181,11 @@ impl Tape {
         let hidden = self.shape.hidden;
         assert_eq!(embedding_gradients.len(), self.batch.len() * hidden);
         let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
-        let mut passes: Vec<ChunkBackward> =
-            self.chunks.iter().filter_map(|t| ChunkBackward::new(self, weights, t, embedding_gradients)).collect();
+        let mut passes: Vec<ChunkBackward> = self
+            .chunks
+            .iter()
+            .filter_map(|t| ChunkBackward::new(self, weights, t, embedding_gradients))
+            .collect();
         let threads = threads_each(passes.len());
         passes.iter_mut().for_each(|chunk| chunk.c.threads = threads);
         // Enough chunks at a time for all threads; the order of sums is that of the chunks either way.

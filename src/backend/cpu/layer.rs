@@ -245,7 +245,8 @@ pub(crate) fn backward(
         Matrix::new(w.attention_output, hidden, hidden),
     );
     shared_matmul(c.threads, &mut context_gradient, Init::Zero, g, wo);
-    let (q_gradient, kv_gradient, relative_gradient) = attend_backward(c, layer, saved, &context_gradient, queries);
+    let (q_gradient, kv_gradient, relative_gradient) =
+        attend_backward(c, layer, saved, &context_gradient, queries);
     drop(context_gradient);
     column_sums(&q_gradient, &mut v.query_bias);
     column_sums(&kv_gradient, &mut v.key_value_bias);

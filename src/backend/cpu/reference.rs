@@ -76,7 +76,8 @@ fn drop_hidden(x: &mut Rows, pass: &Pass, sequence: Key, layer: usize, site: Sit
 
 /// softmax(q · kᵀ · scale + bias) over the first `keys` rows.
 pub fn probabilities(q: &[f64], k: &[&[f64]], scale: f64, bias: impl Fn(usize) -> f64) -> Vec<f64> {
-    let score = |(i, k): (usize, &&[f64])| q.iter().zip(*k).map(|(a, b)| a * b).sum::<f64>() * scale + bias(i);
+    let score =
+        |(i, k): (usize, &&[f64])| q.iter().zip(*k).map(|(a, b)| a * b).sum::<f64>() * scale + bias(i);
     let scores: Vec<f64> = k.iter().enumerate().map(score).collect();
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();

@@ -224,9 +224,11 @@ impl<'a> Forward<'a> {
         let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centered.broadcast_div(&(variance + self.config.layer_norm_eps)?.sqrt()?)?;
-        normed
-            .broadcast_mul(self.weights.get(group, part, Kind::Weight)?)?
-            .broadcast_add(self.weights.get(group, part, Kind::Bias)?)
+        normed.broadcast_mul(self.weights.get(group, part, Kind::Weight)?)?.broadcast_add(self.weights.get(
+            group,
+            part,
+            Kind::Bias,
+        )?)
     }
 
     fn tensor<T: candle_core::WithDType>(&self, values: Vec<T>, shape: &[usize]) -> Result<Tensor> {
@@ -241,7 +243,11 @@ fn relative_bias(config: &EncoderConfig, weights: &Weights, width: usize) -> Res
     let offsets = (0..width).flat_map(|query| (0..width).map(move |key| key as isize - query as isize));
     let buckets: Vec<u32> = offsets.map(|offset| bias.bucket(offset) as u32).collect();
     let by_pair = table.index_select(&Tensor::new(buckets, table.device())?, 0)?;
-    by_pair.reshape((1, width, width, config.num_attention_heads))?.permute((0, 3, 1, 2))?.contiguous().map(Some)
+    by_pair
+        .reshape((1, width, width, config.num_attention_heads))?
+        .permute((0, 3, 1, 2))?
+        .contiguous()
+        .map(Some)
 }
 
 fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
