@@ -5,7 +5,8 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 use sha2::{Digest, Sha256};
 
-use crate::model::layout::{Kind, Layout, Part, TensorSpec};
+use crate::model::layout::{Layout, TensorSpec};
+use crate::model::{Kind, Part};
 use crate::output::sums::hex;
 
 /// A point or a direction in weight space: one flat tensor `[len]` for the embeddings and one for

@@ -1,7 +1,7 @@
 //! What distinguishes the encoders that are known, as data: one [`Description`] each. Configuration, layout, both
 //! backends, the ONNX graph, what is read and what is written ask it, and nothing else asks which encoder it is.
 
-use super::layout::Part;
+use super::part::Part;
 use super::pooling::Pooling;
 use super::relative::RelativeBias;
 

@@ -3,55 +3,7 @@
 use std::collections::HashMap;
 
 use super::architecture::Architecture;
-
-/// What a tensor's module does, whatever a checkpoint calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
-    WordEmbeddings,
-    PositionEmbeddings,
-    TokenTypeEmbeddings,
-    EmbeddingNorm,
-    /// The table `[buckets, heads]` of [`RelativeBias`](super::RelativeBias), which all layers share.
-    RelativeBias,
-    Query,
-    Key,
-    Value,
-    AttentionOutput,
-    AttentionNorm,
-    /// The feed-forward block's first matrix.
-    Intermediate,
-    /// Its second.
-    Output,
-    OutputNorm,
-}
-
-impl Part {
-    /// Whether it is a LayerNorm.
-    pub fn is_norm(self) -> bool {
-        matches!(self, Part::EmbeddingNorm | Part::AttentionNorm | Part::OutputNorm)
-    }
-
-    /// Whether it is a table of embeddings, of which a batch uses some rows.
-    pub fn is_embedding(self) -> bool {
-        matches!(self, Part::WordEmbeddings | Part::PositionEmbeddings | Part::TokenTypeEmbeddings)
-    }
-}
-
-/// Which of a module's tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Weight,
-    Bias,
-}
-
-impl Kind {
-    fn suffix(self) -> &'static str {
-        match self {
-            Kind::Weight => "weight",
-            Kind::Bias => "bias",
-        }
-    }
-}
+use super::part::{Kind, Part};
 
 /// One named tensor inside a group's flat buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]

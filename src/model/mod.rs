@@ -5,12 +5,14 @@ mod activation;
 pub mod architecture;
 pub mod config;
 pub mod layout;
+mod part;
 mod pooling;
 mod relative;
 
 pub use activation::{Activation, QUICK_SLOPE};
 pub use architecture::Architecture;
 pub use config::{EncoderConfig, Positions};
-pub use layout::{Kind, Layout, Part};
+pub use layout::Layout;
+pub use part::{Kind, Part};
 pub use pooling::Pooling;
 pub use relative::RelativeBias;

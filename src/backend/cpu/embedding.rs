@@ -5,7 +5,7 @@ use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
 use super::shape::{EmbeddingGradients, EmbeddingWeights};
 use super::simd::kernel;
-use super::weight_gradients::add_to;
+use super::vectors::add_to;
 use crate::batch::PackedBatch;
 use crate::random::{Dropout, Key, Site};
 use rayon::prelude::*;

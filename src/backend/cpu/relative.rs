@@ -3,7 +3,7 @@
 
 use super::buffers::Buffer;
 use super::shape::EncoderShape;
-use super::weight_gradients::add_to;
+use super::vectors::add_to;
 use crate::model::RelativeBias;
 
 /// A strip for each head: a value for each offset of a key from its query, from `1 − longest` to `longest − 1`.
