@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use mirror::corpus::{Batching, Corpus, Format};
-use mirror::encoder::{Encoder, PackedBatch, Pass, SequenceId};
+use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass, SequenceId};
 use mirror::objective::Objective;
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::plain::Plain;
@@ -73,7 +73,8 @@ fn main() -> Result<()> {
 struct Bench {
     model: SentenceEncoder,
     /// Made at the first step, so that encoding alone does not pay for it.
-    trainer: Option<Trainer>,
+    /// With the weights that it trains.
+    trainer: Option<(Trainer, Parameters)>,
     batches: Vec<PackedBatch>,
     sentences: Vec<String>,
 }
@@ -170,21 +171,20 @@ impl Bench {
         if self.trainer.is_none() {
             self.trainer = Some(trainer(&self.model)?);
         }
-        let trainer = self.trainer.as_mut().ok_or("no trainer")?;
+        let (trainer, weights) = self.trainer.as_mut().ok_or("no trainer")?;
         let began = Instant::now();
-        let report = trainer.step(batch)?;
+        let report = trainer.step(weights, batch)?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(json!({ "seconds": seconds, "loss": report.loss, "tokens": report.tokens }))
     }
 }
 
 /// The defaults of `mirror train`.
-fn trainer(model: &SentenceEncoder) -> Result<Trainer> {
+fn trainer(model: &SentenceEncoder) -> Result<(Trainer, Parameters)> {
     let weights = model.parameters.copy()?;
-    Ok(Trainer {
+    let trainer = Trainer {
         encoder: model.encoder.clone(),
         optimizer: AdamW::new(AdamWConfig::default(), &weights)?,
-        weights,
         regularization: Regularization {
             objective: Objective::default(),
             perturbation: Box::new(Plain),
@@ -197,7 +197,8 @@ fn trainer(model: &SentenceEncoder) -> Result<Trainer> {
             drophead: 0.0,
             clip_norm: None,
         },
-    })
+    };
+    Ok((trainer, weights))
 }
 
 /// The first half of the sequences are first views, the other half second ones.

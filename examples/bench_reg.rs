@@ -49,9 +49,10 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let (encoder, weights, batch) = options.load()?;
     if let Some(name) = &options.peak_of {
-        let mut trainer = trainer(&encoder, weights, name)?;
-        trainer.step(&batch)?;
-        trainer.step(&batch)?;
+        let mut weights = weights;
+        let mut trainer = trainer(&encoder, &weights, name)?;
+        trainer.step(&mut weights, &batch)?;
+        trainer.step(&mut weights, &batch)?;
         println!("{}", peak_memory()?);
         return Ok(());
     }
@@ -121,7 +122,7 @@ fn random(batch_size: usize) -> Result<(Encoder, Parameters, PackedBatch)> {
     Ok((encoder, weights, batch))
 }
 
-fn trainer(encoder: &Encoder, weights: Parameters, name: &str) -> Result<Trainer> {
+fn trainer(encoder: &Encoder, weights: &Parameters, name: &str) -> Result<Trainer> {
     let restriction = Restriction::All;
     let perturbation: Box<dyn WeightPerturbation> = match name {
         "none" => Box::new(Plain),
@@ -131,8 +132,7 @@ fn trainer(encoder: &Encoder, weights: Parameters, name: &str) -> Result<Trainer
     };
     Ok(Trainer {
         encoder: encoder.clone(),
-        optimizer: AdamW::new(AdamWConfig::default(), &weights)?,
-        weights,
+        optimizer: AdamW::new(AdamWConfig::default(), weights)?,
         regularization: Regularization { objective: Objective::default(), perturbation, perturb_every: 1 },
         hyperparameters: Hyperparameters {
             seed: 42,
@@ -161,14 +161,14 @@ fn time(
 ) -> Result<Vec<[Seconds; 3]>> {
     let mut trainers = Vec::new();
     for name in NAMES {
-        trainers.push(trainer(encoder, weights.copy()?, name)?);
+        trainers.push((trainer(encoder, weights, name)?, weights.copy()?));
     }
     let mut times = Vec::new();
     for round in 0..=rounds {
         let mut row = [Seconds { wall: 0.0, processor: 0.0 }; 3];
-        for (trainer, seconds) in trainers.iter_mut().zip(&mut row) {
+        for ((trainer, weights), seconds) in trainers.iter_mut().zip(&mut row) {
             let (clock, processor) = (Instant::now(), processor_seconds()?);
-            trainer.step(batch)?;
+            trainer.step(weights, batch)?;
             *seconds =
                 Seconds { wall: clock.elapsed().as_secs_f64(), processor: processor_seconds()? - processor };
         }

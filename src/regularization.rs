@@ -4,8 +4,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::Architecture;
+use crate::objective::Objective;
 use crate::objective::registry::{self as terms, BuildContext, InvalidOption, LOSS_TERMS};
-use crate::objective::{LossTerm, Objective};
 use crate::perturb::WeightPerturbation;
 use crate::perturb::plain::Plain;
 use crate::perturb::registry::{self as perturbations, PERTURBATIONS};
@@ -115,37 +116,65 @@ pub struct Regularization {
     pub perturb_every: u64,
 }
 
+/// A composition whose every value is known and in its range, those of regularizers that it leaves out included.
+#[derive(Clone)]
+pub struct Resolved {
+    reg: String,
+    composition: Composition,
+    perturbation: perturbations::Resolved,
+    terms: terms::Resolved,
+}
+
 impl Options {
-    /// Fills in the defaults that depend on the model, so that a saved configuration names them.
-    pub fn resolve(&mut self, context: &BuildContext) -> Result<(), InvalidRegularization> {
+    /// The composition, with the defaults that depend on the model.
+    ///
+    /// # Errors
+    /// A `--reg` that cannot be, and a value that makes no sense, whether or not its regularizer is in use.
+    pub fn resolve(self, context: &BuildContext) -> Result<Resolved, InvalidRegularization> {
         let composition = Composition::parse(&self.reg)?;
-        self.perturbation.resolve(context, composition.perturbation.unwrap_or("none"));
-        self.terms.resolve(context);
-        Ok(())
+        Ok(Resolved {
+            reg: self.reg,
+            perturbation: self.perturbation.resolve(context, composition.perturbation)?,
+            terms: self.terms.resolve(context)?,
+            composition,
+        })
     }
 
-    /// Builds what `--reg` names. Settings of the others are checked too: a value that makes no sense is
-    /// a mistake whether or not it is in use.
-    pub fn build(&self) -> Result<Regularization, InvalidRegularization> {
-        let composition = Composition::parse(&self.reg)?;
-        self.perturbation.check()?;
-        for &(name, _) in LOSS_TERMS {
-            self.terms.build(name).transpose()?;
+    /// Refuses before a model is at hand what [`Options::resolve`] would refuse for any.
+    ///
+    /// # Errors
+    /// As [`Options::resolve`].
+    pub fn check(&self) -> Result<(), InvalidRegularization> {
+        // Defaults are in their ranges whatever the model.
+        self.clone().resolve(&BuildContext { architecture: Architecture::Bert }).map(|_| ())
+    }
+}
+
+impl Resolved {
+    /// The flags that give this composition for any model: what a run saves.
+    pub fn options(&self) -> Options {
+        Options {
+            reg: self.reg.clone(),
+            perturbation: self.perturbation.options(),
+            terms: self.terms.options(),
         }
-        let unknown = |name: &str| InvalidRegularization::Unknown { name: name.into() };
-        let build = |name: &&'static str| -> Result<Box<dyn LossTerm>, InvalidRegularization> {
-            Ok(self.terms.build(name).ok_or_else(|| unknown(name))??)
-        };
-        let terms = composition.terms.iter().map(build).collect::<Result<_, _>>()?;
-        let perturbation = match composition.perturbation {
-            Some(name) => self.perturbation.build(name).ok_or_else(|| unknown(name))??,
-            None => Box::new(Plain),
-        };
-        Ok(Regularization {
-            objective: Objective { terms },
-            perturbation,
+    }
+
+    /// What is composed.
+    pub fn composition(&self) -> &Composition {
+        &self.composition
+    }
+
+    /// What a trainer needs, as it is before the first step.
+    pub fn build(&self) -> Regularization {
+        let Composition { perturbation, terms } = &self.composition;
+        Regularization {
+            objective: Objective { terms: terms.iter().filter_map(|name| self.terms.build(name)).collect() },
+            perturbation: perturbation
+                .and_then(|name| self.perturbation.build(name))
+                .unwrap_or_else(|| Box::new(Plain)),
             perturb_every: self.perturbation.perturb_every,
-        })
+        }
     }
 }
 
@@ -194,7 +223,7 @@ mod tests {
             let mut options = defaults.clone();
             options.reg = "delta-sam,r3f".into();
             change(&mut options);
-            let message = options.build().err().map(|e| e.to_string()).unwrap_or_default();
+            let message = options.check().err().map(|e| e.to_string()).unwrap_or_default();
             assert!(message.contains(flag), "{flag}: {message:?}");
         }
     }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::Architecture;
 use mirror::encoder::layout::{Dimensions, Layout};
 use mirror::encoder::{EncoderConfig, Parameters};
+use mirror::model_folder::read_parameters;
 use proptest::prelude::*;
 
 const CONFIG: &str = r#"{"model_type":"bert","vocab_size":120,"hidden_size":32,"num_hidden_layers":2,

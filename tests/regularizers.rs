@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use mirror::encoder::{
-    Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pooling, SequenceId,
+    Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
 use mirror::objective::registry::{BuildContext, LOSS_TERMS};
-use mirror::objective::{LossTerm, Objective, Passes, Step};
+use mirror::objective::{HashedDraws, LossTerm, Objective, Passes, Step};
 use mirror::optim::{AdamW, AdamWConfig};
+use mirror::perturb::Problem;
 use mirror::perturb::registry::PERTURBATIONS;
 use mirror::random::Key;
-use mirror::regularization::{Composition, Options, names};
+use mirror::regularization::{Composition, Options, Regularization, Resolved, names};
 use mirror::trainer::{Hyperparameters, StepError, Trainer};
 
 #[derive(Parser)]
@@ -23,10 +24,9 @@ struct Flags {
     regularization: Options,
 }
 
-fn regularization(flags: &[&str]) -> Options {
-    let mut options = Flags::parse_from([&["mirror"], flags].concat()).regularization;
-    options.resolve(&BuildContext { architecture: Architecture::Bert }).unwrap();
-    options
+fn regularization(flags: &[&str]) -> Resolved {
+    let options = Flags::parse_from([&["mirror"], flags].concat()).regularization;
+    options.resolve(&BuildContext { architecture: Architecture::Bert }).unwrap()
 }
 
 const VOCABULARY: u64 = 50;
@@ -68,15 +68,15 @@ fn batch(n: u64, key: Key) -> PackedBatch {
     packed
 }
 
-fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> Trainer {
+/// A trainer and the weights that it trains.
+fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> (Trainer, Parameters) {
     let encoder = encoder();
     let weights = random_weights(encoder.layout());
     let config = AdamWConfig { learning_rate, ..AdamWConfig::default() };
-    Trainer {
+    let trainer = Trainer {
         optimizer: AdamW::new(config, &weights).unwrap(),
         encoder,
-        weights,
-        regularization: regularization(flags).build().unwrap(),
+        regularization: regularization(flags).build(),
         hyperparameters: Hyperparameters {
             seed: 42,
             temperature: 0.1,
@@ -84,7 +84,8 @@ fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> Trainer {
             drophead: 0.0,
             clip_norm: None,
         },
-    }
+    };
+    (trainer, weights)
 }
 
 fn bits(weights: &Parameters) -> Vec<u32> {
@@ -118,7 +119,8 @@ fn a_step_reports_what_its_regularizers_found() {
             Some("sam-instance") => readings.push("instance_sharpness"),
             _ => {}
         }
-        let report = trainer(&["--reg", &reg], 1e-3, 0.1).step(&batch(5, Key::new(9))).unwrap();
+        let (mut trainer, mut weights) = trainer(&["--reg", &reg], 1e-3, 0.1);
+        let report = trainer.step(&mut weights, &batch(5, Key::new(9))).unwrap();
         let line = serde_json::to_value(&report).unwrap();
         let always = ["step", "loss", "descent_loss", "gradient_norm", "tokens"];
         let mut found: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
@@ -140,18 +142,18 @@ fn a_step_reports_what_its_regularizers_found() {
 #[test]
 fn a_batch_of_equal_losses_gives_finite_steps() {
     for reg in compositions() {
-        let mut trainer = trainer(&["--reg", &reg], 1e-3, 0.0);
+        let (mut trainer, mut weights) = trainer(&["--reg", &reg], 1e-3, 0.0);
         let mut packed = PackedBatch::new();
         for view in 0..2 {
             (0..8).for_each(|sentence| packed.push(&[2, 7, 9, 3], 0, SequenceId { view, sentence }));
         }
-        let report = trainer.step(&packed).unwrap();
+        let report = trainer.step(&mut weights, &packed).unwrap();
         // What the loss terms add is small here, but the noise of each sentence is its own.
         if !reg.contains("r3f") && !reg.contains("freelb") && !reg.contains("smart") {
             assert!((report.loss - 15f64.ln()).abs() < 1e-5, "{reg}: {}", report.loss);
         }
-        trainer.step(&packed).unwrap();
-        assert!(trainer.weights.norm().unwrap().is_finite(), "{reg}");
+        trainer.step(&mut weights, &packed).unwrap();
+        assert!(weights.norm().unwrap().is_finite(), "{reg}");
     }
 }
 
@@ -163,25 +165,25 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
         (&["--reg=delta-sam,r3f", "--r3f-eps=1e40"], "the loss term r3f"),
         (&["--reg=sam", "--rho=1e39"], "the loss at the perturbed weights"),
     ] {
-        let mut trainer = trainer(flags, 1e-3, 0.1);
-        let before = bits(&trainer.weights);
-        let error = trainer.step(&batch(5, Key::new(3))).unwrap_err();
+        let (mut trainer, mut weights) = trainer(flags, 1e-3, 0.1);
+        let before = bits(&weights);
+        let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err();
         assert!(matches!(&error, StepError::NotFinite { step: 1, .. }), "{error}");
         assert!(error.to_string().contains(what), "{error}");
-        assert_eq!(bits(&trainer.weights), before);
+        assert_eq!(bits(&weights), before);
         assert_eq!(trainer.optimizer.step, 0);
         assert_eq!(trainer.optimizer.m.norm().unwrap(), 0.0);
     }
     // A step beyond f32: the one after it finds no finite loss.
-    let mut trainer = trainer(&["--reg=none"], 1e39, 0.1);
-    trainer.step(&batch(5, Key::new(3))).unwrap();
-    let before = bits(&trainer.weights);
-    let error = trainer.step(&batch(5, Key::new(4))).unwrap_err().to_string();
+    let (mut trainer, mut weights) = trainer(&["--reg=none"], 1e39, 0.1);
+    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+    let before = bits(&weights);
+    let error = trainer.step(&mut weights, &batch(5, Key::new(4))).unwrap_err().to_string();
     assert!(
         error.starts_with("step 2: the loss is NaN; training stopped with the weights of step 1"),
         "{error}"
     );
-    assert_eq!(bits(&trainer.weights), before);
+    assert_eq!(bits(&weights), before);
 }
 
 /// A loss term that is not a number the second time that it is asked: along δ-SAM's random direction.
@@ -205,12 +207,69 @@ impl LossTerm for SecondIsNan {
 /// Where changes of loss are not numbers, δ-SAM's weights would be uniform: the step would be SAM's.
 #[test]
 fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
-    let mut trainer = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
+    let (mut trainer, mut weights) = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
     trainer.regularization.objective = Objective { terms: vec![Box::new(SecondIsNan(AtomicUsize::new(0)))] };
-    let before = bits(&trainer.weights);
-    let error = trainer.step(&batch(5, Key::new(3))).unwrap_err().to_string();
+    let before = bits(&weights);
+    let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err().to_string();
     assert!(error.contains("the reading a_mean is NaN") && error.contains("--rho"), "{error}");
-    assert_eq!((bits(&trainer.weights), trainer.optimizer.step), (before, 0));
+    assert_eq!((bits(&weights), trainer.optimizer.step), (before, 0));
     // Asked again, it is a number.
-    trainer.step(&batch(5, Key::new(3))).unwrap();
+    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+}
+
+/// The gradient that a step descends along, in f64, with the batch in so many parts, and what the step found.
+fn descent(reg: &str, parts: usize) -> (Vec<f64>, Vec<f64>) {
+    let encoder = encoder().in_parts(parts);
+    let weights = random_weights(encoder.layout());
+    let weights = weights.map(|flat| flat.to_dtype(DType::F64)).unwrap();
+    let draws = HashedDraws::new(3, 1);
+    let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
+    let batch = batch(5, Key::new(9));
+    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, temperature: 0.1 };
+    let Regularization { mut objective, perturbation, .. } = regularization(&["--reg", reg]).build();
+    objective.prepare(&step, &weights).unwrap();
+    let problem = Problem { objective: &objective, step: &step };
+    let descent = perturbation.descend(&problem, &weights).unwrap();
+    let values = |flat: &Tensor| flat.to_vec1::<f64>().unwrap();
+    (descent.gradient.flats().iter().flat_map(values).collect(), descent.instance_losses)
+}
+
+/// However many parts a batch goes through in, more than it has sequences included.
+#[test]
+fn a_batch_in_parts_has_the_gradient_of_the_whole() {
+    for reg in compositions() {
+        let (whole, losses) = descent(&reg, 1);
+        let norm = whole.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let parts: &[usize] = if reg == "delta-sam,r3f" { &[2, 3, 10, 40] } else { &[3] };
+        for &parts in parts {
+            let (gradient, in_parts) = descent(&reg, parts);
+            let apart = whole.iter().zip(&gradient).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            assert!(apart < 1e-9 * norm, "{reg} in {parts} parts: {apart:e} of {norm:e}");
+            let worst = losses.iter().zip(&in_parts).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-9, "{reg} in {parts} parts: losses {worst:e} apart");
+        }
+    }
+}
+
+/// The fused backend too, whose embeddings have the same bits whatever goes through with them.
+#[test]
+fn a_batch_in_parts_has_the_embeddings_of_the_whole() {
+    let encoder = encoder();
+    let weights = random_weights(encoder.layout());
+    let batch = batch(40, Key::new(4));
+    let pass = Pass { key: Key::new(1), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
+    let ones = Tensor::ones((80, 16), DType::F32, &Device::Cpu).unwrap();
+    let gradient = |parts: usize| {
+        let encoded = encoder.clone().in_parts(parts).embed_tracked(&weights, &batch, None, &pass).unwrap();
+        let mut into = weights.zeros_like().unwrap();
+        encoded.tape.backward(&weights, &ones, &mut into).unwrap();
+        (encoded.embeddings.to_vec2::<f32>().unwrap(), into)
+    };
+    let (embeddings, whole) = gradient(1);
+    for parts in [2, 7, 80] {
+        let (in_parts, own) = gradient(parts);
+        assert_eq!(embeddings, in_parts, "{parts} parts");
+        let apart = whole.plus(&own, -1.0).unwrap().norm().unwrap();
+        assert!(apart < 1e-5 * whole.norm().unwrap(), "{parts} parts: {apart:e}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What folders written by sentence-transformers, old and new, say of themselves.
 
-use mirror::sentence_folder::{DenseActivation, ModuleKind, PoolingMode, SentenceFolder};
+use mirror::model_folder::{ModuleKind, PoolingMode, SentenceFolder};
+use mirror::modules::DenseActivation;
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;

@@ -83,6 +83,7 @@ impl Setting {
         }
     }
 
+    /// A trainer of weights like these.
     pub fn trainer(
         &self,
         encoder: &Encoder,
@@ -90,11 +91,9 @@ impl Setting {
         perturbation: Box<dyn WeightPerturbation>,
     ) -> Result<Trainer> {
         let optimizer = AdamWConfig { learning_rate: self.learning_rate, ..AdamWConfig::default() };
-        let weights = weights.copy()?;
         Ok(Trainer {
             encoder: encoder.clone(),
-            optimizer: AdamW::new(optimizer, &weights)?,
-            weights,
+            optimizer: AdamW::new(optimizer, weights)?,
             regularization: Regularization {
                 objective: Objective::default(),
                 perturbation,

@@ -93,12 +93,13 @@ fn train(
     task: &Task,
     perturbation: Box<dyn WeightPerturbation>,
 ) -> Result<(f64, f64)> {
+    let mut weights = model.parameters.copy()?;
     let mut trainer = setting.trainer(&model.encoder, &model.parameters, perturbation)?;
     let mut loss = f64::NAN;
     for batch in setting.batches(model, setting.steps)? {
-        loss = trainer.step(&batch)?.loss;
+        loss = trainer.step(&mut weights, &batch)?.loss;
     }
-    let trained = SentenceEncoder { parameters: trainer.weights, ..model.clone() };
+    let trained = SentenceEncoder { parameters: weights, ..model.clone() };
     Ok((score(&trained, task)?, loss))
 }
 

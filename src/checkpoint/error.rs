@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::read::WeightsError;
+use crate::model_folder::WeightsError;
 use crate::output::OutputError;
 
 #[derive(Debug, Error)]

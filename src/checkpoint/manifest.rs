@@ -13,7 +13,7 @@ use crate::quote::reason;
 
 pub const MANIFEST: &str = "manifest.json";
 
-/// A manifest lists four files; anything larger is none.
+/// A manifest lists four files; anything larger is not one.
 const LARGEST_MANIFEST: u64 = 1 << 16;
 
 const FORMAT: u32 = 1;
@@ -80,7 +80,7 @@ impl SummingFile {
         Ok(SummingFile { file, sum: Sha256::new(), bytes: 0 })
     }
 
-    /// Makes the file durable and tells its sum.
+    /// Makes the file durable and returns its sum.
     pub fn finish(self) -> io::Result<FileSum> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;

@@ -1,9 +1,9 @@
 //! The checkpoints of a run: OUTPUT/checkpoints/step-00000123/ and its neighbours.
 //!
-//! A checkpoint is four files (five where the best weights are others than the latest): all weights,
+//! A checkpoint is four files (five where the best weights are not the latest): all weights,
 //! the optimizer's moments and what loss terms remember, how far the run has come, and a manifest of
 //! their SHA-256 sums. It is written to a temporary folder, each file synced, and then renamed: a folder
-//! of that name is whole, unless something damaged it later, which its manifest tells.
+//! of that name is whole, unless something damaged it later, which its manifest shows.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use super::error::CheckpointError;
 use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
 use super::origin::Origin;
-use super::safetensors_file::SafetensorsFile;
 use super::scores::{HeldOutScore, Score};
-use super::tensors;
 use crate::encoder::{Layout, Parameters};
+use crate::model_folder::weights::safetensors_file::SafetensorsFile;
+use crate::model_folder::weights::tensors;
 use crate::output::written::files_below;
 use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
 use crate::quote::reason;
@@ -115,8 +115,8 @@ impl RunCheckpoints {
         Ok(RunCheckpoints { folder, keep_last })
     }
 
-    /// Notes what the run starts from, or refuses what is not what it started from. Gives a warning
-    /// where it is the same run on another machine.
+    /// Records what the run starts from, or refuses what differs from the record. Returns a warning where it is the
+    /// same run on another machine.
     pub fn settle_origin(&self, origin: &Origin) -> Result<Option<String>, CheckpointError> {
         let path = self.folder.join(ORIGIN);
         let bytes = match read_at_most(&path, LARGEST_ORIGIN) {
@@ -226,7 +226,7 @@ impl RunCheckpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that is whole. An error if there are some and none is.
+    /// The newest checkpoint that is whole. An error if there are some, all of them broken.
     pub fn newest(
         &self,
         layout: &Arc<Layout>,

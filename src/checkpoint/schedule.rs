@@ -55,7 +55,7 @@ impl fmt::Display for SaveEvery {
     }
 }
 
-/// How it stands in a configuration: a number of steps needs no quotation marks.
+/// Its form in a configuration: a number of steps needs no quotation marks.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -105,7 +105,7 @@ impl Schedule {
         }
     }
 
-    /// Notes that one was written, or tried to be.
+    /// Records that one was written, or attempted.
     pub fn tried(&mut self, now: Instant) {
         self.last = now;
     }

@@ -10,10 +10,10 @@ use super::progress::say;
 use super::prompt::PromptFlags;
 use super::{Ending, usage};
 use crate::export::Precision;
+use crate::model_folder::Settings;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
 use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder};
-use crate::sentence_folder::Settings;
 
 /// Flags of commands that encode with a trained model or an exported one.
 #[derive(Args, Clone, Debug)]

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::progress::say;
-use super::train::DEFAULT_DATA;
 use super::{Done, Ending};
 use crate::datasets::{ARCHIVE, Checked, Fetched, Manifest, REPOSITORY, check, fetch};
 use crate::hub::DownloadBar;
 use crate::output::Inputs;
+use crate::trainer::plan::DEFAULT_DATA;
 
 /// Fetch the public STS data sets, or check those that are there.
 #[derive(Args)]

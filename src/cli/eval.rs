@@ -16,7 +16,6 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
-use super::train::DEFAULT_DATA;
 use super::unlabeled::{self, UnlabeledFlags};
 use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
@@ -25,6 +24,7 @@ use crate::quote::counted;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
 use crate::trainer::options::PoolingChoice;
+use crate::trainer::plan::DEFAULT_DATA;
 
 /// Sentences that are tokenised together.
 const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
@@ -39,7 +39,7 @@ const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
 pub struct Eval {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
-    pub(super) models: Vec<String>,
+    models: Vec<String>,
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -51,20 +51,20 @@ pub struct Eval {
     convention: Convention,
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
-    pub(super) pooling: PoolingChoice,
+    pooling: PoolingChoice,
     /// Tokens of a sentence beyond which it is cut [default: what the folder says]
     #[arg(long, value_name = "N")]
-    pub(super) max_length: Option<usize>,
+    max_length: Option<usize>,
     #[command(flatten)]
-    pub(super) forms: Forms,
+    forms: Forms,
     #[command(flatten)]
-    pub(super) unlabeled: UnlabeledFlags,
+    unlabeled: UnlabeledFlags,
     #[command(flatten)]
-    pub(super) prompt: PromptFlags,
+    prompt: PromptFlags,
     #[command(flatten)]
-    pub(super) backend: Backend,
+    backend: Backend,
     #[command(flatten)]
-    pub(super) machine: Machine,
+    machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -78,15 +78,21 @@ impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
         mistakes::check_models(&self.models)?;
-        if let Some(corpus) = self.unlabeled.corpus() {
-            return unlabeled::run(&self, corpus);
+        match self.unlabeled.corpus() {
+            Some(_) => self.unlabeled.check()?,
+            None => self.check_sets()?,
         }
-        self.check_sets()?;
         let targets = self.forms.claim(&self.inputs(), &self.models)?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
-        let (tasks, missing) = self.tasks()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        if let Some(corpus) = self.unlabeled.corpus() {
+            let (models, prompt, forms) = (&self.models, &self.prompt, &self.forms);
+            let (targets, device) = (&targets, &device);
+            let request = unlabeled::Request { models, overrides, prompt, forms, targets, device };
+            return unlabeled::run(&self.unlabeled, corpus, &request);
+        }
+        let (tasks, missing) = self.tasks()?;
         let runtime = self.backend.set_up(overrides, &self.models)?;
         let mut notes = notes(&tasks, &missing);
         notes.extend(
@@ -150,7 +156,7 @@ impl Eval {
     }
 
     /// All files that are read.
-    pub(super) fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> Inputs {
         let mut inputs = Inputs::default();
         match self.unlabeled.corpus() {
             Some(corpus) => inputs.add("--corpus", corpus),

@@ -11,18 +11,18 @@ use super::export_place::Place;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::say;
-use super::train::DEFAULT_DATA;
 use super::{Done, Ending, files, usage};
 use crate::export::card::card;
 use crate::export::folder::{Export as Folder, pooling_warnings, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
+use crate::model_folder::SentenceFolder;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{Inputs, StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::sentence_folder::SentenceFolder;
 use crate::trainer::options::PoolingChoice;
+use crate::trainer::plan::DEFAULT_DATA;
 
 /// Export a sentence encoder as ONNX, for other people's tools.
 ///

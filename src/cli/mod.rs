@@ -9,8 +9,10 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::configuration::{ConfigurationError, Settings};
+use crate::corpus::CorpusError;
 use crate::interrupt::Signal;
 use crate::output::OutputError;
+use crate::trainer::plan::PlanError;
 
 mod backend;
 pub mod configuration;
@@ -69,11 +71,15 @@ enum Ending {
 impl<E: Into<anyhow::Error>> From<E> for Ending {
     fn from(error: E) -> Self {
         let error = error.into();
-        match error.downcast_ref::<OutputError>() {
-            Some(refusal) if refusal.is_usage() => Ending::Usage(refusal.to_string()),
-            _ => Ending::Failure(error),
-        }
+        if is_usage(&error) { Ending::Usage(error.to_string()) } else { Ending::Failure(error) }
     }
+}
+
+/// Whether an error of the library is about what was asked for.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(OutputError::is_usage)
+        || error.downcast_ref().is_some_and(CorpusError::is_usage)
+        || error.downcast_ref().is_some_and(PlanError::is_usage)
 }
 
 /// A usage error of a displayable kind.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Ending, usage};
-use crate::sentence_folder::Settings;
+use crate::model_folder::Settings;
 
 /// Flags of commands that encode.
 #[derive(Args, Clone, Debug)]

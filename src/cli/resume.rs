@@ -8,13 +8,13 @@ use toml::{Table, Value};
 use super::configuration::{ConfigurationError, Settings};
 use super::progress::say;
 use super::{Done, Ending, usage};
+use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
-use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
 use crate::interrupt::Signal;
+use crate::model_folder::WEIGHTS;
 use crate::output::{OutputFolder, run_folder};
 use crate::quote::counted;
-use crate::trainer::TrainOptions;
-use crate::trainer::run::TrainError;
+use crate::trainer::{TrainError, TrainOptions};
 
 /// The run's own configuration. Flags on the command line (those that `given` names) may repeat it and not
 /// contradict it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{measuring_bar, say, significant};
-use super::{Done, Ending, files, text, usage};
+use super::{Done, Ending, files, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, Format};
 use crate::encoder::{Architecture, PackedBatch};
@@ -121,7 +121,7 @@ impl Sharpness {
         let targets = self.targets()?;
         let device = self.machine.set_up()?;
         let corpus = match &self.corpus {
-            Some(path) => text::corpus(path, Format::Sentences)?,
+            Some(path) => Corpus::open(path, Format::Sentences)?,
             None if self.model == crate::hub::BUILTIN => Corpus::from_text(builtin::CORPUS)?,
             None => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };

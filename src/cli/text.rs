@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::{Done, Ending, usage};
-use crate::corpus::{Corpus, CorpusError, Format, Lines};
+use super::{Done, Ending};
+use crate::corpus::{self, CorpusError, Lines};
 
 /// Lines that are looked at together, and the bytes at which fewer are.
 const LINES_AT_ONCE: usize = 2048;
@@ -13,29 +13,7 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// Whether this names standard input.
 pub fn is_stdin(path: Option<&Path>) -> bool {
-    path.is_none_or(|path| path == Path::new("-"))
-}
-
-/// A corpus, which is read more than once and so cannot come from a pipe. What it holds besides sentences is said.
-pub fn corpus(path: &Path, format: Format) -> Result<Corpus, Ending> {
-    if is_stdin(Some(path)) {
-        return Err(usage(
-            "--corpus - is standard input, and a corpus is read more than once; save it to a file and name that",
-        ));
-    }
-    Ok(Corpus::open(path, format)?)
-}
-
-/// Refuses a path that means something else to the next process: settings are saved, so that a run can be repeated.
-pub fn check_lasting(flag: &str, path: &Path) -> Done {
-    let passing = ["/dev/stdin", "/dev/fd", "/proc/self"];
-    if path.is_file() && passing.iter().any(|folder| path.starts_with(folder)) {
-        return Err(usage(format!(
-            "{flag} {}: what this names changes from process to process; give the file's own name",
-            path.display()
-        )));
-    }
-    Ok(())
+    path.is_none_or(corpus::is_stdin)
 }
 
 /// The lines of a file, or of standard input where there is none or it is `-`. `flag` is what took the path.

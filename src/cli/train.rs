@@ -1,35 +1,28 @@
 //! `mirror train`
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::Args;
-use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views};
-use sts_eval::{SentEval, Task};
+use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 
 use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{TrainingProgress, say};
-use super::{Done, Ending, new_graphs, resume, text, usage};
-use crate::builtin;
+use super::{Done, Ending, new_graphs, resume};
 use crate::checkpoint::HeldOutScore;
-use crate::checkpoint::write::write_configuration;
-use crate::corpus::{Batching, Corpus, CorpusError, Entry, Format};
-use crate::encoder::EncoderConfig;
-use crate::hub::{self, ModelSource};
 use crate::interrupt::Interrupt;
-use crate::objective::registry::BuildContext;
 use crate::output::{Inputs, OutputError, OutputFolder};
 use crate::ownership;
 use crate::quote::counted;
-use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::sentence_folder::SentenceFolder;
 use crate::trainer::TrainOptions;
-use crate::trainer::memory::{self, Estimate};
-use crate::trainer::run::{Ended, FIRST_FILES, Ingredients, Outcome, check_fit, train};
-use crate::unlabeled::{DEFAULT_MASK_SPAN, collapse, views};
+use crate::trainer::plan::{Plan, plan, plan_resumed};
+use crate::trainer::run::{Ended, FIRST_FILES, Outcome, Run};
+use crate::unlabeled::collapse;
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
 ///
@@ -58,98 +51,101 @@ const EXAMPLES: &str = "Examples:
   mirror train --config out/train.toml --seed 43 --output out-43
   mirror train --resume out";
 
-/// Where STS data is looked for when --data does not say.
-pub const DEFAULT_DATA: &str = "data/sts";
-
-/// Without STS data one line in so many is held out, up to so many lines.
-const HOLDOUT_SHARE: u64 = 20;
-const MOST_HELD_OUT: u64 = 500;
-
 impl Train {
     pub fn run(self) -> Done {
-        let mut options = self.options;
-        options.check().map_err(usage)?;
-        let resumed = match &self.resume {
-            Some(folder) => {
-                let output = OutputFolder::reopen(folder);
-                if resume::is_finished(folder) {
-                    return resume::say_finished(folder);
-                }
-                options.output = Some(folder.clone());
-                Some(output?)
-            }
-            None => {
-                settle_places(&mut options)?;
-                None
-            }
-        };
-        let mut inputs = inputs(&options);
-        inputs.refuse_streams()?;
+        match self.resume.clone() {
+            Some(folder) => self.resume(&folder),
+            None => self.start(),
+        }
+    }
+
+    fn start(self) -> Done {
+        let options = self.options.settled()?;
+        let mut inputs = inputs(&options)?;
         if let Some(folder) = &options.output {
-            inputs.refuse("--output", folder)?;
             new_graphs::prepare(folder);
         }
-        let machine = Machine { threads: options.threads, device: options.device.clone() };
-        let device = machine.set_up()?;
-        if self.resume.is_some() {
-            // A run of a version that held nothing out.
-            options.holdout.get_or_insert(0);
-        }
-        let corpus = open_corpus(&options)?;
-        let (corpus, held_out) = hold_out(&mut options, corpus)?;
-        let scored_on = scoring_task(&options)?;
-        let files = ModelFiles::locate(&options.model)?;
-        add_model_folder(&mut inputs, files.folder());
-        // Old folders of sentence-transformers keep the transformer in a folder of its own.
-        let transformer = SentenceFolder::read(files.folder())?.transformer_in(files.folder());
-        let architecture = EncoderConfig::from_folder(&transformer)?.architecture;
-        options.regularization.resolve(&BuildContext { architecture }).map_err(usage)?;
-        let mut output = match resumed {
-            Some(output) => output,
-            None => OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?,
-        };
+        let device = machine(&options).set_up()?;
+        let files = Located::default();
+        let plan = plan(options, |model| files.locate(model, &mut inputs))?;
+        let options = plan.options();
+        let output = OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?;
         refuse_others_files(&output, &inputs)?;
-        options.output = Some(std::path::absolute(output.path())?);
-        if self.resume.is_none() {
-            // Before the model is loaded, so that a run killed while it loads can be resumed too.
-            write_configuration(&options, output.work())?;
-        }
+        let plan = plan.into_folder(output.path())?;
+        // Before the model is loaded, so that a run killed while it loads can be resumed too.
+        plan.begin(&output)?;
+        make(plan, output, &device)
+    }
 
-        let overrides = Overrides { pooling: options.pooling.0, max_length: None };
-        let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-        check_fit(&options, &corpus, &model)?;
-        let held_out = held_out_views(&options, &held_out, &corpus, &model)?;
-        say(&Estimate::of(&options, &model, &corpus)?.sentence(memory::free_memory()));
-        let mut progress = TrainingProgress::default();
-        let interrupt = Interrupt::listen()?;
-        let ingredients =
-            Ingredients { options, corpus, model, model_folder: transformer, scored_on, held_out, interrupt };
-        let ended = train(ingredients, &mut output, &mut progress);
-        progress.clear();
-        match ended.inspect_err(|error| resume::hint(error, &output))? {
-            Ended::Finished(outcome) => {
-                output.keep();
-                if output.is_replacing() {
-                    new_graphs::add(&output, &device)?;
-                    output.complete(&owned(&output)?)?;
-                }
-                print_summary(&outcome, output.path())?;
-                warn_of_collapse(&outcome);
-                Ok(())
-            }
-            Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output)),
+    fn resume(self, folder: &Path) -> Done {
+        let output = OutputFolder::reopen(folder);
+        if resume::is_finished(folder) {
+            return resume::say_finished(folder);
         }
+        let output = output?;
+        let options = TrainOptions { output: Some(folder.to_owned()), ..self.options };
+        let mut inputs = inputs(&options)?;
+        new_graphs::prepare(folder);
+        let device = machine(&options).set_up()?;
+        let files = Located::default();
+        let plan = plan_resumed(options, |model| files.locate(model, &mut inputs))?;
+        refuse_others_files(&output, &inputs)?;
+        make(plan.into_folder(output.path())?, output, &device)
+    }
+}
+
+fn machine(options: &TrainOptions) -> Machine {
+    Machine { threads: options.threads, device: options.device.clone() }
+}
+
+/// A model's files, kept as long as the run goes on.
+#[derive(Default)]
+struct Located(OnceCell<ModelFiles>);
+
+impl Located {
+    fn locate(&self, model: &str, inputs: &mut Inputs) -> Result<PathBuf, Ending> {
+        let files = ModelFiles::locate(model)?;
+        let folder = files.folder().to_owned();
+        add_model_folder(inputs, &folder);
+        let _ = self.0.set(files);
+        Ok(folder)
+    }
+}
+
+/// Makes the run and reports what came of it.
+fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
+    let mut progress = TrainingProgress::default();
+    let interrupt = Interrupt::listen()?;
+    let ended = Run::open(plan, &output, device, interrupt, &mut progress)
+        .and_then(|run| run.train(&mut output, &mut progress));
+    progress.clear();
+    match ended.inspect_err(|error| resume::hint(error, &output))? {
+        Ended::Finished(outcome) => {
+            output.keep();
+            if output.is_replacing() {
+                new_graphs::add(&output, device)?;
+                output.complete(&owned(&output)?)?;
+            }
+            print_summary(&outcome, output.path())?;
+            warn_of_collapse(&outcome);
+            Ok(())
+        }
+        Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output)),
     }
 }
 
 /// What is read, as far as it is known before a model of the hub is located. A --config file is read before anything
 /// else, and may be that of the run that is replaced.
-fn inputs(options: &TrainOptions) -> Inputs {
+fn inputs(options: &TrainOptions) -> Result<Inputs, OutputError> {
     let mut inputs = Inputs::default();
     options.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
     options.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
     files::add_model(&mut inputs, &options.model);
-    inputs
+    inputs.refuse_streams()?;
+    if let Some(folder) = &options.output {
+        inputs.refuse("--output", folder)?;
+    }
+    Ok(inputs)
 }
 
 /// What of the output folder is an earlier run's or export's, and may be replaced.
@@ -171,117 +167,6 @@ fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), Out
     match ownership::taken(output.path(), &owned) {
         Some(path) => Err(OutputError::NotOurs(path)),
         None => Ok(()),
-    }
-}
-
-/// Makes paths absolute and names the data that is found where --data does not say, so that the saved
-/// configuration means the same from any folder.
-fn settle_places(options: &mut TrainOptions) -> Result<(), Ending> {
-    if options.data.is_none() && !options.no_eval && Path::new(DEFAULT_DATA).is_dir() {
-        options.data = Some(DEFAULT_DATA.into());
-    }
-    if let Some(corpus) = options.corpus.as_deref().filter(|path| !text::is_stdin(Some(path))) {
-        text::check_lasting("--corpus", corpus)?;
-        options.corpus = Some(std::path::absolute(corpus)?);
-    }
-    if let Some(data) = &options.data {
-        options.data = Some(std::path::absolute(data)?);
-    }
-    let output = std::path::absolute(options.output.as_deref().unwrap_or(Path::new(".")))?;
-    for (flag, path) in
-        [("--corpus", &options.corpus), ("--data", &options.data), ("--output", &Some(output))]
-    {
-        if let Some(path) = path.as_deref().filter(|path| path.to_str().is_none()) {
-            return Err(usage(format!(
-                "{flag} {}: this path is not UTF-8, and train.toml, where it is saved, can hold no other; rename it",
-                path.display()
-            )));
-        }
-    }
-    if let Ok(ModelSource::Folder(folder)) = hub::resolve(&options.model)
-        && let Some(folder) = std::path::absolute(folder)?.to_str()
-    {
-        options.model = folder.to_owned();
-    }
-    Ok(())
-}
-
-fn open_corpus(options: &TrainOptions) -> Result<Corpus, Ending> {
-    let format = if options.pairs { Format::Pairs } else { Format::Sentences };
-    match &options.corpus {
-        Some(path) => text::corpus(path, format),
-        None if options.pairs => Err(usage("--pairs needs --corpus FILE with two columns")),
-        None if options.model == crate::hub::BUILTIN => Ok(Corpus::from_text(builtin::CORPUS)?),
-        None => Err(usage("--corpus FILE is needed: sentences to train on, one a line")),
-    }
-}
-
-/// What is left of the corpus to train on, and the lines held out: as many as asked for, else (where nothing
-/// but the corpus says how training went) a few. The number is settled in the options, which are saved.
-fn hold_out(options: &mut TrainOptions, corpus: Corpus) -> Result<(Corpus, Vec<Entry>), Ending> {
-    let asked = options.holdout.filter(|_| !options.no_eval);
-    let own_corpus_alone = !options.no_eval && options.data.is_none() && options.corpus.is_some();
-    let count = match asked {
-        None if own_corpus_alone => (corpus.len() / HOLDOUT_SHARE).min(MOST_HELD_OUT),
-        asked => asked.unwrap_or(0),
-    };
-    options.holdout = Some(0);
-    if count < 2 {
-        return Ok((corpus, Vec::new()));
-    }
-    let split = corpus.split_holdout(count, options.seed).and_then(|(rest, held_out)| {
-        // A batch is full or not whatever the mask.
-        let (batch_size, seed) = (options.batch_size, options.seed);
-        rest.epoch(&Batching { batch_size, seed, mask_span: 0, mask_token: String::new() }, 0)?;
-        Ok((rest, held_out))
-    });
-    match split {
-        Ok(split) => {
-            options.holdout = Some(count);
-            Ok(split)
-        }
-        // Nobody asked for it, and the corpus is too small to spare any.
-        Err(
-            CorpusError::Holdout { .. } | CorpusError::BatchTooLarge { .. } | CorpusError::OneSentence { .. },
-        ) if asked.is_none() => Ok((corpus, Vec::new())),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Held-out lines and their views, if there are any.
-fn held_out_views(
-    options: &TrainOptions,
-    held_out: &[Entry],
-    corpus: &Corpus,
-    model: &SentenceEncoder,
-) -> Result<Option<Views>, Ending> {
-    if held_out.is_empty() {
-        return Ok(None);
-    }
-    let span = if options.mask_span == 0 { DEFAULT_MASK_SPAN } else { options.mask_span };
-    let mask_token = match model.tokenizer.mask_token() {
-        Ok(token) => token,
-        Err(_) if options.pairs => "",
-        Err(_) if options.mask_span == 0 => {
-            say(
-                "the model has no mask token, so lines are held out but not measured; --holdout 0 trains on them",
-            );
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Some(views(held_out, corpus.format(), span, mask_token, options.seed)))
-}
-
-/// STS-B dev where the data is, else the built-in pairs with the built-in model, else nothing.
-fn scoring_task(options: &TrainOptions) -> Result<Option<Task>, Ending> {
-    if options.no_eval {
-        return Ok(None);
-    }
-    match &options.data {
-        Some(folder) => Ok(Some(SentEval::open(folder)?.sts_b_dev()?)),
-        None if options.model == crate::hub::BUILTIN => Ok(Some(builtin::pairs()?)),
-        None => Ok(None),
     }
 }
 

@@ -97,6 +97,12 @@ impl Corpus {
 }
 
 impl EpochBatches {
+    /// The same batches with this mask on their second views, from the next one on.
+    pub fn masked(mut self, mask_span: usize, mask_token: &str) -> Self {
+        self.batching = Batching { mask_span, mask_token: mask_token.to_owned(), ..self.batching };
+        self
+    }
+
     /// Goes on with the batch of `step`, by dealing the epoch's batches up to it without making their
     /// views. `step` may be the number of steps, where a run stopped at the end of an epoch.
     pub fn skip_to(&mut self, step: u64) -> Result<(), CorpusError> {

@@ -11,6 +11,12 @@ use crate::quote::counted;
 pub enum CorpusError {
     #[error("cannot read {name}: {source}")]
     Read { name: String, source: io::Error },
+    #[error(
+        "--corpus - is standard input, and a corpus is read more than once; save it to a file and name that"
+    )]
+    Stdin,
+    #[error("{flag} {}: what this names changes from process to process; give the file's own name", path.display())]
+    Passing { flag: &'static str, path: PathBuf },
     #[error("{} is a folder; give --corpus a text file with one sentence a line", path.display())]
     Folder { path: PathBuf },
     #[error("{} is a pipe or a device, and a corpus is read more than once; save it to a file first", path.display())]
@@ -50,6 +56,13 @@ pub enum CorpusError {
     Thread(io::Error),
     #[error("preparing a batch failed: {message} (a bug in this program; please report it)")]
     Panicked { message: String },
+}
+
+impl CorpusError {
+    /// Whether the command line itself asks for what cannot be.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, CorpusError::Stdin | CorpusError::Passing { .. })
+    }
 }
 
 fn all_blank(lines: u64) -> String {

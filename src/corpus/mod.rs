@@ -32,6 +32,8 @@ pub use span_mask::{mask_span, shortest_masked};
 
 use index::LineIndex;
 use lines::{LineScanner, returns_remark};
+pub use source::{check_lasting, is_stdin};
+
 use source::Source;
 use std::collections::BTreeMap;
 use std::io;
@@ -97,6 +99,9 @@ impl Corpus {
     /// nothing that can be seen are left out and counted; a byte order mark at the start is dropped. Lines
     /// may be up to 16 MiB long and the file up to 1 TiB.
     pub fn open(path: &Path, format: Format) -> Result<Self, CorpusError> {
+        if is_stdin(path) {
+            return Err(CorpusError::Stdin);
+        }
         Self::scan(Source::open(path)?, format)
     }
 

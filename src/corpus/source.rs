@@ -142,3 +142,20 @@ impl<R: Read> Read for HashingReader<R> {
         Ok(read)
     }
 }
+
+/// Whether a path stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Refuses a path that means something else to the next process: settings are saved, so that a run can be repeated.
+///
+/// # Errors
+/// [`CorpusError::Passing`], which names the flag.
+pub fn check_lasting(flag: &'static str, path: &Path) -> Result<(), CorpusError> {
+    let passing = ["/dev/stdin", "/dev/fd", "/proc/self"];
+    if path.is_file() && passing.iter().any(|folder| path.starts_with(folder)) {
+        return Err(CorpusError::Passing { flag, path: path.to_owned() });
+    }
+    Ok(())
+}

@@ -14,8 +14,8 @@ use tar::{Entry, EntryType, PaxExtensions};
 
 use super::manifest::ManifestFile;
 use super::{DatasetsError, Manifest};
-use crate::checkpoint::manifest::hex;
 use crate::output::OutputError;
+use crate::output::sums::hex;
 
 /// Of a tar header, and of the zeros that end an archive.
 const BLOCK: usize = 512;

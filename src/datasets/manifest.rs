@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::checkpoint::manifest::sha256_of;
+use crate::output::sums::sha256_of;
 
 const STS: &str = include_str!("../../data/sts.manifest");
 

@@ -7,14 +7,12 @@ use candle_core::{Result, Tensor};
 
 use super::Precision;
 use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
-use super::proto::DataType;
 use super::weights::Initializer;
 use crate::encoder::{EncoderConfig, Parameters};
 use crate::model::layout::TensorSpec;
 use crate::model::{Activation, Kind, Part, Positions, QUICK_SLOPE};
-
-/// The names of a graph's inputs, int64 `[batch, sequence]`. A model without token types has no third.
-pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+use crate::onnx_file::INPUTS;
+use crate::onnx_file::proto::DataType;
 
 /// Tokens of a batch, padded.
 pub struct Tokens {

@@ -1,9 +1,9 @@
 //! Builds a graph: nodes in the order in which they compute, constants beside them.
 
-use super::proto::{
+use super::weights::Initializer;
+use crate::onnx_file::proto::{
     Attribute, DataType, Dimension, FLOAT, INT, INTS, Node, Shape, TensorType, Type, ValueInfo,
 };
-use super::weights::Initializer;
 
 /// A value in the graph, by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,8 +4,8 @@ use candle_core::Result;
 
 use super::encoder::{EncoderGraph, Tokens};
 use super::graph::{Value, int, ints};
-use super::proto::DataType;
 use crate::model::{Part, RelativeBias};
+use crate::onnx_file::proto::DataType;
 
 impl EncoderGraph<'_> {
     /// `[1, heads, sequence, sequence]`: each head's bias of all pairs, queries before keys.

@@ -30,8 +30,10 @@ pub struct Distance {
 
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    #[error("the {precision} graph is not the model: {told}; nothing is written (please report this model)")]
-    TooFar { precision: Precision, told: String },
+    #[error(
+        "the {precision} graph is not the model: {difference}; nothing is written (please report this model)"
+    )]
+    TooFar { precision: Precision, difference: String },
     #[error(
         "the int8 graph is too far from the model: the mean cosine is {cosine:.4}, and {LEAST_COSINE} is wanted; nothing \
          is written (export this model as f32 or f16)"
@@ -43,7 +45,7 @@ pub enum VerifyError {
     Onnx(#[from] OnnxError),
 }
 
-/// Embeddings of the model that graphs are held against.
+/// Embeddings of the model that graphs are compared with.
 pub struct Verification {
     sentences: Vec<String>,
     /// `[sentences, hidden]`, of length 1.
@@ -51,7 +53,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Without a prompt: it is for whoever runs the graph to put it there.
+    /// Without a prompt: it is for the graph's caller to add.
     pub fn of(model: &SentenceEncoder) -> Result<Self, ModelError> {
         let sentences: Vec<String> = SENTENCES.iter().map(|s| s.to_string()).chain([endless()]).collect();
         let references: Vec<&str> = sentences.iter().map(String::as_str).collect();
@@ -103,8 +105,8 @@ impl Distance {
         if self.largest <= tolerance {
             return Ok(());
         }
-        let told = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
-        Err(VerifyError::TooFar { precision, told })
+        let difference = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
+        Err(VerifyError::TooFar { precision, difference })
     }
 }
 

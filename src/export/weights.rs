@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use half::f16;
 use rayon::prelude::*;
 
-use super::proto::DataType;
+use crate::onnx_file::proto::DataType;
 
 /// A named constant of a graph.
 pub struct Initializer {

@@ -3,7 +3,7 @@
 
 mod activation;
 pub mod architecture;
-pub mod config;
+mod encoder_config;
 pub mod layout;
 mod part;
 mod pooling;
@@ -11,7 +11,7 @@ mod relative;
 
 pub use activation::{Activation, QUICK_SLOPE};
 pub use architecture::Architecture;
-pub use config::{EncoderConfig, Positions};
+pub use encoder_config::{EncoderConfig, Positions};
 pub use layout::Layout;
 pub use part::{Kind, Part};
 pub use pooling::Pooling;

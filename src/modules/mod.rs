@@ -1,13 +1,15 @@
 //! What comes after pooling in a sentence-transformers folder: Dense, LayerNorm and Normalize, in any order.
 //!
 //! They stay as they are in training: the loss sees what comes out of them, and its gradient goes through them by
-//! candle's autograd, in f64 like the losses. [`files`] reads and writes them.
+//! candle's autograd, in f64 like the losses. [`model_folder`](crate::model_folder) reads and writes them.
+
+mod activation;
 
 use std::fmt;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::sentence_folder::DenseActivation;
+pub use activation::DenseActivation;
 
 /// PyTorch's own, which the module's configuration cannot change.
 pub const LAYER_NORM_EPSILON: f64 = 1e-5;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
-use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use super::{LossTerm, Passes, Step, sequences};
 use crate::batch::PackedBatch;
 use crate::weights::Parameters;
 
@@ -33,6 +33,8 @@ pub struct Options {
     pub freelb_max_norm: f64,
 }
 
+/// FreeLB as `--reg freelb` asks for it.
+#[derive(Clone)]
 pub struct FreeLb {
     options: Options,
     /// K tensors `[total_tokens, hidden]`, the step's.
@@ -42,19 +44,26 @@ pub struct FreeLb {
 const TERM: u64 = 1;
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<FreeLb, InvalidOption> {
         at_least_zero("--freelb-lambda", self.freelb_lambda)?;
         positive("--freelb-steps", self.freelb_steps as f64)?;
         positive("--freelb-step-size", self.freelb_step_size)?;
         at_least_zero("--freelb-init", self.freelb_init)?;
         positive("--freelb-max-norm", self.freelb_max_norm)?;
-        Ok(Box::new(FreeLb { options: self.clone(), perturbations: Vec::new() }))
+        Ok(FreeLb { options: self, perturbations: Vec::new() })
     }
 }
 
 impl FreeLb {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        self.options.clone()
+    }
+
     /// δ + α·g/‖g‖ for each sequence, drawn back to the ball of the largest norm.
     fn ascend(&self, batch: &PackedBatch, delta: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let norms = sequences::norms(batch, gradient)?;
@@ -88,7 +97,7 @@ impl LossTerm for FreeLb {
             self.perturbations.push(delta.clone());
             if k + 1 < self.options.freelb_steps {
                 let mut passes = Passes::tracked(step, weights);
-                let loss = nt_xent::instance_losses(&passes.noisy(&delta)?, step.temperature)?.sum_all()?;
+                let loss = step.distributions(&passes.noisy(&delta)?)?.losses()?.sum_all()?;
                 delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
             }
         }
@@ -96,10 +105,10 @@ impl LossTerm for FreeLb {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let temperature = passes.step.temperature;
+        let step = passes.step;
         let mut sum: Option<Tensor> = None;
         for delta in &self.perturbations {
-            let losses = nt_xent::instance_losses(&passes.noisy(delta)?, temperature)?;
+            let losses = step.distributions(&passes.noisy(delta)?)?.losses()?;
             sum = Some(match sum {
                 Some(sum) => (sum + losses)?,
                 None => losses,

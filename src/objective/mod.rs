@@ -11,6 +11,7 @@ use crate::batch::{PackedBatch, Pass};
 use crate::encoder::{Encoder, Tape};
 use crate::weights::Parameters;
 
+mod distributions;
 pub mod draws;
 pub mod free_lb;
 pub mod nt_xent;
@@ -20,6 +21,7 @@ pub mod registry;
 mod sequences;
 pub mod smart;
 
+pub use distributions::Distributions;
 pub use draws::{Draws, HashedDraws};
 
 /// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new
@@ -61,6 +63,11 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// The anchors' distributions over the other embeddings, `[2N, hidden]`, at the step's temperature.
+    pub fn distributions(&self, embeddings: &Tensor) -> Result<Distributions> {
+        Distributions::of(embeddings, self.temperature)
+    }
+
     /// Number of instances N.
     pub fn instances(&self) -> usize {
         self.batch.len() / 2
@@ -223,7 +230,7 @@ impl Objective {
     }
 
     fn losses(&self, passes: &mut Passes) -> Result<(Tensor, Vec<(&'static str, f64)>)> {
-        let mut losses = nt_xent::instance_losses(&passes.clean()?, passes.step.temperature)?;
+        let mut losses = passes.step.distributions(&passes.clean()?)?.losses()?;
         let mut means = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
             let added = term.instance_losses(passes)?;

@@ -2,6 +2,8 @@
 //! each instance: with s_ik = cos(e_i, e_k)/τ, an anchor's loss is −s_{i,pos} + log Σ_{k≠i} exp s_ik,
 //! and an instance's loss is the mean over its two views as anchors.
 
+use std::ops::Range;
+
 use candle_core::{D, Device, Result, Tensor};
 
 /// In place of −∞ for an anchor's similarity to itself: exp gives 0, and differences stay finite.
@@ -10,27 +12,37 @@ const EXCLUDED: f64 = -1e30;
 /// `[2N, 2N]` log-probabilities of each anchor (row) over the other embeddings (columns): the
 /// log-softmax over k ≠ i of cos(e_i, e_k)/τ. `embeddings` is `[2N, hidden]`, first views first.
 pub fn log_probabilities(embeddings: &Tensor, temperature: f64) -> Result<Tensor> {
-    let (n, _) = embeddings.dims2()?;
+    log_probabilities_of(0..embeddings.dim(0)?, embeddings, temperature)
+}
+
+/// `[rows, 2N]`: the same of the anchors in a range of rows.
+pub fn log_probabilities_of(rows: Range<usize>, embeddings: &Tensor, temperature: f64) -> Result<Tensor> {
+    let n = embeddings.dim(0)?;
     // The square root of 0 has no gradient; a zero embedding has no direction either.
     let norms = (embeddings.sqr()?.sum_keepdim(D::Minus1)? + 1e-30)?.sqrt()?;
     let unit = embeddings.broadcast_div(&norms)?;
-    let similarities = (unit.matmul(&unit.t()?)? / temperature)?;
-    let mut diagonal = vec![0f64; n * n];
-    diagonal.iter_mut().step_by(n + 1).for_each(|d| *d = EXCLUDED);
-    let logits = (similarities + Tensor::from_vec(diagonal, (n, n), &Device::Cpu)?)?;
+    let anchors = unit.narrow(0, rows.start, rows.len())?;
+    let similarities = (anchors.matmul(&unit.t()?)? / temperature)?;
+    let mut diagonal = vec![0f64; rows.len() * n];
+    diagonal[rows.start..].iter_mut().step_by(n + 1).for_each(|d| *d = EXCLUDED);
+    let logits = (similarities + Tensor::from_vec(diagonal, (rows.len(), n), &Device::Cpu)?)?;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     shifted.broadcast_sub(&log_sum)
 }
 
-/// `[N]` losses from `[2N, hidden]` embeddings.
-pub fn instance_losses(embeddings: &Tensor, temperature: f64) -> Result<Tensor> {
-    let log_probabilities = log_probabilities(embeddings, temperature)?;
+/// `[N]` losses of instances from `[2N, 2N]` log-probabilities.
+pub fn losses(log_probabilities: &Tensor) -> Result<Tensor> {
     let rows = log_probabilities.dim(0)?;
-    let n = rows / 2;
-    let positives: Vec<u32> = (0..rows).map(|i| ((i + n) % rows) as u32).collect();
-    let positives = Tensor::from_vec(positives, (rows, 1), &Device::Cpu)?;
-    mean_of_views(&log_probabilities.gather(&positives, 1)?.squeeze(1)?.neg()?)
+    mean_of_views(&anchor_losses(log_probabilities, 0..rows, rows)?)
+}
+
+/// `[rows]` losses of the anchors in a range of rows of `all`, from their log-probabilities `[rows, all]`.
+pub fn anchor_losses(log_probabilities: &Tensor, rows: Range<usize>, all: usize) -> Result<Tensor> {
+    let count = rows.len();
+    let positives: Vec<u32> = rows.map(|i| ((i + all / 2) % all) as u32).collect();
+    let positives = Tensor::from_vec(positives, (count, 1), &Device::Cpu)?;
+    log_probabilities.gather(&positives, 1)?.squeeze(1)?.neg()
 }
 
 /// `[2N]` values of anchors to `[N]` means over an instance's two views.
@@ -42,9 +54,13 @@ pub fn mean_of_views(anchors: &Tensor) -> Result<Tensor> {
 /// `[N]`: KL(P‖Q) + KL(Q‖P) of the anchors' distributions over the others, given as
 /// log-probabilities `[2N, 2N]`, averaged over an instance's two anchors. Gradients flow through both.
 pub fn symmetric_divergence(log_p: &Tensor, log_q: &Tensor) -> Result<Tensor> {
+    mean_of_views(&anchor_divergences(log_p, log_q)?)
+}
+
+/// `[rows]`: the same of single anchors, from log-probabilities `[rows, 2N]`.
+pub fn anchor_divergences(log_p: &Tensor, log_q: &Tensor) -> Result<Tensor> {
     // KL(P‖Q) + KL(Q‖P) = Σ (P − Q)(log P − log Q)
-    let summand = ((log_p.exp()? - log_q.exp()?)? * (log_p - log_q)?)?;
-    mean_of_views(&summand.sum(D::Minus1)?)
+    ((log_p.exp()? - log_q.exp()?)? * (log_p - log_q)?)?.sum(D::Minus1)
 }
 
 #[cfg(test)]
@@ -76,8 +92,8 @@ mod tests {
             }),
             tau in 0.04f64..2.0,
         ) {
-            let ours: Vec<f64> =
-                instance_losses(&embeddings(values.clone(), n, hidden), tau).unwrap().to_vec1().unwrap();
+            let log_probabilities = log_probabilities(&embeddings(values.clone(), n, hidden), tau).unwrap();
+            let ours: Vec<f64> = losses(&log_probabilities).unwrap().to_vec1().unwrap();
             for (a, b) in ours.iter().zip(plain(&values, n, hidden, tau)) {
                 prop_assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{a} {b}");
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
-use super::{LossTerm, Passes, Step, nt_xent};
+use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Options {
     pub r3f_noise: NoiseDistribution,
 }
 
+/// R3F as `--reg r3f` asks for it.
+#[derive(Clone)]
 pub struct R3f {
     lambda: f64,
     eps: f64,
@@ -38,18 +40,25 @@ pub struct R3f {
 const TERM: u64 = 0;
 
 impl Options {
-    pub fn resolve(&mut self, context: &BuildContext) {
-        self.r3f_eps.get_or_insert(context.architecture.description().defaults.r3f_eps);
-    }
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
-        let eps = self.r3f_eps.unwrap_or(5e-2);
-        Ok(Box::new(R3f {
+    /// The term, with ε as the paper has it for the model where no flag says.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, context: &BuildContext) -> std::result::Result<R3f, InvalidOption> {
+        let eps = self.r3f_eps.unwrap_or(context.architecture.description().defaults.r3f_eps);
+        Ok(R3f {
             lambda: at_least_zero("--r3f-lambda", self.r3f_lambda)?,
             eps: positive("--r3f-eps", eps)?,
             distribution: self.r3f_noise,
             noise: None,
-        }))
+        })
+    }
+}
+
+impl R3f {
+    /// The flags that give this term for any model.
+    pub fn options(&self) -> Options {
+        Options { r3f_lambda: self.lambda, r3f_eps: Some(self.eps), r3f_noise: self.distribution }
     }
 }
 
@@ -66,9 +75,9 @@ impl LossTerm for R3f {
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let Some(noise) = &self.noise else { candle_core::bail!("r3f was not prepared") };
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.noisy(noise)?, temperature)?;
-        nt_xent::symmetric_divergence(&log_p, &log_q)? * self.lambda
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let noisy = step.distributions(&passes.noisy(noise)?)?;
+        clean.divergence(&noisy)? * self.lambda
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::registry::{BuildContext, InvalidOption, at_least_zero};
-use super::{LossTerm, Passes, Step, nt_xent};
+use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,15 +18,26 @@ pub struct Options {
     pub r_drop_alpha: f64,
 }
 
+/// R-Drop as `--reg r-drop` asks for it.
+#[derive(Clone)]
 pub struct RDrop {
     alpha: f64,
 }
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<RDrop, InvalidOption> {
+        Ok(RDrop { alpha: at_least_zero("--r-drop-alpha", self.r_drop_alpha)? })
+    }
+}
 
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
-        Ok(Box::new(RDrop { alpha: at_least_zero("--r-drop-alpha", self.r_drop_alpha)? }))
+impl RDrop {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        Options { r_drop_alpha: self.alpha }
     }
 }
 
@@ -40,9 +51,9 @@ impl LossTerm for RDrop {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.redrawn(1)?, temperature)?;
-        nt_xent::symmetric_divergence(&log_p, &log_q)? * (0.5 * self.alpha)
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let redrawn = step.distributions(&passes.redrawn(1)?)?;
+        clean.divergence(&redrawn)? * (0.5 * self.alpha)
     }
 }

@@ -39,7 +39,7 @@ pub fn probability(flag: &'static str, value: f64) -> Result<f64, InvalidOption>
 
 /// Declares the options of all terms (flattened into flags and TOML keys) and how a name is built.
 macro_rules! loss_terms {
-    ($($name:literal => $module:ident: $about:literal;)*) => {
+    ($($name:literal => $module:ident::$term:ident: $about:literal;)*) => {
         /// The flags of all loss terms.
         #[derive(clap::Args, Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         pub struct Options {
@@ -58,15 +58,31 @@ macro_rules! loss_terms {
         }
 
         impl Options {
-            /// Fills in the defaults that depend on the model.
-            pub fn resolve(&mut self, context: &BuildContext) {
-                $(self.$module.resolve(context);)*
+            /// All terms, with the defaults that depend on the model.
+            ///
+            /// # Errors
+            /// A value that makes no sense, whether or not its term is in use.
+            pub fn resolve(self, context: &BuildContext) -> Result<Resolved, InvalidOption> {
+                Ok(Resolved { $($module: self.$module.resolve(context)?,)* })
+            }
+        }
+
+        /// Every loss term as it is before a run's first step: all its values known and checked.
+        #[derive(Clone)]
+        pub struct Resolved {
+            $($module: super::$module::$term,)*
+        }
+
+        impl Resolved {
+            /// The flags that give these terms for any model.
+            pub fn options(&self) -> Options {
+                Options { $($module: self.$module.options(),)* }
             }
 
             /// The term called `name`; `None` for a name that is no loss term.
-            pub fn build(&self, name: &str) -> Option<Result<Box<dyn LossTerm>, InvalidOption>> {
+            pub fn build(&self, name: &str) -> Option<Box<dyn LossTerm>> {
                 match name {
-                    $($name => Some(self.$module.build()),)*
+                    $($name => Some(Box::new(self.$module.clone())),)*
                     _ => None,
                 }
             }
@@ -78,8 +94,8 @@ macro_rules! loss_terms {
 }
 
 loss_terms! {
-    "r3f" => r3f: "divergence under noise on the word embeddings";
-    "r-drop" => r_drop: "divergence between two dropout passes";
-    "freelb" => free_lb: "loss under K adversarial embedding perturbations";
-    "smart" => smart: "adversarial smoothness and a Bregman proximal point";
+    "r3f" => r3f::R3f: "divergence under noise on the word embeddings";
+    "r-drop" => r_drop::RDrop: "divergence between two dropout passes";
+    "freelb" => free_lb::FreeLb: "loss under K adversarial embedding perturbations";
+    "smart" => smart::Smart: "adversarial smoothness and a Bregman proximal point";
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, probability};
-use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use super::{Distributions, LossTerm, Passes, Step, sequences};
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,12 +31,14 @@ pub struct Options {
     pub smart_decay: f64,
 }
 
+/// SMART as `--reg smart` asks for it.
+#[derive(Clone)]
 pub struct Smart {
     options: Options,
     /// `[total_tokens, hidden]`, the step's adversarial perturbation.
     delta: Option<Tensor>,
-    /// `[2N, 2N]` log-probabilities at the averaged weights, the step's.
-    averaged: Option<Tensor>,
+    /// Distributions at the averaged weights, the step's.
+    averaged: Option<Distributions>,
     /// The moving average of the weights after each update; the first step's own before any.
     average: Option<Parameters>,
 }
@@ -44,28 +46,34 @@ pub struct Smart {
 const TERM: u64 = 2;
 
 impl Options {
-    pub fn resolve(&mut self, _context: &BuildContext) {}
-
-    pub fn build(&self) -> std::result::Result<Box<dyn LossTerm>, InvalidOption> {
+    /// The term.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn resolve(self, _context: &BuildContext) -> std::result::Result<Smart, InvalidOption> {
         at_least_zero("--smart-lambda", self.smart_lambda)?;
         positive("--smart-eps", self.smart_eps)?;
         at_least_zero("--smart-mu", self.smart_mu)?;
         probability("--smart-decay", self.smart_decay)?;
-        Ok(Box::new(Smart { options: self.clone(), delta: None, averaged: None, average: None }))
+        Ok(Smart { options: self, delta: None, averaged: None, average: None })
     }
 }
 
 impl Smart {
+    /// The flags that give this term.
+    pub fn options(&self) -> Options {
+        self.options.clone()
+    }
+
     /// One ascent step from a small normal start, of length ε in the largest entry of a sequence.
     fn adversary(&self, step: &Step, weights: &Parameters) -> Result<Tensor> {
         let hidden = step.encoder.config.dimensions.hidden_size;
         let eps = self.options.smart_eps;
         let start = step.draws.noise(TERM, step.batch, hidden, NoiseDistribution::Normal, eps * 0.1)?;
-        let clean = Passes::untracked(step, weights).clean()?;
-        let log_p = nt_xent::log_probabilities(&clean, step.temperature)?;
+        let clean = step.distributions(&Passes::untracked(step, weights).clean()?)?;
         let mut passes = Passes::tracked(step, weights);
-        let log_q = nt_xent::log_probabilities(&passes.noisy(&start)?, step.temperature)?;
-        let divergence = nt_xent::symmetric_divergence(&log_p, &log_q)?.sum_all()?;
+        let noisy = step.distributions(&passes.noisy(&start)?)?;
+        let divergence = clean.divergence(&noisy)?.sum_all()?;
         let gradient = passes.noise_gradient(&divergence)?;
         let largest = sequences::largest(step.batch, &gradient)?;
         let direction = sequences::scale(step.batch, &gradient, |i| 1.0 / largest[i].max(1e-30))?;
@@ -84,8 +92,7 @@ impl LossTerm for Smart {
         }
         self.delta = Some(self.adversary(step, weights)?);
         if let Some(average) = &self.average {
-            let clean = Passes::untracked(step, average).clean()?;
-            self.averaged = Some(nt_xent::log_probabilities(&clean, step.temperature)?);
+            self.averaged = Some(step.distributions(&Passes::untracked(step, average).clean()?)?);
         }
         Ok(())
     }
@@ -94,11 +101,11 @@ impl LossTerm for Smart {
         let (Some(delta), Some(averaged)) = (&self.delta, &self.averaged) else {
             candle_core::bail!("smart was not prepared")
         };
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.noisy(delta)?, temperature)?;
-        let smoothness = (nt_xent::symmetric_divergence(&log_p, &log_q)? * self.options.smart_lambda)?;
-        let proximal = (nt_xent::symmetric_divergence(&log_p, averaged)? * self.options.smart_mu)?;
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let noisy = step.distributions(&passes.noisy(delta)?)?;
+        let smoothness = (clean.divergence(&noisy)? * self.options.smart_lambda)?;
+        let proximal = (clean.divergence(averaged)? * self.options.smart_mu)?;
         smoothness + proximal
     }
 

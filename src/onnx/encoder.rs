@@ -7,11 +7,11 @@ use ndarray::{Array2, Axis, s};
 use super::outside::Outside;
 use super::session::Padded;
 use super::{Graph, OnnxError, Runtime, belongs};
-use crate::encoder::{EncoderConfig, Pooling};
-use crate::export::Precision;
+use crate::encoder::Pooling;
+use crate::model_folder::{ModelFolder, Settings};
+use crate::onnx_file::Precision;
 use crate::prompt::{Prompt, Prompted};
-use crate::sentence_encoder::{norm, noted_pooling};
-use crate::sentence_folder::{SentenceFolder, Settings};
+use crate::sentence_encoder::norm;
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
@@ -42,7 +42,7 @@ pub struct OnnxEncoder {
     pub warning: Option<String>,
 }
 
-/// What is asked of a folder beside what it says of itself.
+/// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// f32 where the folder has it, else the only one it has.
@@ -61,24 +61,20 @@ impl OnnxEncoder {
             return Err(OnnxError::NotAFolder { folder: folder.to_owned() });
         }
         let graph = folder.join(precision(folder, asked.precision)?.file());
-        let said = SentenceFolder::read(folder)?;
-        let config = EncoderConfig::from_folder(folder)?;
-        let tokenizer = Tokenizer::from_folder(folder)?;
-        tokenizer.fits(config.dimensions.vocab_size)?;
-        let most = config.max_sequence_length();
-        let most = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most).min(most);
+        let read = ModelFolder::read(folder)?;
+        let most = read.max_length();
         if let Some(asked) = asked.max_length.filter(|&asked| asked > most) {
             return Err(OnnxError::TooLong { asked, most });
         }
-        let noted = noted_pooling(folder)?;
-        let padded = (noted == Some(Pooling::MeanPadded)).then_some(most);
+        let padded = (read.noted_pooling == Some(Pooling::MeanPadded)).then_some(most);
         if let (Some(asked), Some(padded)) = (asked.max_length.filter(|&asked| asked < most), padded) {
             return Err(OnnxError::Padded { asked, padded });
         }
+        let ModelFolder { sentence, noted_pooling, config, tokenizer, .. } = read;
         let warning = belongs::check(folder, &graph, &config)?;
         let hidden = config.dimensions.hidden_size;
-        let outside = match said.leaves_prompt_out && noted.is_none() {
-            true => Some(Outside::read(&said, hidden)?),
+        let outside = match sentence.leaves_prompt_out && noted_pooling.is_none() {
+            true => Some(Outside::read(&sentence, hidden)?),
             false => None,
         };
         Ok(OnnxEncoder {
@@ -88,16 +84,16 @@ impl OnnxEncoder {
             tokenizer,
             max_length: asked.max_length.unwrap_or(most),
             pad_token_id: config.pad_token_id,
-            width: said.width(hidden),
+            width: sentence.width(hidden),
             prompt: Prompt {
-                text: said.settings.default_prompt().to_owned(),
-                left_out: said.leaves_prompt_out,
+                text: sentence.settings.default_prompt().to_owned(),
+                left_out: sentence.leaves_prompt_out,
             },
             outside,
-            normalized: said.normalize,
+            normalized: sentence.normalize,
             // A truncation comes last of all.
-            normalize: said.normalize && said.settings.truncate_dim.is_none(),
-            settings: said.settings,
+            normalize: sentence.normalize && sentence.settings.truncate_dim.is_none(),
+            settings: sentence.settings,
         })
     }
 
@@ -106,7 +102,7 @@ impl OnnxEncoder {
         self.width
     }
 
-    /// What the folder says of embeddings as a whole.
+    /// The folder's settings of embeddings as a whole.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -34,30 +34,51 @@ pub struct Options {
     pub perturb_every: u64,
 }
 
+/// What the flags come to once the model and the perturbation are known: every value named and in its range.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    rho: f64,
+    beta: f64,
+    eta: f64,
+    restriction: Restriction,
+    /// Perturb every k-th step.
+    pub perturb_every: u64,
+}
+
 impl Options {
-    /// Fills in the defaults that depend on the model and on what was asked for.
-    pub fn resolve(&mut self, context: &BuildContext, name: &str) {
-        self.rho.get_or_insert(if name == "asam" { 0.5 } else { 0.05 });
-        self.beta.get_or_insert(context.architecture.description().defaults.beta);
-    }
-
-    fn rho(&self) -> Result<f64, InvalidOption> {
-        at_least_zero("--rho", self.rho.unwrap_or(0.05))
-    }
-
-    /// Refuses values that make no sense, whichever perturbation is asked for.
-    pub fn check(&self) -> Result<(), InvalidOption> {
-        self.rho()?;
-        at_least_zero("--beta", self.beta.unwrap_or(3.0))?;
-        at_least_zero("--asam-eta", self.asam_eta)?;
+    /// The values for the perturbation called `name`, or for none.
+    ///
+    /// # Errors
+    /// A value that makes no sense, whichever perturbation is asked for.
+    pub fn resolve(self, context: &BuildContext, name: Option<&str>) -> Result<Resolved, InvalidOption> {
+        let rho = self.rho.unwrap_or(if name == Some("asam") { 0.5 } else { 0.05 });
+        let beta = self.beta.unwrap_or(context.architecture.description().defaults.beta);
         positive("--perturb-every", self.perturb_every as f64)?;
-        Ok(())
+        Ok(Resolved {
+            rho: at_least_zero("--rho", rho)?,
+            beta: at_least_zero("--beta", beta)?,
+            eta: at_least_zero("--asam-eta", self.asam_eta)?,
+            restriction: self.restrict_perturbation,
+            perturb_every: self.perturb_every,
+        })
+    }
+}
+
+impl Resolved {
+    /// The flags that give these values for any model.
+    pub fn options(&self) -> Options {
+        Options {
+            rho: Some(self.rho),
+            beta: Some(self.beta),
+            asam_eta: self.eta,
+            restrict_perturbation: self.restriction,
+            perturb_every: self.perturb_every,
+        }
     }
 
     /// The perturbation called `name`; `None` for a name that is none.
-    pub fn build(&self, name: &str) -> Option<Result<Box<dyn WeightPerturbation>, InvalidOption>> {
-        let build = PERTURBATIONS.iter().find(|p| p.name == name)?.build;
-        Some(self.check().and_then(|()| build(self)))
+    pub fn build(&self, name: &str) -> Option<Box<dyn WeightPerturbation>> {
+        PERTURBATIONS.iter().find(|p| p.name == name).map(|p| (p.build)(self))
     }
 }
 
@@ -65,33 +86,28 @@ impl Options {
 pub struct Perturbation {
     pub name: &'static str,
     pub about: &'static str,
-    build: fn(&Options) -> Result<Box<dyn WeightPerturbation>, InvalidOption>,
+    build: fn(&Resolved) -> Box<dyn WeightPerturbation>,
 }
 
 pub const PERTURBATIONS: &[Perturbation] = &[
     Perturbation {
         name: "sam",
         about: "sharpness-aware minimization",
-        build: |o| Ok(Box::new(Sam { rho: o.rho()?, restriction: o.restrict_perturbation })),
+        build: |r| Box::new(Sam { rho: r.rho, restriction: r.restriction }),
     },
     Perturbation {
         name: "asam",
         about: "scale-adaptive SAM",
-        build: |o| {
-            Ok(Box::new(Asam { rho: o.rho()?, eta: o.asam_eta, restriction: o.restrict_perturbation }))
-        },
+        build: |r| Box::new(Asam { rho: r.rho, eta: r.eta, restriction: r.restriction }),
     },
     Perturbation {
         name: "delta-sam",
         about: "SAM weighing each instance by how unguarded it is",
-        build: |o| {
-            let beta = at_least_zero("--beta", o.beta.unwrap_or(3.0))?;
-            Ok(Box::new(DeltaSam { rho: o.rho()?, beta, restriction: o.restrict_perturbation }))
-        },
+        build: |r| Box::new(DeltaSam { rho: r.rho, beta: r.beta, restriction: r.restriction }),
     },
     Perturbation {
         name: "sam-instance",
         about: "exact per-instance SAM, for small batches",
-        build: |o| Ok(Box::new(PerInstance { rho: o.rho()?, restriction: o.restrict_perturbation })),
+        build: |r| Box::new(PerInstance { rho: r.rho, restriction: r.restriction }),
     },
 ];

@@ -17,7 +17,7 @@ pub enum TokenizeError {
     )]
     Unfit { folder: PathBuf, class: String },
 
-    /// A file is unreadable, malformed, or says something that contradicts itself.
+    /// A file is unreadable, malformed, or contradicts itself.
     #[error("{}: {problem}", file.display())]
     File { file: PathBuf, problem: String },
 
@@ -47,7 +47,7 @@ pub enum TokenizeError {
 }
 
 impl TokenizeError {
-    pub(super) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+    pub(crate) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::File { file: file.into(), problem: problem.into() }
     }
 

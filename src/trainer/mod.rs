@@ -16,16 +16,16 @@ use crate::weights::Parameters;
 
 pub mod curves;
 mod equal_views;
+mod error;
 mod free_memory;
-mod inherited;
 pub mod memory;
 pub mod metrics;
 mod model_card;
 pub mod options;
+pub mod plan;
 pub mod run;
-mod saving;
-mod scoring;
 
+pub use error::TrainError;
 pub use options::TrainOptions;
 
 /// The randomness and temperature of every step.
@@ -40,10 +40,9 @@ pub struct Hyperparameters {
     pub clip_norm: Option<f64>,
 }
 
-/// All that changes as training goes on: weights, moments, what loss terms remember, steps made.
+/// All that changes as training goes on, besides the weights: moments, what loss terms remember, steps made.
 pub struct Trainer {
     pub encoder: Encoder,
-    pub weights: Parameters,
     pub optimizer: AdamW,
     pub regularization: Regularization,
     pub hyperparameters: Hyperparameters,
@@ -85,15 +84,13 @@ impl Trainer {
         terms.filter_map(|term| Some((term.name(), term.memory()?))).collect()
     }
 
-    /// Goes on from a checkpoint's weights, moments and memories, and the steps made by then.
+    /// Takes over a checkpoint's moments and memories, and the steps made by then.
     pub fn restore(
         &mut self,
         step: u64,
-        weights: Parameters,
         [m, v]: [Parameters; 2],
         mut memories: BTreeMap<String, Parameters>,
     ) {
-        self.weights = weights;
         self.optimizer = AdamW { config: self.optimizer.config, m, v, step };
         for term in &mut self.regularization.objective.terms {
             if let Some(memory) = memories.remove(term.name()) {
@@ -102,8 +99,11 @@ impl Trainer {
         }
     }
 
-    /// Makes one step on a batch of 2N sequences, first views before second views.
-    pub fn step(&mut self, batch: &PackedBatch) -> Result<StepReport, StepError> {
+    /// Updates the weights by one step on a batch of 2N sequences, first views before second views.
+    ///
+    /// # Errors
+    /// [`StepError::NotFinite`], with the weights as they were; an operation that fails.
+    pub fn step(&mut self, weights: &mut Parameters, batch: &PackedBatch) -> Result<StepReport, StepError> {
         let number = self.optimizer.step + 1;
         let h = self.hyperparameters;
         let draws = HashedDraws::new(h.seed, number);
@@ -116,11 +116,11 @@ impl Trainer {
         let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, temperature: h.temperature };
 
         let Regularization { objective, perturbation, perturb_every } = &mut self.regularization;
-        objective.prepare(&step, &self.weights)?;
+        objective.prepare(&step, weights)?;
         let problem = Problem { objective, step: &step };
         let perturbation: &dyn WeightPerturbation =
             if number.is_multiple_of(*perturb_every) { perturbation.as_ref() } else { &Plain };
-        let mut descent = perturbation.descend(&problem, &self.weights)?;
+        let mut descent = perturbation.descend(&problem, weights)?;
 
         let report = StepReport {
             step: number,
@@ -136,8 +136,8 @@ impl Trainer {
         if let Some(largest) = h.clip_norm.filter(|&largest| norm > largest) {
             descent.gradient = descent.gradient.scaled(largest / norm)?;
         }
-        self.optimizer.update(&mut self.weights, &descent.gradient)?;
-        objective.after_update(&self.weights)?;
+        self.optimizer.update(weights, &descent.gradient)?;
+        objective.after_update(weights)?;
         Ok(report)
     }
 }

@@ -39,6 +39,11 @@ pub struct TrainOptions {
     /// Sentences in a batch, each seen in two views
     #[arg(long, default_value_t = 200, value_name = "N", help_heading = "Training")]
     pub batch_size: usize,
+    /// Parts in which a batch goes through the encoder, one after another, each forward twice: the exact gradient of the
+    /// whole batch in the memory of one part
+    #[arg(long, default_value_t = 1, value_name = "PARTS", help_heading = "Training")]
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Passes over the corpus
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
     pub epochs: u64,
@@ -135,6 +140,11 @@ pub struct TrainOptions {
     pub device: String,
 }
 
+/// Of settings that were saved before there was another value.
+fn one() -> usize {
+    1
+}
+
 /// `--pooling`: one of the known ones, or what the folder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -176,6 +186,13 @@ impl TrainOptions {
             let expected = "NT-Xent needs other sentences in the batch, so at least 2";
             return Err(InvalidOption { flag: "--batch-size", value: 1.0, expected }.into());
         }
+        positive("--accumulate", self.accumulate as f64)?;
+        if self.accumulate > self.batch_size {
+            let expected = "a part has at least one sentence, so it must be --batch-size or less";
+            return Err(
+                InvalidOption { flag: "--accumulate", value: self.accumulate as f64, expected }.into()
+            );
+        }
         positive("--epochs", self.epochs as f64)?;
         if let Some(steps) = self.max_steps {
             positive("--max-steps", steps as f64)?;
@@ -202,6 +219,6 @@ impl TrainOptions {
         if let Some(threads) = self.threads {
             positive("--threads", threads as f64)?;
         }
-        self.regularization.build().map(|_| ())
+        self.regularization.check()
     }
 }

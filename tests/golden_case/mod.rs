@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::layout::TensorSpec;
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, SequenceId};
 use mirror::model::{Kind, Part};
-use mirror::objective::registry::{self, BuildContext};
+use mirror::model_folder::read_parameters;
+use mirror::objective::registry::BuildContext;
 use mirror::objective::{Evaluation, Objective, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
@@ -200,8 +200,7 @@ impl<'a> Case<'a> {
         let mut options = mirror::objective::registry::Options::default();
         options.r3f.r3f_lambda = self.folder.number("r3f_lambda");
         options.r3f.r3f_eps = Some(self.folder.number("r3f_noise_range"));
-        options.resolve(&context);
-        Objective { terms: vec![registry::Options::build(&options, "r3f").unwrap().unwrap()] }
+        Objective { terms: vec![options.resolve(&context).unwrap().build("r3f").unwrap()] }
     }
 
     fn perturbation(&self) -> Box<dyn WeightPerturbation> {

@@ -7,15 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use mirror::model::layout::TensorSpec;
 use mirror::model::{Activation, Kind, Part};
-use mirror::modules::{Dense, Modules, Residual, Step as Module};
+use mirror::model_folder::read_parameters;
+use mirror::modules::{Dense, DenseActivation, Modules, Residual, Step as Module};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
 use mirror::random::Key;
-use mirror::sentence_folder::DenseActivation;
 
 /// The terms that `--reg` adds to NT-Xent.
 fn terms() -> Vec<&'static str> {
@@ -78,9 +77,10 @@ impl Problem {
     /// gradient where it is prepared.
     fn objective(&self, terms: &[&str]) -> Objective {
         let mut options = Options::default();
-        options.resolve(&BuildContext { architecture: self.encoder.config.architecture });
         options.r3f.r3f_eps = Some(0.05);
-        let terms = terms.iter().map(|name| options.build(name).unwrap().unwrap()).collect();
+        let context = BuildContext { architecture: self.encoder.config.architecture };
+        let resolved = options.resolve(&context).unwrap();
+        let terms = terms.iter().map(|name| resolved.build(name).unwrap()).collect();
         let mut objective = Objective { terms };
         let elsewhere = self.weights.plus(&direction(&self.weights, 99), 0.02).unwrap();
         objective.prepare(&self.step(), &elsewhere).unwrap();

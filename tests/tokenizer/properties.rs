@@ -26,9 +26,10 @@ proptest! {
             let tokenizer = small(kind);
             let ids = tokenizer.encode(&text, max_length).unwrap();
             prop_assert!(ids.len() <= max_length);
-            prop_assert_eq!(ids[0], tokenizer.cls_token_id().unwrap());
-            prop_assert_eq!(*ids.last().unwrap(), tokenizer.sep_token_id().unwrap());
-            prop_assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
+            let frame = tokenizer.encode("", 2).unwrap();
+            prop_assert_eq!([ids[0], ids[ids.len() - 1]], [frame[0], frame[1]]);
+            // A vocabulary that ends before the id does not fit it.
+            prop_assert!(ids.iter().all(|id| tokenizer.fits(*id as usize).is_err()));
             // A shorter length keeps the beginning of what a longer one keeps.
             let longer = tokenizer.encode(&text, max_length + 7).unwrap();
             prop_assert_eq!(&ids[..ids.len() - 1], &longer[..ids.len() - 1]);

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, Pooling};
-use mirror::sentence_folder::SentenceFolder;
+use mirror::model_folder::SentenceFolder;
+use mirror::model_folder::read_parameters;
 use mirror::tokenize::Tokenizer;
 
 use super::{folder_with, is_a_sentence, layout, seeds_of, write};

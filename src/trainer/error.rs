@@ -1,0 +1,41 @@
+use thiserror::Error;
+
+use super::StepError;
+use super::metrics::MetricsError;
+use crate::checkpoint::CheckpointError;
+use crate::corpus::CorpusError;
+use crate::model_folder::SaveError;
+use crate::sentence_encoder::ModelError;
+use crate::tokenize::TokenizeError;
+
+/// Why a run ended early.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error("{source}; the batch was lines {lines} of {corpus}{kept}")]
+    NotFinite { source: Box<StepError>, lines: String, corpus: String, kept: String },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error("scoring failed: {0}")]
+    Score(#[from] sts_eval::Error),
+    #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
+    TooLong { asked: usize, most: usize },
+    #[error(
+        "--max-length is {asked}, but the model's prompt alone has {prompt} tokens, so that nothing of a sentence would be \
+         left"
+    )]
+    NoRoom { asked: usize, prompt: usize },
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

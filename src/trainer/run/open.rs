@@ -1,0 +1,203 @@
+//! How a run is opened: from a plan, and from what an earlier part of it left.
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::Device;
+use sts_eval::unlabeled::Views;
+
+use super::{Best, Made, Observer, Run};
+use crate::checkpoint::configuration::write_configuration;
+use crate::checkpoint::{Checkpoint, Origin, RunCheckpoints, Schedule, State};
+use crate::corpus::{Batching, Corpus, Entry};
+use crate::interrupt::Interrupt;
+use crate::model_folder::SaveError;
+use crate::optim::{AdamW, AdamWConfig};
+use crate::output::OutputFolder;
+use crate::regularization::Resolved;
+use crate::sentence_encoder::{Overrides, SentenceEncoder};
+use crate::trainer::memory::{Estimate, free_memory};
+use crate::trainer::metrics::Metrics;
+use crate::trainer::plan::Plan;
+use crate::trainer::{Hyperparameters, TrainError, TrainOptions, Trainer};
+use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
+use crate::weights::Parameters;
+
+impl Plan {
+    /// Writes train.toml, from when on the run can be resumed.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(&self, output: &OutputFolder) -> Result<(), TrainError> {
+        Ok(write_configuration(&self.options, output.work()).map_err(SaveError::from)?)
+    }
+}
+
+impl Run {
+    /// Loads the model and takes up the run from the newest whole checkpoint of its folder; a new folder has none.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded or is too small for the settings, other inputs than those of the checkpoint,
+    /// files that cannot be read or written.
+    pub fn open(
+        plan: Plan,
+        output: &OutputFolder,
+        device: &Device,
+        interrupt: Interrupt,
+        observer: &mut dyn Observer,
+    ) -> Result<Run, TrainError> {
+        let Plan { options, regularization, corpus, held_out, first_epoch, scored_on, .. } = plan;
+        let overrides = Overrides { pooling: options.pooling.0, max_length: None };
+        let mut model = SentenceEncoder::load(&plan.model_folder, overrides, device)?;
+        check_fit(&options, &model)?;
+        let batching = batching(&options, &model)?;
+        let held_out = held_out_views(&options, &held_out, &corpus, &model, observer)?;
+        let estimate = Estimate::of(&options, regularization.composition(), &model, &corpus)?;
+        observer.note(&estimate.sentence(free_memory()));
+
+        let mut trainer = trainer(&options, &regularization, &model)?;
+        let mut origin = Origin::of(&corpus, &plan.transformer, device)?;
+        origin.include(&model)?;
+        let checkpoints = RunCheckpoints::open(output.work(), options.keep_last)?;
+        let made = match newest(&checkpoints, &origin, &model.parameters, observer)? {
+            Some(checkpoint) => take_up(checkpoint, &mut trainer, &mut model.parameters, output.work())?,
+            None => Made::nothing(output.work())?,
+        };
+        let began = Instant::now();
+        Ok(Run {
+            schedule: Schedule::new(options.save_every, began),
+            options,
+            corpus,
+            batching,
+            first_epoch: Some(first_epoch),
+            model,
+            transformer: plan.transformer,
+            scored_on,
+            held_out,
+            interrupt,
+            trainer,
+            made,
+            origin,
+            checkpoints,
+            began,
+        })
+    }
+}
+
+/// Refuses lengths that the model has no positions for.
+fn check_fit(options: &TrainOptions, model: &SentenceEncoder) -> Result<(), TrainError> {
+    let most = model.encoder.config.max_sequence_length();
+    if options.max_length > most {
+        return Err(TrainError::TooLong { asked: options.max_length, most });
+    }
+    let prompt = model.prompt.tokens(&model.tokenizer, most)?;
+    if prompt > 0 && prompt + 1 >= options.max_length {
+        return Err(TrainError::NoRoom { asked: options.max_length, prompt });
+    }
+    Ok(())
+}
+
+fn batching(options: &TrainOptions, model: &SentenceEncoder) -> Result<Batching, TrainError> {
+    // A model without a mask token can be trained where nothing is masked.
+    let mask_token = match options.mask_span {
+        0 => "",
+        _ if options.pairs => "",
+        _ => model.tokenizer.mask_token()?,
+    };
+    Ok(Batching {
+        batch_size: options.batch_size,
+        seed: options.seed,
+        mask_span: options.mask_span,
+        mask_token: mask_token.to_owned(),
+    })
+}
+
+/// Held-out lines and their views, if there are any.
+fn held_out_views(
+    options: &TrainOptions,
+    held_out: &[Entry],
+    corpus: &Corpus,
+    model: &SentenceEncoder,
+    observer: &mut dyn Observer,
+) -> Result<Option<Views>, TrainError> {
+    if held_out.is_empty() {
+        return Ok(None);
+    }
+    let span = if options.mask_span == 0 { DEFAULT_MASK_SPAN } else { options.mask_span };
+    let mask_token = match model.tokenizer.mask_token() {
+        Ok(token) => token,
+        Err(_) if options.pairs => "",
+        Err(_) if options.mask_span == 0 => {
+            observer.note(
+                "the model has no mask token, so lines are held out but not measured; --holdout 0 trains on them",
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(views(held_out, corpus.format(), span, mask_token, options.seed)))
+}
+
+fn trainer(
+    options: &TrainOptions,
+    regularization: &Resolved,
+    model: &SentenceEncoder,
+) -> Result<Trainer, TrainError> {
+    let optimizer = AdamWConfig {
+        learning_rate: options.learning_rate,
+        weight_decay: options.weight_decay,
+        ..AdamWConfig::default()
+    };
+    Ok(Trainer {
+        encoder: model.encoder.clone().in_parts(options.accumulate),
+        optimizer: AdamW::new(optimizer, &model.parameters)?,
+        regularization: regularization.build(),
+        hyperparameters: Hyperparameters {
+            seed: options.seed,
+            temperature: options.temperature,
+            dropout: options.dropout,
+            drophead: options.drophead,
+            clip_norm: options.clip_norm,
+        },
+    })
+}
+
+/// The newest whole checkpoint of this very run, if there is one.
+fn newest(
+    checkpoints: &RunCheckpoints,
+    origin: &Origin,
+    like: &Parameters,
+    observer: &mut dyn Observer,
+) -> Result<Option<Checkpoint>, TrainError> {
+    if let Some(warning) = checkpoints.settle_origin(origin)? {
+        observer.note(&warning);
+    }
+    let newest = checkpoints.newest(like.layout(), like.dtype(), like.device())?;
+    newest.skipped.iter().for_each(|sentence| observer.note(sentence));
+    if let Some(checkpoint) = &newest.checkpoint {
+        origin.check_against(&checkpoint.state.origin)?;
+        observer.note(&format!("resuming after step {}", checkpoint.state.step));
+    }
+    Ok(newest.checkpoint)
+}
+
+/// Puts a checkpoint into the trainer and the weights.
+fn take_up(
+    checkpoint: Checkpoint,
+    trainer: &mut Trainer,
+    weights: &mut Parameters,
+    output: &Path,
+) -> Result<Made, TrainError> {
+    let State { step, epoch, position, metrics_bytes, scores, held_out, best, .. } = checkpoint.state;
+    let best = match best {
+        Some(best) => {
+            let weights = checkpoint.best.map_or_else(|| checkpoint.weights.copy(), Ok)?;
+            Some(Best { score: f64::from_bits(best.score_bits), step: best.step, weights })
+        }
+        None => None,
+    };
+    *weights = checkpoint.weights;
+    trainer.restore(step, [checkpoint.m, checkpoint.v], checkpoint.memories);
+    let metrics = Metrics::open(output, metrics_bytes)?;
+    Ok(Made { metrics, epoch, position, scores, held_out, best, saved: Some(step) })
+}
