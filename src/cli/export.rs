@@ -28,9 +28,9 @@ use crate::trainer::plan::DEFAULT_DATA;
 ///
 /// Writes a folder that sentence-transformers (backend="onnx"), fastembed, transformers.js,
 /// text-embeddings-inference and ONNX Runtime load: onnx/model.onnx (f32), onnx/model_fp16.onnx,
-/// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and
-/// token_type_ids, and gives last_hidden_state and sentence_embedding, pooled and normalised as the model
-/// specifies.
+/// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and,
+/// where the model has token types, token_type_ids, and gives last_hidden_state and sentence_embedding,
+/// pooled and normalised as the model specifies.
 ///
 /// Each graph is run by ONNX Runtime beside the model on sentences of all kinds: embeddings of length 1 may
 /// differ by 1e-4 (f32) or 2e-3 (f16), and the mean cosine may not be below 0.98 (int8). Where they do, the
