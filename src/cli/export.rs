@@ -167,7 +167,7 @@ impl Export {
     fn place(&self) -> Result<Place, Ending> {
         let mut inputs = Inputs::default();
         files::add_model(&mut inputs, &self.model);
-        self.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+        self.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
         inputs.refuse_streams()?;
         let changes_model =
             self.pooling.0.is_some() || self.max_length.is_some() || self.normalize || self.no_normalize;

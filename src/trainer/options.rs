@@ -123,6 +123,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DIR", help_heading = "Scoring")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// Folder to log the run to as TensorBoard's event files, beside metrics.jsonl; a folder for each run
+    #[arg(long, value_name = "DIR", help_heading = "Scoring")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_dir: Option<PathBuf>,
 
     /// Write a checkpoint every N steps (100), or so often (90s, 10m, 2h), or never; a signal that stops
     /// the run writes one too
