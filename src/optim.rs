@@ -9,6 +9,7 @@ use crate::weights::Parameters;
 /// The optimizer's state. Dense: an embedding row absent from a batch decays and keeps its
 /// momentum, as in PyTorch.
 pub struct AdamW {
+    /// Learning rate, decay and the moments' factors.
     pub config: AdamWConfig,
     /// First moments.
     pub m: Parameters,
@@ -19,6 +20,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
+    /// An optimizer that has made no step; its moments have the form of `parameters`.
     pub fn new(config: AdamWConfig, parameters: &Parameters) -> Result<Self> {
         Ok(AdamW { config, m: parameters.zeros_like()?, v: parameters.zeros_like()?, step: 0 })
     }
@@ -45,18 +47,23 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::model::Architecture;
     use crate::model::layout::{Dimensions, Layout};
     use crate::random::Key;
 
     fn zeros(hidden_size: usize, dtype: DType) -> Parameters {
-        let layout = Layout::new(&Dimensions {
-            vocab_size: 7,
-            max_position_embeddings: 5,
-            type_vocab_size: 2,
-            hidden_size,
-            intermediate_size: 6,
-            num_hidden_layers: 1,
-        });
+        let layout = Layout::new(
+            Architecture::Bert,
+            &Dimensions {
+                vocab_size: 7,
+                max_position_embeddings: 5,
+                type_vocab_size: 2,
+                hidden_size,
+                intermediate_size: 6,
+                num_hidden_layers: 1,
+                relative_bias: [0, 1],
+            },
+        );
         Parameters::zeros(Arc::new(layout), dtype, &Device::Cpu).unwrap()
     }
 

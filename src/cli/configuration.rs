@@ -23,6 +23,7 @@ const NO_SETTINGS: [&str; 7] = ["config", "preset", "show", "resume", "help", "v
 const PATHS: [&str; 5] = ["model", "corpus", "output", "data", "log-dir"];
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ConfigurationError {
     #[error("cannot read the configuration {path}: {source}")]
     Read { path: String, source: std::io::Error },

@@ -10,7 +10,7 @@
 //! 4. [`weights`]: the transformer's tensors, from safetensors or PyTorch's pickle, whole or in shards; [`modules`]:
 //!    those of the modules after pooling.
 //!
-//! [`ModelFolder`] holds 1 to 3. [`write`] writes all of it again, for sentence-transformers and transformers to load.
+//! [`ModelFolder`] holds 1 to 3. [`mod@write`] writes all of it again, for sentence-transformers and transformers to load.
 //! Weights and tokenizers are types of rooms below, which know nothing of files.
 
 pub mod config;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::model::{Architecture, EncoderConfig, Pooling};
+use crate::model::{EncoderConfig, Pooling};
 use crate::tokenize::{TokenizeError, Tokenizer};
 pub use config::ConfigError;
 pub use modules::ModulesError;
@@ -43,12 +43,15 @@ pub struct ModelFolder {
     pub transformer: PathBuf,
     /// The pooling that config.json notes, see [`config::POOLING_KEY`].
     pub noted_pooling: Option<Pooling>,
+    /// That of the transformer.
     pub config: EncoderConfig,
+    /// That of the transformer's folder.
     pub tokenizer: Tokenizer,
 }
 
 /// A small file that is missing, malformed, or asks for what is not supported.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum FolderError {
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -72,9 +75,10 @@ impl ModelFolder {
 
     /// The pooling that the folder asks for, else the one that its kind of model is known for.
     pub fn pooling(&self) -> Pooling {
-        self.noted_pooling.unwrap_or(match (self.sentence.pooling, self.config.architecture) {
-            (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
-            (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
+        self.noted_pooling.unwrap_or(match self.sentence.pooling {
+            Some(PoolingMode::Mean) => Pooling::Mean,
+            Some(PoolingMode::Cls) => Pooling::Cls,
+            None => self.config.architecture.description().defaults.pooling,
         })
     }
 

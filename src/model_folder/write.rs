@@ -10,12 +10,13 @@ use super::weights::read::read_pooler;
 use super::weights::{WEIGHTS, WeightsError, tensors};
 use super::{SETTINGS, Settings, modules};
 use crate::encoder::Encoder;
-use crate::model::{Architecture, Pooling};
+use crate::model::Pooling;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::tokenize::{TokenizeError, Tokenizer};
 use crate::weights::Parameters;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SaveError {
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -31,7 +32,9 @@ pub enum SaveError {
 
 /// What the small files of a folder are written from.
 pub struct Contents<'a> {
+    /// Configuration, pooling and modules.
     pub encoder: &'a Encoder,
+    /// Written as transformers reads it.
     pub tokenizer: &'a Tokenizer,
     /// Tokens of a sentence, special ones included, beyond which it is cut.
     pub max_length: usize,
@@ -39,6 +42,7 @@ pub struct Contents<'a> {
     pub normalize: bool,
     /// Whether pooling leaves out the tokens of a prompt.
     pub leaves_prompt_out: bool,
+    /// Prompts, and what else is kept from the folder that training started from.
     pub settings: &'a Settings,
     /// The folder of the transformer that the encoder was loaded from, whose config.json is taken over.
     pub source: &'a Path,
@@ -77,13 +81,7 @@ impl Contents<'_> {
     /// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
     fn config(&self) -> Result<Value, SaveError> {
         let mut config = read_json(&self.source.join("config.json"))?;
-        let class = match (config["model_type"].as_str(), self.encoder.config.architecture) {
-            (Some("xlm-roberta"), _) => "XLMRobertaModel",
-            (Some("camembert"), _) => "CamembertModel",
-            (_, Architecture::Bert) => "BertModel",
-            (_, Architecture::Roberta) => "RobertaModel",
-        };
-        config["architectures"] = json!([class]);
+        config["architectures"] = json!([self.encoder.config.architecture.description().class]);
         let pooling = self.encoder.pooling;
         match config.as_object_mut() {
             Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {

@@ -13,6 +13,7 @@ use super::event_log::{EventLog, EventLogError};
 pub const METRICS: &str = "metrics.jsonl";
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum MetricsError {
     #[error("cannot write to {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
@@ -56,6 +57,7 @@ impl Metrics {
         Ok(self)
     }
 
+    /// Appends a record as one line of JSON.
     pub fn write(&mut self, record: &impl Serialize) -> Result<(), MetricsError> {
         let mut line = || -> io::Result<()> {
             serde_json::to_writer(&mut self.file, record)?;

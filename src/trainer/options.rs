@@ -83,7 +83,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Training")]
     pub drophead: f64,
     /// How hidden states become an embedding: auto, mean, cls, mean-padded or first-last-avg; auto is
-    /// what the folder's 1_Pooling says, else mean for BERT and cls for RoBERTa
+    /// what the folder's 1_Pooling says, else cls for RoBERTa and its kin, and mean for the others
     #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Training")]
     pub pooling: PoolingChoice,
     /// Seed of all randomness
@@ -97,6 +97,7 @@ pub struct TrainOptions {
     )]
     pub seed: u64,
 
+    /// `--reg` and the flags of what it composes.
     #[command(flatten)]
     #[serde(flatten)]
     pub regularization: regularization::Options,

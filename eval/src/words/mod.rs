@@ -22,12 +22,16 @@ use crate::{Error, Subset, Task, text};
 /// A public set of word pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WordSet {
+    /// Multi-SimLex's English pairs (Vulić et al. 2020).
     MultiSimLex,
+    /// SimLex-999 (Hill et al. 2015).
     SimLex999,
+    /// SimVerb-3500 (Gerz et al. 2016).
     SimVerb3500,
 }
 
 impl WordSet {
+    /// All three, in the order of tables.
     pub const ALL: [Self; 3] = [Self::MultiSimLex, Self::SimLex999, Self::SimVerb3500];
 
     /// The key in JSON, the name of the task and the heading in tables.
@@ -39,6 +43,7 @@ impl WordSet {
         }
     }
 
+    /// The set that [`WordSet::key`] names.
     pub fn from_key(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|set| set.key() == key)
     }

@@ -1,11 +1,11 @@
-//! The tokenizer of a folder: tokenizer.json, else vocab.txt (BERT), else vocab.json with merges.txt (RoBERTa), and
+//! The tokenizer of a folder: tokenizer.json, else vocab.txt (BERT, MPNet), else vocab.json with merges.txt (RoBERTa), and
 //! tokenizer_config.json with its older neighbours.
 //!
 //! 1. [`source`] reads the files, with bounds.
 //! 2. [`class`] finds the Python class that transformers would take, and [`config`] its settings; [`switches`] refuses
 //!    those that are not computed here.
 //! 3. [`build`] makes the tokenizer library's tokenizer of them, after [`check`] has looked for what the library trusts.
-//! 4. [`write`] writes the files again, such that transformers makes the same ids of them.
+//! 4. [`mod@write`] writes the files again, such that transformers makes the same ids of them.
 
 mod build;
 mod check;

@@ -29,7 +29,9 @@ const WRITER: &str = "mirror";
 /// The longest line of metrics.jsonl that is read back, in bytes; ours have some hundreds.
 const LONGEST_LINE: u64 = 1 << 16;
 
+/// Why a log cannot be kept.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum EventLogError {
     #[error("--log-dir {0} is a file; it takes a folder")]
     NotAFolder(PathBuf),
