@@ -217,7 +217,7 @@ fn names_that_are_not_utf8_work_or_are_named() {
             "caf\u{FFFD}.txt: this path is not UTF-8, and train.toml",
         ),
         ("train --model m --no-eval", "--output", "this path is not UTF-8"),
-        ("train --model m --no-eval", "--log-dir", "--log-dir caf\u{FFFD}.txt: this path is not UTF-8"),
+        ("train --model m --no-eval", "--log-dir", "caf\u{FFFD}.txt: this path is not UTF-8"),
         ("encode", "--model", "the argument caf\u{FFFD}.txt is not UTF-8"),
     ] {
         let output = w.mirror(arguments).arg(flag).arg(name).output().unwrap();
