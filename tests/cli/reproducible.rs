@@ -48,7 +48,12 @@ fn one_thread_and_two_give_the_same_bytes_whatever_regularizes() {
 
 #[test]
 fn batches_of_several_chunks_give_the_same_bytes_too() {
-    let w = tiny(Kind::Roberta);
+    for kind in [Kind::Roberta, Kind::Mpnet] {
+        batches_of_several_chunks(tiny(kind));
+    }
+}
+
+fn batches_of_several_chunks(w: Workspace) {
     w.write("corpus.txt", sentences(200).join("\n"));
     for reg in ["none", "delta-sam,r3f"] {
         let run = |threads| weights_of_batches(&w, 100, &format!("--reg {reg} --threads {threads}"));
