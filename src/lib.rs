@@ -20,7 +20,9 @@
 //! labels. The evaluator is a crate of its own, `sts-eval`, and
 //! [`datasets`] brings the public data that it reads; [`cli`] is what a person types.
 
-pub mod backend;
+#![warn(missing_docs)]
+
+mod backend;
 pub mod batch;
 pub mod builtin;
 pub mod checkpoint;
@@ -30,7 +32,7 @@ pub mod datasets;
 pub mod encoder;
 pub mod export;
 pub mod hub;
-pub mod interrupt;
+mod interrupt;
 mod json;
 pub mod model;
 pub mod model_folder;
@@ -39,10 +41,10 @@ pub mod objective;
 pub mod onnx;
 pub mod onnx_file;
 pub mod optim;
-pub mod output;
-pub mod ownership;
+mod output;
+mod ownership;
 pub mod perturb;
-pub mod prompt;
+mod prompt;
 mod quote;
 pub mod random;
 pub mod regularization;

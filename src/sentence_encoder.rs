@@ -20,15 +20,20 @@ const TOKENS_AT_ONCE: usize = 1 << 14;
 /// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
+    /// Instead of the folder's.
     pub pooling: Option<Pooling>,
+    /// Tokens at which sentences are cut, instead of the folder's.
     pub max_length: Option<usize>,
 }
 
 /// A model folder, loaded.
 #[derive(Clone)]
 pub struct SentenceEncoder {
+    /// Configuration and pooling.
     pub encoder: Encoder,
+    /// The encoder's weights.
     pub parameters: Parameters,
+    /// Shared with threads that prepare batches.
     pub tokenizer: Arc<Tokenizer>,
     /// Tokens of a sentence, special ones included, beyond which it is cut.
     pub max_length: usize,
@@ -41,6 +46,7 @@ pub struct SentenceEncoder {
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ModelError {
     #[error("{0} is not a folder; --model takes a folder, builtin, or a Hugging Face id")]
     NotAFolder(String),

@@ -21,6 +21,7 @@ pub struct PackedBatch {
 }
 
 impl PackedBatch {
+    /// A batch without sequences.
     pub fn new() -> Self {
         PackedBatch { cu_seqlens: vec![0], ..PackedBatch::default() }
     }
@@ -97,10 +98,12 @@ impl PackedBatch {
         self.ids.len()
     }
 
+    /// Whether there is no sequence.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
+    /// Tokens of all sequences: the rows of a packed matrix.
     pub fn total_tokens(&self) -> usize {
         self.token_ids.len()
     }
@@ -122,10 +125,12 @@ impl PackedBatch {
         if rows.is_empty() { self.cu_seqlens[i] } else { rows.start }
     }
 
+    /// Tokens of sequence `i`.
     pub fn seqlen(&self, i: usize) -> usize {
         self.cu_seqlens[i + 1] - self.cu_seqlens[i]
     }
 
+    /// Tokens of the longest sequence; 0 without one.
     pub fn max_seqlen(&self) -> usize {
         (0..self.len()).map(|i| self.seqlen(i)).max().unwrap_or(0)
     }

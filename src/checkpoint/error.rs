@@ -9,6 +9,7 @@ use crate::model_folder::WeightsError;
 use crate::output::OutputError;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum CheckpointError {
     #[error("cannot write the checkpoint {path}: {source}")]
     Write { path: PathBuf, source: io::Error },

@@ -31,25 +31,32 @@ const MODEL_FILES: [&str; 12] = [
     "sentencepiece.bpe.model",
 ];
 
-/// Inputs by their SHA-256, and the machine.
+/// Inputs by their SHA-256, in lower-case hexadecimal digits, and the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
+    /// Of the corpus's bytes.
     pub corpus_sha256: String,
+    /// Of the model's files: those that decide what it computes.
     pub model_sha256: String,
+    /// Where the run computes.
     pub machine: Machine,
 }
 
 /// What the last bits of a result depend on besides the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
+    /// The program's version.
     pub version: String,
     /// SHA-256 of the program's file.
     pub build: String,
+    /// What the CPU's fused operations are compiled for.
     pub instruction_set: String,
+    /// cpu, or a CUDA device.
     pub device: String,
 }
 
 impl Origin {
+    /// Of a run on this machine. The model's files are read whole.
     pub fn of(corpus: &Corpus, model_folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
         Ok(Origin {
             corpus_sha256: corpus.sha256().to_owned(),

@@ -50,19 +50,23 @@ pub struct State {
     pub position: u64,
     /// Length of metrics.jsonl.
     pub metrics_bytes: u64,
+    /// Of scored sets, in the order in which they were taken.
     pub scores: Vec<Score>,
     /// What was measured on held-out lines.
     #[serde(default)]
     pub held_out: Vec<HeldOutScore>,
+    /// `None` before the first score.
     pub best: Option<BestState>,
     /// Loss terms whose memory is in the optimizer's file.
     pub memories: Vec<String>,
+    /// What the run started from, and on which machine.
     pub origin: Origin,
 }
 
 /// The best score so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestState {
+    /// Steps made when it was taken.
     pub step: u64,
     /// The score's bits as an integer: what is read from a decimal number may be off by the last bit,
     /// and then two scores that were equal are not.
@@ -71,9 +75,13 @@ pub struct BestState {
 
 /// What a checkpoint is made of.
 pub struct Snapshot<'a> {
+    /// How far the run has come.
     pub state: State,
+    /// The latest weights.
     pub weights: &'a Parameters,
+    /// AdamW's first moment.
     pub m: &'a Parameters,
+    /// AdamW's second moment.
     pub v: &'a Parameters,
     /// What loss terms remember, by their names.
     pub memories: Vec<(&'static str, &'a Parameters)>,
@@ -83,18 +91,27 @@ pub struct Snapshot<'a> {
 
 /// A checkpoint, read and verified.
 pub struct Checkpoint {
+    /// Where it was read from.
     pub folder: PathBuf,
+    /// How far the run had come.
     pub state: State,
+    /// The latest weights.
     pub weights: Parameters,
+    /// AdamW's first moment.
     pub m: Parameters,
+    /// AdamW's second moment.
     pub v: Parameters,
+    /// What loss terms remember, by their names.
     pub memories: BTreeMap<String, Parameters>,
+    /// The weights that scored best, where they are not the latest.
     pub best: Option<Parameters>,
 }
 
 /// The newest whole checkpoint, and a sentence for each newer one that is not whole.
 pub struct Newest {
+    /// `None` where there is no whole one.
     pub checkpoint: Option<Checkpoint>,
+    /// Why each newer one cannot be used.
     pub skipped: Vec<String>,
 }
 

@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "String")]
 pub enum SaveEvery {
+    /// When a signal stops the run, and at no other time.
     Never,
+    /// After every so many steps.
     Steps(u64),
+    /// After the first step that ends so long after the last one.
     Time(Duration),
 }
 
@@ -92,6 +95,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The first is due one period after `now`.
     pub fn new(every: SaveEvery, now: Instant) -> Self {
         Schedule { every, last: now }
     }

@@ -21,7 +21,7 @@ use crate::trainer::options::PoolingChoice;
 /// Encode sentences: one embedding for each line.
 ///
 /// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
-/// What the model's folder says of itself is followed (a prompt before each sentence, pooling, modules after it,
+/// The model's folder is followed (a prompt before each sentence, pooling, modules after it,
 /// length, normalisation); flags override it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
@@ -42,13 +42,13 @@ pub struct Encode {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Scale embeddings to length 1, whatever the folder says
+    /// Scale embeddings to length 1, regardless of the folder's modules
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
-    /// Leave embeddings as they are, whatever the folder says
+    /// Leave embeddings as they are, regardless of the folder's modules
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]

@@ -52,7 +52,7 @@ pub struct Eval {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]

@@ -38,7 +38,7 @@ impl Place {
         let shown = output.display();
         if changes_model {
             return Err(usage(format!(
-                "--output {shown} is the model's own folder, whose graphs must be as it says: leave out --pooling, \
+                "--output {shown} is the model's own folder, whose graphs must match its weights: leave out --pooling, \
                  --max-length, --normalize and --no-normalize, or choose another --output"
             )));
         }
@@ -76,7 +76,7 @@ impl Place {
         Ok(Place::Own { replaces: owned })
     }
 
-    /// Whether a model card is to be written: one that somebody else wrote says more than ours.
+    /// Whether a model card is to be written: one that the user wrote knows more.
     pub fn takes_card(&self, output: &Path) -> bool {
         match self {
             Place::Own { replaces } => {

@@ -122,7 +122,7 @@ pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
     Ok(())
 }
 
-/// What to know of the corpus, said once its models can be loaded.
+/// Notes on the corpus, printed once its models can be loaded.
 fn remark(corpus: &Corpus, views: &Views, span: usize) {
     corpus.remarks().iter().for_each(|remark| say(remark));
     let (all, short) = (views.sentences.len(), views.sentences.len() - views.views.len());

@@ -1,6 +1,6 @@
 //! The encoder over packed batches. Weights are an argument, never hidden state.
 //!
-//! An [`Encoder`] says what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
+//! An [`Encoder`] describes what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
 //! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
 //! therefore see only embeddings.
 
@@ -21,7 +21,9 @@ pub use crate::weights::Parameters;
 /// An encoder without weights.
 #[derive(Clone, Debug)]
 pub struct Encoder {
+    /// What the encoder is built of.
     pub config: EncoderConfig,
+    /// How the last layer's rows become an embedding.
     pub pooling: Pooling,
     /// Who computes; `None` leaves it to the weights.
     backend: Option<&'static dyn Backend>,
@@ -32,6 +34,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// Passes go to the backend that suits the weights; [`Self::on`] names one.
     pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
         Encoder { config, pooling, backend: None, parts: 1, modules: Arc::default() }
     }
@@ -47,6 +50,7 @@ impl Encoder {
         Encoder { parts, ..self }
     }
 
+    /// Where each weight lies in [`Parameters`] of this encoder.
     pub fn layout(&self) -> Arc<Layout> {
         Arc::new(self.config.layout())
     }

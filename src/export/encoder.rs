@@ -34,7 +34,9 @@ pub struct HiddenStates {
 
 /// Puts an encoder into a graph.
 pub struct EncoderGraph<'a> {
+    /// What has been added so far.
     pub graph: GraphBuilder,
+    /// The encoder that the graph computes.
     pub config: &'a EncoderConfig,
     parameters: &'a Parameters,
     precision: Precision,
@@ -50,6 +52,7 @@ const MASKED: f32 = -1e30;
 const MASKED_F16: f32 = -1e4;
 
 impl<'a> EncoderGraph<'a> {
+    /// An encoder that is to be added to `graph`, its weights stored in `precision`.
     pub fn new(
         graph: GraphBuilder,
         config: &'a EncoderConfig,
@@ -63,6 +66,7 @@ impl<'a> EncoderGraph<'a> {
         EncoderGraph { graph, config, parameters, precision, float, quantized: None }
     }
 
+    /// Adds the inputs that the architecture has: token ids, attention mask, token types.
     pub fn inputs(&mut self) -> Tokens {
         let dims = [Dim::Named("batch_size"), Dim::Named("sequence_length")];
         let [ids, mask, types] = INPUTS;

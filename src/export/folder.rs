@@ -15,6 +15,7 @@ use crate::output::OutputError;
 use crate::sentence_encoder::SentenceEncoder;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ExportError {
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -26,10 +27,13 @@ pub enum ExportError {
 
 /// What to export, and how.
 pub struct Export<'a> {
+    /// What is written as graphs.
     pub model: &'a SentenceEncoder,
     /// The folder that the model was loaded from, whose config.json is taken over.
     pub source: &'a Path,
+    /// One graph each.
     pub precisions: &'a [Precision],
+    /// The version of ONNX's operators that graphs are written for.
     pub opset: u32,
     /// Bytes of weights beyond which they go to a file of their own.
     pub largest_file: usize,

@@ -1,7 +1,7 @@
 //! A sentence encoder as an ONNX graph, in a folder that third-party tools load as it is.
 //!
 //! 1. [`encoder`] and [`pooling`] put the model into a graph, layer by layer, with [`graph`] for nodes and
-//!    [`weights`] for constants; [`file`] writes it ([`proto`] is the part of the format that it needs).
+//!    [`weights`] for constants; [`mod@file`] writes it ([`onnx_file::proto`](crate::onnx_file::proto) is the part of the format that it needs).
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
@@ -47,7 +47,9 @@ pub const DEFAULT_OPSET: u32 = 17;
 /// What a graph is made from: a sentence encoder without its tokenizer.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
+    /// What is written.
     pub encoder: &'a Encoder,
+    /// Its weights.
     pub parameters: &'a Parameters,
     /// Tokens to which mean-padded pooling pads.
     pub max_length: usize,

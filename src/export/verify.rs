@@ -10,8 +10,9 @@ use super::sentences::{SENTENCES, endless};
 use crate::onnx::{OnnxEncoder, OnnxError};
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 
-/// The largest difference between normalised embeddings that f32 and f16 graphs may have.
+/// The largest difference that an f32 graph's embedding may have from the model's, each scaled to length 1.
 pub const TOLERANCE_F32: f32 = 1e-4;
+/// The same for an f16 graph.
 pub const TOLERANCE_F16: f32 = 2e-3;
 /// The least mean cosine to the model's embeddings that an int8 graph may have.
 pub const LEAST_COSINE: f64 = 0.98;
@@ -29,9 +30,10 @@ pub struct Distance {
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum VerifyError {
     #[error(
-        "the {precision} graph is not the model: {difference}; nothing is written (please report this model)"
+        "the {precision} graph differs from the model: {difference}; nothing is written (please report this model)"
     )]
     TooFar { precision: Precision, difference: String },
     #[error(

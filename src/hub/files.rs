@@ -15,7 +15,7 @@ use crate::quote::{quoted, reason};
 
 /// The file that every model has, but for those whose transformer has a folder of its own.
 pub(super) const CONFIG: &str = "config.json";
-/// Where a sentence-transformers folder says which folders its parts have.
+/// Where a sentence-transformers folder lists the folders of its modules.
 pub(super) const MODULES: &str = "modules.json";
 
 const TOKENIZERS: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.txt"], &["vocab.json", "merges.txt"]];
@@ -173,7 +173,7 @@ struct Module {
 }
 
 /// The parts that a modules.json names, as far as they can have files. Whether they make an encoder is for the
-/// folder's own reading to say.
+/// reader of the folder to report.
 fn modules(file: &Path) -> Result<Vec<Module>, String> {
     #[derive(Deserialize)]
     struct Entry {
@@ -219,7 +219,7 @@ fn read(file: &Path, most: u64) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
 
-    /// What [`gather`] says of a model that consists of `files`, and what it asked for.
+    /// What [`gather`] returns for a model that consists of `files`, and what it asked for.
     fn gather_from(files: &[(&str, &str)]) -> (Result<(), String>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {

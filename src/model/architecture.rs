@@ -8,11 +8,17 @@ use super::relative::RelativeBias;
 /// The encoders that are known, by transformers' `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
+    /// BERT, and what is built like it.
     Bert,
+    /// RoBERTa.
     Roberta,
+    /// XLM-RoBERTa: RoBERTa with another tokenizer.
     XlmRoberta,
+    /// CamemBERT: the same.
     Camembert,
+    /// MPNet: a relative bias in attention, no token types.
     Mpnet,
+    /// DistilBERT: names of its own, no token types.
     DistilBert,
 }
 
@@ -25,10 +31,13 @@ pub struct Description {
     pub class: &'static str,
     /// What transformers' classes with a head put before each name.
     pub prefix: &'static str,
+    /// What config.json calls its sizes.
     pub keys: Keys,
+    /// Which rows of the position embedding its tokens have.
     pub positions: PositionRule,
     /// Added to attention's scores; its table is one for all layers.
     pub relative_bias: Option<RelativeBias>,
+    /// Whether there are embeddings of token types.
     pub token_types: TokenTypes,
     /// The id of the padding token where config.json has none.
     pub pad_token_id: u32,
@@ -40,16 +49,22 @@ pub struct Description {
     pub module: fn(Part) -> &'static str,
     /// Tensors that are passed on as they are, since transformers' class has them.
     pub untrained: &'static [&'static str],
+    /// What is chosen where nobody says.
     pub defaults: Defaults,
 }
 
 /// The keys of config.json that differ.
 #[derive(Debug)]
 pub struct Keys {
+    /// Width of a hidden state.
     pub hidden_size: &'static str,
+    /// Layers.
     pub num_hidden_layers: &'static str,
+    /// Heads of a layer.
     pub num_attention_heads: &'static str,
+    /// Width within a feed-forward block.
     pub intermediate_size: &'static str,
+    /// The function between its two matrices.
     pub activation: &'static str,
 }
 
@@ -67,6 +82,7 @@ pub enum PositionRule {
 /// Whether there are embeddings of token types; sentences are of type 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenTypes {
+    /// There are none.
     None,
     /// `type_vocab_size` of them, and so many where config.json does not say.
     Embedded(usize),
@@ -75,6 +91,7 @@ pub enum TokenTypes {
 /// What is chosen where neither the folder nor the user says.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
+    /// How hidden states become an embedding.
     pub pooling: Pooling,
     /// δ-SAM's β.
     pub beta: f64,
@@ -200,6 +217,7 @@ fn distil_bert_module(part: Part) -> &'static str {
 }
 
 impl Architecture {
+    /// Every one that is known.
     pub const ALL: [Architecture; 6] = [
         Architecture::Bert,
         Architecture::Roberta,
@@ -209,6 +227,7 @@ impl Architecture {
         Architecture::DistilBert,
     ];
 
+    /// What distinguishes it.
     pub fn description(self) -> &'static Description {
         match self {
             Architecture::Bert => &BERT,

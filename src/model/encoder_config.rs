@@ -8,11 +8,17 @@ use super::relative::RelativeBias;
 /// What of `config.json` the encoder needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
+    /// Decides names of tensors, positions and special tokens.
     pub architecture: Architecture,
+    /// The sizes of its tensors.
     pub dimensions: Dimensions,
+    /// Heads of each layer; divides the hidden size.
     pub num_attention_heads: usize,
+    /// Between the two products of a feed-forward block.
     pub activation: Activation,
+    /// What LayerNorm adds to the variance.
     pub layer_norm_eps: f64,
+    /// The id that fills up sequences; RoBERTa's positions count from it.
     pub pad_token_id: u32,
 }
 
@@ -54,6 +60,7 @@ impl EncoderConfig {
         self.dimensions.max_position_embeddings.saturating_sub(self.position_offset() as usize)
     }
 
+    /// Hidden values of one attention head.
     pub fn head_size(&self) -> usize {
         self.dimensions.hidden_size / self.num_attention_heads
     }
@@ -65,5 +72,8 @@ pub enum Positions {
     /// Its place in the sequence, from 0.
     FromZero,
     /// Tokens other than `padding` are counted from `padding + 1`; those that are it have the position `padding`.
-    Counted { padding: u32 },
+    Counted {
+        /// The id of the padding token.
+        padding: u32,
+    },
 }

@@ -10,21 +10,28 @@ use super::part::{Kind, Part};
 pub struct TensorSpec {
     /// Name as transformers' class without a head has it.
     pub name: String,
+    /// Which part of the encoder it belongs to.
     pub part: Part,
+    /// Its weight or its bias.
     pub kind: Kind,
+    /// Its first value's place in the flat tensor of its group.
     pub offset: usize,
+    /// The shape that its values are viewed in.
     pub shape: Vec<usize>,
 }
 
 impl TensorSpec {
+    /// How many values it has.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether it has no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Its values' places in the flat tensor.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len()
     }
@@ -53,6 +60,7 @@ impl TensorSpec {
 /// The tensors that share one flat buffer: the embeddings, or one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
+    /// In the order in which they lie, without gaps.
     pub tensors: Vec<TensorSpec>,
     /// Elements in the buffer.
     pub len: usize,
@@ -80,6 +88,7 @@ impl Group {
 /// one `[3 · hidden, hidden]` matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
+    /// The embeddings, then a group a layer.
     pub groups: Vec<Group>,
     /// Whose names the tensors have.
     pub architecture: Architecture,
@@ -89,12 +98,17 @@ pub struct Layout {
 /// The sizes that determine a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {
+    /// Rows of the word embedding.
     pub vocab_size: usize,
+    /// Rows of the position embedding.
     pub max_position_embeddings: usize,
-    /// 0 where there are no token types.
+    /// Rows of the token type embedding; 0 where there are no token types.
     pub type_vocab_size: usize,
+    /// Width of a hidden state.
     pub hidden_size: usize,
+    /// Width within a feed-forward block.
     pub intermediate_size: usize,
+    /// Encoder layers.
     pub num_hidden_layers: usize,
     /// The size of the relative bias's table, `[buckets, heads]`; no buckets where there is none.
     pub relative_bias: [usize; 2],
@@ -147,6 +161,7 @@ impl Layout {
         self.groups.iter().map(|g| g.len).sum()
     }
 
+    /// Whether it has no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -3,21 +3,31 @@
 /// What a tensor's module does, whatever a checkpoint calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
+    /// `[vocab_size, hidden]`
     WordEmbeddings,
+    /// `[max_position_embeddings, hidden]`
     PositionEmbeddings,
+    /// `[type_vocab_size, hidden]`
     TokenTypeEmbeddings,
+    /// The LayerNorm of the sum of embeddings.
     EmbeddingNorm,
     /// The table `[buckets, heads]` of [`RelativeBias`](super::RelativeBias), which all layers share.
     RelativeBias,
+    /// Attention's queries, `[hidden, hidden]`.
     Query,
+    /// Its keys.
     Key,
+    /// Its values.
     Value,
+    /// What heads are mixed by.
     AttentionOutput,
+    /// The LayerNorm after attention.
     AttentionNorm,
     /// The feed-forward block's first matrix.
     Intermediate,
     /// Its second.
     Output,
+    /// The LayerNorm after the feed-forward block.
     OutputNorm,
 }
 
@@ -36,7 +46,9 @@ impl Part {
 /// Which of a module's tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// The matrix, or the scale of a LayerNorm.
     Weight,
+    /// What is added.
     Bias,
 }
 

@@ -14,6 +14,7 @@ use crate::model::{Activation, Architecture, EncoderConfig, Pooling, RelativeBia
 use crate::quote::{quoted, reason, shortened};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ConfigError {
     #[error("{path}: {source}; a model folder needs a readable config.json")]
     Read { path: PathBuf, source: std::io::Error },

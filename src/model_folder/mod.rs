@@ -10,7 +10,7 @@
 //! 4. [`weights`]: the transformer's tensors, from safetensors or PyTorch's pickle, whole or in shards; [`modules`]:
 //!    those of the modules after pooling.
 //!
-//! [`ModelFolder`] holds 1 to 3. [`write`] writes all of it again, for sentence-transformers and transformers to load.
+//! [`ModelFolder`] holds 1 to 3. [`mod@write`] writes all of it again, for sentence-transformers and transformers to load.
 //! Weights and tokenizers are types of rooms below, which know nothing of files.
 
 pub mod config;
@@ -43,12 +43,15 @@ pub struct ModelFolder {
     pub transformer: PathBuf,
     /// The pooling that config.json notes, see [`config::POOLING_KEY`].
     pub noted_pooling: Option<Pooling>,
+    /// That of the transformer.
     pub config: EncoderConfig,
+    /// That of the transformer's folder.
     pub tokenizer: Tokenizer,
 }
 
 /// A small file that is missing, malformed, or asks for what is not supported.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum FolderError {
     #[error(transparent)]
     Config(#[from] ConfigError),

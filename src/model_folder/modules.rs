@@ -14,6 +14,7 @@ use crate::modules::{Dense, Modules, Residual, Step};
 use crate::output::{OutputError, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ModulesError {
     #[error(transparent)]
     Weights(#[from] WeightsError),

@@ -16,6 +16,7 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 use crate::weights::Parameters;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SaveError {
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -31,7 +32,9 @@ pub enum SaveError {
 
 /// What the small files of a folder are written from.
 pub struct Contents<'a> {
+    /// Configuration, pooling and modules.
     pub encoder: &'a Encoder,
+    /// Written as transformers reads it.
     pub tokenizer: &'a Tokenizer,
     /// Tokens of a sentence, special ones included, beyond which it is cut.
     pub max_length: usize,
@@ -39,6 +42,7 @@ pub struct Contents<'a> {
     pub normalize: bool,
     /// Whether pooling leaves out the tokens of a prompt.
     pub leaves_prompt_out: bool,
+    /// Prompts, and what else is kept from the folder that training started from.
     pub settings: &'a Settings,
     /// The folder of the transformer that the encoder was loaded from, whose config.json is taken over.
     pub source: &'a Path,

@@ -3,15 +3,22 @@
 /// The activations of a Dense module that are computed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenseActivation {
+    /// x.
     Identity,
+    /// tanh(x).
     Tanh,
+    /// max(0, x).
     Relu,
+    /// x·Φ(x), by the error function.
     Gelu,
+    /// 1 / (1 + exp(−x)).
     Sigmoid,
+    /// x / (1 + exp(−x)).
     Silu,
 }
 
 impl DenseActivation {
+    /// All of them.
     pub const ALL: [DenseActivation; 6] = [
         DenseActivation::Identity,
         DenseActivation::Tanh,

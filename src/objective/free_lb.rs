@@ -13,6 +13,7 @@ use super::{LossTerm, Passes, Step, sequences};
 use crate::batch::PackedBatch;
 use crate::weights::Parameters;
 
+/// FreeLB's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {

@@ -27,6 +27,7 @@ pub use draws::{Draws, HashedDraws};
 /// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new
 /// regularizer", for a worked example.
 pub trait LossTerm: Send {
+    /// As `--reg` and the metrics' columns call it.
     fn name(&self) -> &'static str;
 
     /// Called once a step at the weights w, before any evaluation. What a term draws or searches
@@ -53,12 +54,15 @@ pub trait LossTerm: Send {
 /// One training step's fixed ingredients: whatever is evaluated within it sees the same batch,
 /// masks and draws.
 pub struct Step<'a> {
+    /// What computes embeddings.
     pub encoder: &'a Encoder,
     /// 2N sequences: the N sentences' first views, then their second views.
     pub batch: &'a PackedBatch,
     /// Dropout of the clean pass.
     pub pass: Pass,
+    /// Where noise and further masks come from.
     pub draws: &'a dyn Draws,
+    /// τ of NT-Xent.
     pub temperature: f64,
 }
 
@@ -76,7 +80,9 @@ impl Step<'_> {
 
 /// The passes that one evaluation of the losses at given weights makes.
 pub struct Passes<'a> {
+    /// The batch, and what its passes may use of randomness.
     pub step: &'a Step<'a>,
+    /// The weights that passes are made at.
     pub weights: &'a Parameters,
     /// Made when it is first asked for.
     clean: Option<Tensor>,
@@ -193,11 +199,13 @@ impl Evaluation<'_> {
         self.gradient(&vec![1.0 / n as f64; n])
     }
 
+    /// The mean of the instances' losses.
     pub fn mean_loss(&self) -> f64 {
         mean(&self.instance_losses)
     }
 }
 
+/// The mean; NaN of nothing.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -205,14 +213,17 @@ pub fn mean(values: &[f64]) -> f64 {
 /// The loss that is minimised: NT-Xent and the terms added to it.
 #[derive(Default)]
 pub struct Objective {
+    /// In the order in which `--reg` names them.
     pub terms: Vec<Box<dyn LossTerm>>,
 }
 
 impl Objective {
+    /// Lets every term draw its noise or find its adversaries, once a step, at `weights`.
     pub fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()> {
         self.terms.iter_mut().try_for_each(|term| term.prepare(step, weights))
     }
 
+    /// Lets every term remember what it needs of the updated weights.
     pub fn after_update(&mut self, weights: &Parameters) -> Result<()> {
         self.terms.iter_mut().try_for_each(|term| term.after_update(weights))
     }

@@ -11,6 +11,7 @@ use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
+/// R3F's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {

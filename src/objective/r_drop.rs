@@ -10,6 +10,7 @@ use super::registry::{BuildContext, InvalidOption, at_least_zero};
 use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
+/// R-Drop's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {

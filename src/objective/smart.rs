@@ -13,6 +13,7 @@ use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, prob
 use super::{Distributions, LossTerm, Passes, Step, sequences};
 use crate::weights::Parameters;
 
+/// SMART's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {

@@ -47,6 +47,7 @@ pub struct OnnxEncoder {
 pub struct Asked {
     /// f32 where the folder has it, else the only one it has.
     pub precision: Option<Precision>,
+    /// Tokens at which sentences are cut; `None` as the folder says.
     pub max_length: Option<usize>,
 }
 

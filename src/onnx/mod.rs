@@ -24,6 +24,7 @@ pub use session::Graph;
 pub const OLDEST: &str = "1.24";
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum OnnxError {
     #[error(
         "ONNX Runtime is not on this machine: run scripts/fetch-onnxruntime, or name its library with --onnxruntime \

@@ -21,7 +21,9 @@ pub struct Graph {
 
 /// Padded tokens, `[batch, sequence]` each.
 pub struct Padded {
+    /// Shape [batch, tokens], padded with the padding token's id.
     pub input_ids: Array2<i64>,
+    /// Shape [batch, tokens]: 1 for a token, 0 for padding.
     pub attention_mask: Array2<i64>,
 }
 

@@ -21,8 +21,11 @@ const LARGEST_HEADER: u64 = 1 << 24;
 /// What a graph's file holds beside the graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Header {
+    /// The program that wrote it; empty where it does not name itself.
     pub producer: String,
+    /// The version of ONNX's own operators; `None` where it names none.
     pub opset: Option<u32>,
+    /// Its `metadata_props`.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -42,6 +45,7 @@ impl Header {
         }))
     }
 
+    /// Whether mirror wrote it.
     pub fn is_ours(&self) -> bool {
         self.producer == PRODUCER
     }

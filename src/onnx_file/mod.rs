@@ -22,6 +22,7 @@ pub const SENTENCE_EMBEDDING: &str = "sentence_embedding";
 /// In what numbers a graph computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
+    /// As trained.
     F32,
     /// Weights and hidden states in f16; LayerNorm's sums, pooling and the outputs in f32.
     F16,
@@ -30,8 +31,10 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All, the most exact first.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
+    /// As it is written on the command line and in file names.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",

@@ -1,6 +1,7 @@
 //! The part of ONNX's protobuf schema (onnx.proto) that an encoder's graph needs, with its field numbers.
 //!
 //! Fields of the schema that are not here are skipped when a file is read, as is usual with protobuf.
+#![allow(missing_docs, reason = "onnx.proto documents its fields")]
 
 /// `TensorProto.DataType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// One sentence that names the file and what was expected of it.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum TokenizeError {
     /// The folder holds none of the files that a tokenizer can be made of.
     #[error("{} has no tokenizer: expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt", folder.display())]

@@ -10,6 +10,7 @@ use crate::tokenize::TokenizeError;
 
 /// Why a run ended early.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum TrainError {
     #[error(transparent)]
     Corpus(#[from] CorpusError),

@@ -63,6 +63,7 @@ impl Estimate {
         })
     }
 
+    /// Bytes of all together.
     pub fn total(&self) -> u64 {
         self.weights + self.step + self.rest
     }

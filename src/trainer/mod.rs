@@ -31,10 +31,13 @@ pub use options::TrainOptions;
 /// The randomness and temperature of every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyperparameters {
+    /// Of masks, noise and directions.
     pub seed: u64,
+    /// τ of NT-Xent.
     pub temperature: f64,
     /// Of hidden states and of attention probabilities.
     pub dropout: f64,
+    /// The probability with which a head of attention is dropped, in [0, 1).
     pub drophead: f64,
     /// The gradient's norm is scaled down to this; `None` leaves it.
     pub clip_norm: Option<f64>,
@@ -42,9 +45,13 @@ pub struct Hyperparameters {
 
 /// All that changes as training goes on, besides the weights: moments, what loss terms remember, steps made.
 pub struct Trainer {
+    /// What computes embeddings.
     pub encoder: Encoder,
+    /// Adam's moments, and the steps made.
     pub optimizer: AdamW,
+    /// Loss terms, and where gradients are taken.
     pub regularization: Regularization,
+    /// The same for every step.
     pub hyperparameters: Hyperparameters,
 }
 
@@ -65,10 +72,12 @@ pub struct StepReport {
     /// The perturbation's own readings.
     #[serde(flatten)]
     pub readings: BTreeMap<&'static str, f64>,
+    /// Rows that were computed: tokens, and padding where mean-padded pooling averages it.
     pub tokens: usize,
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum StepError {
     /// Nothing was updated: the weights are those of the step before.
     #[error("step {step}: {what} is {value}; training stopped with the weights of step {before} intact. Lower --learning-rate{hint}", before = step - 1)]

@@ -97,6 +97,7 @@ pub struct TrainOptions {
     )]
     pub seed: u64,
 
+    /// `--reg` and the flags of what it composes.
     #[command(flatten)]
     #[serde(flatten)]
     pub regularization: regularization::Options,

@@ -24,6 +24,7 @@ const MOST_HELD_OUT: u64 = 500;
 
 /// Why no run can be made of some settings.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum PlanError {
     #[error(transparent)]
     Options(#[from] InvalidRegularization),

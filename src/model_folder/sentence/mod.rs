@@ -48,6 +48,7 @@ pub struct SentenceFolder {
 /// A file of the folder that is malformed or asks for what is not supported.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub struct SentenceFolderError {
     /// The file.
     pub file: PathBuf,

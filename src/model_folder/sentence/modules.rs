@@ -12,6 +12,7 @@ use crate::quote::{quoted, shortened};
 /// A module after pooling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleConfig {
+    /// Its class, with the sizes that its configuration gives.
     pub kind: ModuleKind,
     /// Its own folder.
     pub folder: PathBuf,
@@ -22,13 +23,20 @@ pub struct ModuleConfig {
 pub enum ModuleKind {
     /// activation(W·x + b), and x (or P·x, where the sizes differ) added to that with `residual`.
     Dense {
+        /// Width of x.
         in_features: usize,
+        /// Width of the result.
         out_features: usize,
+        /// Whether there is b.
         bias: bool,
+        /// Applied to each value.
         activation: DenseActivation,
+        /// Whether x is added.
         residual: bool,
     },
+    /// Normalises a vector's values to mean 0 and variance 1, then scales and shifts them.
     LayerNorm {
+        /// Width of its input and output.
         dimension: usize,
     },
     /// Scaled to length 1.

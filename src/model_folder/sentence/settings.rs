@@ -36,6 +36,7 @@ pub struct Settings {
 /// A prompt that was asked for by a name that the folder does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("there is no prompt {} in the model's folder, {}", quoted(name), known(names))]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub struct UnknownPrompt {
     name: String,
     names: Vec<String>,

@@ -267,7 +267,7 @@ fn add_tokens(source: &Source, config: &TokenizerConfig, pieces: &mut Pieces) ->
 }
 
 /// The class's token for `role`, where the vocabulary has it. RoBERTa's mask takes the blank before it, as in its
-/// pretraining, so that "left <mask> right" has no token of a lone blank.
+/// pretraining, so that `left <mask> right` has no token of a lone blank.
 fn default_special_token(config: &TokenizerConfig, role: &str, pieces: &Pieces) -> Option<AddedToken> {
     let content = config.default_token(role)?;
     pieces.token_to_id(content)?;

@@ -5,7 +5,7 @@
 //! 2. [`class`] finds the Python class that transformers would take, and [`config`] its settings; [`switches`] refuses
 //!    those that are not computed here.
 //! 3. [`build`] makes the tokenizer library's tokenizer of them, after [`check`] has looked for what the library trusts.
-//! 4. [`write`] writes the files again, such that transformers makes the same ids of them.
+//! 4. [`mod@write`] writes the files again, such that transformers makes the same ids of them.
 
 mod build;
 mod check;

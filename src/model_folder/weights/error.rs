@@ -9,6 +9,7 @@ use crate::quote::{beginning, one_line, quoted};
 
 /// One sentence that names the file, what is wrong with it, and what to do.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum WeightsError {
     #[error("{path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },

@@ -72,7 +72,7 @@ fn write_values(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what [`write`] wrote under a prefix, as parameters of a layout; the error says what is wrong.
+/// Reads what [`write()`] wrote under a prefix, as parameters of a layout; the error says what is wrong.
 pub(crate) fn read(
     file: &SafetensorsFile,
     prefix: &str,

@@ -98,7 +98,7 @@ fn fixtures() -> PathBuf {
     if fixtures.is_dir() { fixtures } else { here.join("../tests/fixtures") }
 }
 
-/// The three ways in which a folder says how it tokenizes.
+/// The three forms in which a folder describes its tokenizer.
 fn tokenizers() -> Vec<(&'static str, Vec<u8>)> {
     let file = |path: &str| fs::read(fixtures().join(path)).unwrap();
     let special = br#"{"unk_token":"[UNK]","mask_token":{"content":"[MASK]","lstrip":false,"rstrip":false}}"#;

@@ -2,8 +2,11 @@
 //!
 //! All sums have a fixed order, so that the numbers do not depend on the number of threads.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
+
+/// Rows whose products with all rows before them are taken at a time.
+const BLOCK: usize = 256;
 
 /// Variance below which embeddings are the same but for the rounding of f32.
 const NO_VARIANCE: f64 = 1e-12;
@@ -27,8 +30,8 @@ pub fn unit_rows(embeddings: ArrayView2<'_, f32>) -> Array2<f64> {
 /// If the shapes differ.
 pub fn alignment(first: &Array2<f64>, second: &Array2<f64>) -> Option<f64> {
     assert_eq!(first.dim(), second.dim(), "alignment of arrays of different shapes");
-    let distances = first.rows().into_iter().zip(second.rows()).map(|(a, b)| squared_distance(a, b));
-    (first.nrows() > 0).then(|| distances.sum::<f64>() / first.nrows() as f64)
+    let distance: f64 = first.iter().zip(second).map(|(a, b)| (a - b).powi(2)).sum();
+    (first.nrows() > 0).then(|| distance / first.nrows() as f64)
 }
 
 /// Uniformity (Wang and Isola, 2020): log of the mean of exp(−2‖x − y‖²) over all pairs of different rows of `units`,
@@ -36,7 +39,7 @@ pub fn alignment(first: &Array2<f64>, second: &Array2<f64>) -> Option<f64> {
 /// than two rows.
 pub fn uniformity(units: &Array2<f64>) -> Option<f64> {
     let n = units.nrows();
-    let potential = sum_over_pairs(units, |a, b| (-2.0 * squared_distance(a, b)).exp());
+    let potential = sum_over_pairs(units, |a, b, product| (-2.0 * (a + b - 2.0 * product).max(0.0)).exp());
     (n >= 2).then(|| (potential / pairs(n)).ln())
 }
 
@@ -65,9 +68,9 @@ pub fn effective_dimension(units: &Array2<f64>) -> Option<f64> {
     // XXᵀ and XᵀX have the same eigenvalues but for zeros: take the smaller one.
     let rows =
         if n <= centred.ncols() { centred } else { centred.reversed_axes().as_standard_layout().to_owned() };
-    let square = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| dot(a, b).powi(2);
-    let diagonal: f64 = rows.rows().into_iter().map(|row| square(row, row)).sum();
-    Some(trace * trace / (diagonal + 2.0 * sum_over_pairs(&rows, square)))
+    let diagonal: f64 = rows.rows().into_iter().map(|row| row.dot(&row).powi(2)).sum();
+    let off_diagonal = 2.0 * sum_over_pairs(&rows, |_, _, product| product.powi(2));
+    Some(trace * trace / (diagonal + off_diagonal))
 }
 
 /// Pairs of n rows.
@@ -75,38 +78,23 @@ fn pairs(n: usize) -> f64 {
     (n * n.saturating_sub(1)) as f64 / 2.0
 }
 
-/// The sum of a function over all pairs i < j of rows.
-fn sum_over_pairs(
-    rows: &Array2<f64>,
-    function: impl Fn(ArrayView1<'_, f64>, ArrayView1<'_, f64>) -> f64 + Sync,
-) -> f64 {
-    let of_row = |i: usize| -> f64 { (0..i).map(|j| function(rows.row(i), rows.row(j))).sum() };
-    let sums: Vec<f64> = (0..rows.nrows()).into_par_iter().map(of_row).collect();
-    sums.iter().sum()
-}
-
-fn squared_distance(a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>) -> f64 {
-    lanes(a, b, |a, b| (a - b) * (a - b))
-}
-
-/// The scalar product of two vectors of shape [width].
-pub(super) fn dot(a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>) -> f64 {
-    lanes(a, b, |a, b| a * b)
-}
-
-/// A sum in eight lanes, which compiles to vector instructions and has one order.
-fn lanes(a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>, term: impl Fn(f64, f64) -> f64) -> f64 {
-    const LANES: usize = 8;
-    let (Some(a), Some(b)) = (a.as_slice(), b.as_slice()) else {
-        return a.iter().zip(b).map(|(&a, &b)| term(a, b)).sum();
-    };
-    let mut sums = [0.0; LANES];
-    let (heads, tails) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f64 = heads.remainder().iter().zip(tails.remainder()).map(|(&a, &b)| term(a, b)).sum();
-    for (a, b) in heads.zip(tails) {
-        for lane in 0..LANES {
-            sums[lane] += term(a[lane], b[lane]);
+/// The sum over all pairs i < j of rows, of a function of the rows' own squares and their scalar product.
+fn sum_over_pairs(rows: &Array2<f64>, term: impl Fn(f64, f64, f64) -> f64 + Sync) -> f64 {
+    let squares: Vec<f64> = rows.rows().into_iter().map(|row| row.dot(&row)).collect();
+    let of_block = |start: usize| -> f64 {
+        let end = (start + BLOCK).min(rows.nrows());
+        let block = rows.slice(s![start..end, ..]);
+        let mut sum = 0.0;
+        for before in (0..end).step_by(BLOCK) {
+            let products = block.dot(&rows.slice(s![before..(before + BLOCK).min(end), ..]).t());
+            for (i, products) in (start..).zip(products.rows()) {
+                let earlier = products.iter().zip(&squares[before..]).take(i.saturating_sub(before));
+                sum += earlier.map(|(&product, &square)| term(squares[i], square, product)).sum::<f64>();
+            }
         }
-    }
-    sums.iter().sum::<f64>() + rest
+        sum
+    };
+    let starts: Vec<usize> = (0..rows.nrows()).step_by(BLOCK).collect();
+    let sums: Vec<f64> = starts.into_par_iter().map(of_block).collect();
+    sums.iter().sum()
 }

@@ -1,6 +1,6 @@
 //! Reports and their output forms.
 
-use sts_eval::format::{Format, Json, Latex, Markdown, Table, by_name};
+use sts_eval::format::{Format, Json, Latex, Markdown, Table};
 use sts_eval::{Benchmark, Convention, Report, SEVEN, ScoredTask};
 
 /// A task on which the model gets ρ = 1, or ρ = −1 or none.
@@ -121,14 +121,4 @@ BERT\\_base \\& 50\\% & $-$100.00 & $-$100.00 \\\\
 \\end{tabular}
 ";
     assert_eq!(written(&Latex, &reports), expected);
-}
-
-#[test]
-fn forms_are_found_by_name() {
-    let reports = [report("m", &[task("STS12", RIGHT)], &[])];
-    for (name, form) in
-        [("table", &Table as &dyn Format), ("markdown", &Markdown), ("latex", &Latex), ("json", &Json)]
-    {
-        assert_eq!(written(by_name(name).unwrap(), &reports), written(form, &reports));
-    }
 }

@@ -5,7 +5,7 @@ Usage: python make.py path/to/downstream
 correlations.json   lists with and without ties, their ranks, Spearman's and Pearson's coefficients, and a paired
                     percentile bootstrap of Spearman's (scipy.stats.bootstrap)
 details.json        alignment, uniformity, places and correlations by distances of small embeddings (scipy)
-bag_of_words.json   scores of the hashed bag of words of tests/common on the STS data sets
+bag_of_words.json   scores of the hashed bag of words of ../synthetic.rs on the STS data sets
 """
 
 import json

@@ -1,4 +1,4 @@
-//! What a folder says of its tokenizer's rules is followed or refused, wherever it says it.
+//! A folder's tokenizer class and rules are followed or refused, whichever file has them.
 
 use super::*;
 use serde_json::json;

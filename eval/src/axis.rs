@@ -1,12 +1,13 @@
-//! Axes: round ticks, and places in percent of the drawing's width, so that text keeps its size on every screen.
+//! Axes of drawings: round ticks, and places as a share of the drawing's width or height.
 
-use super::number;
-
-/// Values that are drawn, low to high, and the ticks among them.
+/// The range of values that are drawn, and the ticks in it.
 #[derive(Debug, Clone)]
-pub(super) struct Axis {
+pub struct Axis {
+    /// Where the drawing begins.
     pub low: f64,
+    /// Where it ends.
     pub high: f64,
+    /// Ascending, 1, 2 or 5 times a power of ten apart.
     pub ticks: Vec<f64>,
     step: f64,
 }
@@ -18,7 +19,7 @@ impl Axis {
         if low > high {
             return None;
         }
-        // Where all values are one, or too close for ticks that floats tell apart.
+        // Where all values are one, or too close for ticks that floats can distinguish.
         let room = (low.abs() * 1e-9).max(1e-9);
         let (low, high) =
             if high - low > room { (low, high) } else { (low - room.max(0.5), high + room.max(0.5)) };
@@ -44,7 +45,7 @@ impl Axis {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// The same in percent, as an attribute.
+    /// [`Self::share`] in percent, as an attribute of SVG: text then keeps its size on every screen.
     pub fn percent(&self, value: f64) -> String {
         format!("{:.2}%", self.share(value) * 100.0)
     }
@@ -77,9 +78,19 @@ fn round_step(least: f64) -> f64 {
 }
 
 /// A number as it is written by hand: 95, not 95.00000000000001.
-pub(super) fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let text = number(value, 6);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A number with its decimals, and a minus sign rather than a hyphen.
+pub(crate) fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) => format!("−{digits}"),
+        Some(zero) => zero.to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Reads the folder that MIRROR_GOLDEN names; by default the copy beside this file. Every case is
 //! run twice: the composed path in f64, and the path that users run, in f32.
 
-mod golden_case;
+mod case;
 
-use golden_case::{Case, Folder, Precision};
+use case::{Case, Folder, Precision};
 
 const CASES: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "sam+r3f", "delta-sam+r3f"];
 

@@ -1,8 +1,6 @@
 //! Bad input: each fault is one sentence that names the file and the line.
 
-mod common;
-
-use common::Synthetic;
+use crate::synthetic::Synthetic;
 use sts_eval::not_text::{NotText, Reason};
 use sts_eval::{Convention, Error, PairFormat, SentEval, Task, UserSet};
 
@@ -105,8 +103,6 @@ fn a_folder_with_nothing_in_it_or_that_is_not_there() {
 fn unknown_names_say_what_is_known() {
     let message = "senteval".parse::<Convention>().unwrap_err().to_string();
     assert_eq!(message, "unknown convention \"senteval\"; known are mirror-bert, simcse");
-    let message = sts_eval::format::by_name("xml").err().unwrap().to_string();
-    assert_eq!(message, "unknown output form \"xml\"; known are table, markdown, latex, json, html");
 }
 
 /// The error of a user's pairs, which are called `p`.

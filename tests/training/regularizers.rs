@@ -130,7 +130,7 @@ fn a_step_reports_what_its_regularizers_found() {
         assert_eq!(found, wanted, "{reg}");
         assert!(line.as_object().unwrap().values().all(serde_json::Value::is_number), "{reg}: {line}");
         assert!(report.gradient_norm > 0.0, "{reg}");
-        let documentation = include_str!("../docs/metrics.md");
+        let documentation = include_str!("../../docs/metrics.md");
         for name in found {
             assert!(documentation.contains(&format!("`{name}`")), "docs/metrics.md has no {name}");
         }

@@ -1,5 +1,4 @@
 //! What the tests share: a small synthetic SentEval folder and a deterministic encoder.
-#![allow(dead_code)] // each test program uses its own part
 
 use std::convert::Infallible;
 use std::fs;

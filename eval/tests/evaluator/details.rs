@@ -1,14 +1,12 @@
 //! What a full report has beyond scores: against numpy and scipy, and whatever the number of threads.
 
-mod common;
-
 use std::convert::Infallible;
 
-use common::{Synthetic, bag_of_words, real_data};
-use ndarray::{Array2, ArrayView1};
+use crate::synthetic::{Synthetic, bag_of_words, real_data};
+use ndarray::Array2;
 use serde_json::Value;
-use sts_eval::details::{alignment, positive_above, uniformity};
-use sts_eval::format::by_name;
+use sts_eval::details::positive_above;
+use sts_eval::format::{Format, Html, Json, Latex, Markdown};
 use sts_eval::{
     Bootstrap, Convention, Examined, Pair, Report, ScoredTask, SentEval, Subset, Task, compare, examine,
 };
@@ -63,32 +61,6 @@ fn details_are_those_of_numpy_and_scipy() {
 }
 
 #[test]
-fn uniformity_at_its_ends_and_across_blocks() {
-    let same = Array2::<f32>::ones((700, 3));
-    let rows =
-        |array: &'static Array2<f32>| -> Vec<ArrayView1<'static, f32>> { array.rows().into_iter().collect() };
-    let same = rows(Box::leak(Box::new(same)));
-    assert!(uniformity(&same).unwrap().abs() < 1e-5, "all in one place");
-    assert_eq!(uniformity(&same[..1]), None);
-    // Two opposite points: half of the pairs, nearly, are at distance 4.
-    let opposite = Array2::from_shape_fn((600, 2), |(row, column)| {
-        if column == 1 {
-            0.0
-        } else if row % 2 == 0 {
-            2.0
-        } else {
-            -3.0
-        }
-    });
-    let opposite = rows(Box::leak(Box::new(opposite)));
-    let together = 2.0 * (300.0 * 299.0 / 2.0);
-    let expected = ((together + 300.0 * 300.0 * (-8.0f64).exp()) / (600.0 * 599.0 / 2.0)).ln();
-    assert!((uniformity(&opposite).unwrap() - expected).abs() < 1e-6);
-    assert_eq!(alignment([[opposite[0], opposite[1]], [opposite[0], opposite[2]]].into_iter()), Some(2.0));
-    assert_eq!(alignment(std::iter::empty::<[ArrayView1<f32>; 2]>().collect::<Vec<_>>().into_iter()), None);
-}
-
-#[test]
 fn a_pair_is_positive_above_four_of_five_or_four_fifths() {
     let above = |gold: &[f64]| positive_above(gold.iter().copied());
     assert_eq!((above(&[0.0, 5.0]), above(&[1.0, 4.86]), above(&[0.1, 1.0])), (4.0, 4.0, 0.8));
@@ -116,9 +88,9 @@ fn reports(data: &SentEval) -> (Vec<Report>, Vec<Vec<ScoredTask>>) {
     (reports, scored)
 }
 
-fn written(form: &str, reports: &[Report]) -> String {
+fn written(form: &dyn Format, reports: &[Report]) -> String {
     let mut output = Vec::new();
-    by_name(form).unwrap().write(reports, &mut output).unwrap();
+    form.write(reports, &mut output).unwrap();
     String::from_utf8(output).unwrap()
 }
 
@@ -128,15 +100,17 @@ fn forms_have_the_same_bits_on_any_number_of_threads() {
     let data = SentEval::open(synthetic.parent()).unwrap();
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| ["html", "json", "markdown", "latex"].map(|form| written(form, &reports(&data).0)))
+        pool.install(|| {
+            [&Html as &dyn Format, &Json, &Markdown, &Latex].map(|form| written(form, &reports(&data).0))
+        })
     };
     let one = on(1);
     assert!(on(4) == one);
     assert!(one[0].contains("letters &amp; &lt;more&gt;"));
     let read: Vec<Report> = serde_json::from_str(&one[1]).unwrap();
-    assert_eq!(written("markdown", &read), one[2], "reports can be read back");
+    assert_eq!(written(&Markdown, &read), one[2], "reports can be read back");
     // Read back, a report lacks what JSON has not, and is a page all the same.
-    assert!(written("html", &read).contains("id=\"intervals\""));
+    assert!(written(&Html, &read).contains("id=\"intervals\""));
 }
 
 #[test]
@@ -157,7 +131,7 @@ fn intervals_and_differences_are_the_bootstraps_own() {
 fn a_page_of_the_real_sets_is_small() {
     let Some(folder) = real_data() else { return };
     let (reports, _) = reports(&SentEval::open(folder).unwrap());
-    let page = written("html", &reports);
+    let page = written(&Html, &reports);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     for (name, task) in reports[0].tasks.iter() {
         let details = task.details.as_ref().unwrap();

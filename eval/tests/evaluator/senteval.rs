@@ -1,12 +1,10 @@
 //! The SentEval folder: what is read from it, and the scores of a bag of words on the real one beside scipy's.
 
-mod common;
-
-use common::{Synthetic, bag_of_words, real_data};
+use crate::synthetic::{Synthetic, bag_of_words, real_data};
 use serde_json::Value;
 use sts_eval::{Benchmark, Convention, Report, SEVEN, SentEval, Task, TaskScore, evaluate, evaluate_task};
 
-/// Made by tests/golden/make.py with readers and an encoder of its own.
+/// Made by golden/make.py with readers and an encoder of its own.
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/bag_of_words.json")).unwrap()
 }

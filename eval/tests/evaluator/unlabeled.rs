@@ -2,10 +2,8 @@
 
 use ndarray::{Array2, Axis, array};
 use proptest::prelude::*;
-use sts_eval::unlabeled::{
-    Unlabeled, UnlabeledForm, UnlabeledReport, Views, alignment, effective_dimension, evaluate_views,
-    mean_cosine, ranks, uniformity, unit_rows,
-};
+use sts_eval::geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
+use sts_eval::unlabeled::{Unlabeled, UnlabeledForm, UnlabeledReport, Views, evaluate_views, ranks};
 
 fn near(found: Option<f64>, expected: f64) {
     let found = found.unwrap();
@@ -31,6 +29,22 @@ fn two_opposite_clusters_lie_on_a_line() {
     near(effective_dimension(&units), 1.0);
     near(mean_cosine(&units), (2.0 - 4.0) / 6.0);
     near(uniformity(&units), ((2.0 + 4.0 * (-8.0f64).exp()) / 6.0).ln());
+}
+
+/// More rows than the sums over pairs take at a time.
+#[test]
+fn uniformity_of_two_opposite_points_with_hundreds_of_sentences_each() {
+    let rows = Array2::from_shape_fn((600, 2), |(row, column)| match (row % 2, column) {
+        (_, 1) => 0.0,
+        (0, _) => 2.0f32,
+        _ => -3.0,
+    });
+    let together = 2.0 * (300.0 * 299.0 / 2.0);
+    let expected = ((together + 300.0 * 300.0 * (-8.0f64).exp()) / (600.0 * 599.0 / 2.0)).ln();
+    near(uniformity(&unit_rows(rows.view())), expected);
+    near(effective_dimension(&unit_rows(rows.view())), 1.0);
+    assert_eq!(alignment(&Array2::zeros((0, 2)), &Array2::zeros((0, 2))), None);
+    assert_eq!(uniformity(&Array2::ones((1, 3))), None);
 }
 
 #[test]
@@ -126,8 +140,9 @@ proptest! {
     /// The same bits with one thread or several.
     #[test]
     fn threads_do_not_matter(values in proptest::collection::vec(-9i8..9, 30 * 11)) {
-        let embeddings = Array2::from_shape_fn((30, 11), |(i, j)| f32::from(values[11 * i + j]) + 0.5);
-        let own: Vec<usize> = (0..30).collect();
+        let value = |i: usize, j: usize| f32::from(values[11 * (i % 30) + j]) + i as f32 / 64.0;
+        let embeddings = Array2::from_shape_fn((600, 11), |(i, j)| value(i, j));
+        let own: Vec<usize> = (0..600).collect();
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| Unlabeled::of(&embeddings, &embeddings, &own))

@@ -1,11 +1,9 @@
 //! Encoding: once each, sorted by length; what encoders may return; cosines.
 
-mod common;
-
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-use common::bag_of_words;
+use crate::synthetic::bag_of_words;
 use ndarray::{Array1, Array2, array};
 use proptest::prelude::*;
 use sts_eval::{Embeddings, Error, PairFormat, Progress, Task, cosine, evaluate, evaluate_task};
