@@ -79,6 +79,7 @@ fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> (Trainer, Parame
         hyperparameters: Hyperparameters {
             seed: 42,
             temperature: 0.1,
+            prefixes: Vec::new(),
             dropout,
             drophead: 0.0,
             clip_norm: None,

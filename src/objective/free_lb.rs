@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
-use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use super::{LossTerm, Passes, Step, sequences};
 use crate::batch::PackedBatch;
 use crate::weights::Parameters;
 
@@ -97,18 +97,17 @@ impl LossTerm for FreeLb {
             self.perturbations.push(delta.clone());
             if k + 1 < self.options.freelb_steps {
                 let mut passes = Passes::tracked(step, weights);
-                let loss = nt_xent::instance_losses(&passes.noisy(&delta)?, step.temperature)?.sum_all()?;
-                delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
+                let losses = step.distributions(&passes.noisy(&delta)?)?.instance_losses()?;
+                delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&losses.sum_all()?)?)?;
             }
         }
         Ok(())
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let temperature = passes.step.temperature;
         let mut sum: Option<Tensor> = None;
         for delta in &self.perturbations {
-            let losses = nt_xent::instance_losses(&passes.noisy(delta)?, temperature)?;
+            let losses = passes.step.distributions(&passes.noisy(delta)?)?.instance_losses()?;
             sum = Some(match sum {
                 Some(sum) => (sum + losses)?,
                 None => losses,

@@ -21,6 +21,7 @@ mod sequences;
 pub mod smart;
 
 pub use draws::{Draws, HashedDraws};
+pub use nt_xent::Distributions;
 
 /// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new
 /// regularizer", for a worked example.
@@ -58,9 +59,17 @@ pub struct Step<'a> {
     pub pass: Pass,
     pub draws: &'a dyn Draws,
     pub temperature: f64,
+    /// Prefixes of embeddings that NT-Xent and all that compares its distributions see beside the whole: Matryoshka's
+    /// widths, ascending. None for the whole alone.
+    pub prefixes: &'a [usize],
 }
 
 impl Step<'_> {
+    /// NT-Xent's distributions of embeddings `[2N, hidden]` of this step.
+    pub fn distributions(&self, embeddings: &Tensor) -> Result<Distributions> {
+        Distributions::new(embeddings, self.temperature, self.prefixes)
+    }
+
     /// Number of instances N.
     pub fn instances(&self) -> usize {
         self.batch.len() / 2
@@ -223,7 +232,7 @@ impl Objective {
     }
 
     fn losses(&self, passes: &mut Passes) -> Result<(Tensor, Vec<(&'static str, f64)>)> {
-        let mut losses = nt_xent::instance_losses(&passes.clean()?, passes.step.temperature)?;
+        let mut losses = passes.step.distributions(&passes.clean()?)?.instance_losses()?;
         let mut means = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
             let added = term.instance_losses(passes)?;

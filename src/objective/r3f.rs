@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
-use super::{LossTerm, Passes, Step, nt_xent};
+use super::{LossTerm, Passes, Step};
 use crate::model::Architecture;
 use crate::weights::Parameters;
 
@@ -79,9 +79,8 @@ impl LossTerm for R3f {
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let Some(noise) = &self.noise else { candle_core::bail!("r3f was not prepared") };
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.noisy(noise)?, temperature)?;
-        nt_xent::symmetric_divergence(&log_p, &log_q)? * self.lambda
+        let p = passes.step.distributions(&passes.clean()?)?;
+        let q = passes.step.distributions(&passes.noisy(noise)?)?;
+        p.divergence(&q)? * self.lambda
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::registry::{BuildContext, InvalidOption, at_least_zero};
-use super::{LossTerm, Passes, Step, nt_xent};
+use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,9 +51,8 @@ impl LossTerm for RDrop {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.redrawn(1)?, temperature)?;
-        nt_xent::symmetric_divergence(&log_p, &log_q)? * (0.5 * self.alpha)
+        let p = passes.step.distributions(&passes.clean()?)?;
+        let q = passes.step.distributions(&passes.redrawn(1)?)?;
+        p.divergence(&q)? * (0.5 * self.alpha)
     }
 }

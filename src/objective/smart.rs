@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, probability};
-use super::{LossTerm, Passes, Step, nt_xent, sequences};
+use super::{Distributions, LossTerm, Passes, Step, sequences};
 use crate::weights::Parameters;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,8 +37,8 @@ pub struct Smart {
     options: Options,
     /// `[total_tokens, hidden]`, the step's adversarial perturbation.
     delta: Option<Tensor>,
-    /// `[2N, 2N]` log-probabilities at the averaged weights, the step's.
-    averaged: Option<Tensor>,
+    /// NT-Xent's distributions at the averaged weights, the step's.
+    averaged: Option<Distributions>,
     /// The moving average of the weights after each update; the first step's own before any.
     average: Option<Parameters>,
 }
@@ -71,10 +71,10 @@ impl Smart {
         let eps = self.options.smart_eps;
         let start = step.draws.noise(TERM, step.batch, hidden, NoiseDistribution::Normal, eps * 0.1)?;
         let clean = Passes::untracked(step, weights).clean()?;
-        let log_p = nt_xent::log_probabilities(&clean, step.temperature)?;
+        let p = step.distributions(&clean)?;
         let mut passes = Passes::tracked(step, weights);
-        let log_q = nt_xent::log_probabilities(&passes.noisy(&start)?, step.temperature)?;
-        let divergence = nt_xent::symmetric_divergence(&log_p, &log_q)?.sum_all()?;
+        let q = step.distributions(&passes.noisy(&start)?)?;
+        let divergence = p.divergence(&q)?.sum_all()?;
         let gradient = passes.noise_gradient(&divergence)?;
         let largest = sequences::largest(step.batch, &gradient)?;
         let direction = sequences::scale(step.batch, &gradient, |i| 1.0 / largest[i].max(1e-30))?;
@@ -94,7 +94,7 @@ impl LossTerm for Smart {
         self.delta = Some(self.adversary(step, weights)?);
         if let Some(average) = &self.average {
             let clean = Passes::untracked(step, average).clean()?;
-            self.averaged = Some(nt_xent::log_probabilities(&clean, step.temperature)?);
+            self.averaged = Some(step.distributions(&clean)?);
         }
         Ok(())
     }
@@ -103,11 +103,10 @@ impl LossTerm for Smart {
         let (Some(delta), Some(averaged)) = (&self.delta, &self.averaged) else {
             candle_core::bail!("smart was not prepared")
         };
-        let temperature = passes.step.temperature;
-        let log_p = nt_xent::log_probabilities(&passes.clean()?, temperature)?;
-        let log_q = nt_xent::log_probabilities(&passes.noisy(delta)?, temperature)?;
-        let smoothness = (nt_xent::symmetric_divergence(&log_p, &log_q)? * self.options.smart_lambda)?;
-        let proximal = (nt_xent::symmetric_divergence(&log_p, averaged)? * self.options.smart_mu)?;
+        let p = passes.step.distributions(&passes.clean()?)?;
+        let q = passes.step.distributions(&passes.noisy(delta)?)?;
+        let smoothness = (p.divergence(&q)? * self.options.smart_lambda)?;
+        let proximal = (p.divergence(averaged)? * self.options.smart_mu)?;
         smoothness + proximal
     }
 
