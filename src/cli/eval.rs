@@ -17,6 +17,7 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
 use super::unlabeled::{self, UnlabeledFlags};
+use super::vectors::{Compared, Dimensions, EmbeddingTypeFlags};
 use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
 use crate::output::Inputs;
@@ -60,6 +61,10 @@ pub struct Eval {
     #[command(flatten)]
     pub(super) unlabeled: UnlabeledFlags,
     #[command(flatten)]
+    pub(super) dimensions: Dimensions,
+    #[command(flatten)]
+    pub(super) embedding_type: EmbeddingTypeFlags,
+    #[command(flatten)]
     pub(super) prompt: PromptFlags,
     #[command(flatten)]
     pub(super) backend: Backend,
@@ -77,6 +82,8 @@ const EXAMPLES: &str = "Examples:
 impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
+        let dimensions = self.dimensions.asked()?;
+        self.embedding_type.check()?;
         mistakes::check_models(&self.models)?;
         if let Some(corpus) = self.unlabeled.corpus() {
             return unlabeled::run(&self, corpus);
@@ -111,9 +118,13 @@ impl Eval {
                 &device,
             )?;
             model.set_prompt(&self.prompt)?;
+            dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
             notes.extend(other_similarity(name, model.settings(), "sentences are compared by cosine here"));
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
+            let ranges = self.embedding_type.ranges(&model)?;
+            let form = self.embedding_type.embedding_type;
+            let model = Compared { encoder: &model, form, ranges };
             let bar = encoding_bar(Some(0));
             let progress = |progress: Progress| {
                 bar.set_length(progress.total as u64);
@@ -127,7 +138,7 @@ impl Eval {
                     say(&error.to_string());
                     Vec::new()
                 });
-                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.max_length()));
+                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.encoder.max_length()));
                 findings.metas.push(ModelMeta { embed_dim, max_tokens });
                 findings.push(report, examined.scored);
             } else {
@@ -159,6 +170,7 @@ impl Eval {
                 self.data().iter().for_each(|folder| files::add_data(&mut inputs, folder));
             }
         }
+        self.embedding_type.add_inputs(&mut inputs);
         self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());

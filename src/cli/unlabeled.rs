@@ -11,6 +11,7 @@ use super::files::{self, add_model_folder};
 use super::forms::{print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
+use super::vectors::Compared;
 use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
@@ -74,6 +75,7 @@ impl UnlabeledFlags {
 pub fn run(eval: &Eval, corpus: &Path) -> Done {
     let flags = &eval.unlabeled;
     flags.check()?;
+    let dimensions = eval.dimensions.asked()?;
     let forms = forms(eval);
     let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
     let device = eval.machine.set_up()?;
@@ -90,6 +92,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         targets.check(&inputs)?;
         let overrides = Overrides { pooling: eval.pooling.0, max_length: eval.max_length };
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
         if let Some(prompt) = eval.prompt.text(&model.settings)? {
             model = model.with_prompt(prompt);
         }
@@ -98,8 +101,10 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         if reports.is_empty() {
             remark(&corpus, &views, flags.mask_span);
         }
+        let (form, ranges) = (eval.embedding_type.embedding_type, eval.embedding_type.ranges(&model)?);
+        let compared = Compared { encoder: &model, form, ranges };
         let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
-        let unlabeled = evaluate_views(&views, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
+        let unlabeled = evaluate_views(&views, &compared, DEFAULT_BLOCK_SIZE * 8, |progress| {
             bar.set_position(progress.encoded as u64);
         })?;
         bar.finish_and_clear();

@@ -22,5 +22,6 @@ mod text;
 mod tokenizers;
 mod train;
 mod unlabeled;
+mod vectors;
 mod weights;
 mod workspace;
