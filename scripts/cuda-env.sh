@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Source me:  . scripts/cuda-env.sh
 #
-# Prepares a CUDA 13.0 build tree in target/cuda13 (or where MIRROR_CUDA_TREE says) and exports what cargo needs for
+# Prepares a CUDA 13.0 build tree in target/cuda13 (or in MIRROR_CUDA_TREE) and exports what cargo needs for
 # `--features cuda`.
 # No GPU, driver or installed CUDA toolkit is needed: the compiler and its headers are Python wheels (about 110 MB,
 # downloaded once), and the libraries to link against are made here. The prepared tree is kept; sourcing again takes a
-# moment. docs/cuda.md tells how to build and run.
+# moment. docs/cuda.md describes how to build and run.
 #
 # The program must start on machines without a driver, but candle links the CUDA libraries dynamically. So -lcuda,
 # -lcublas and so on resolve to archives of scripts/cuda_lazy_import.c, whose functions open the real library when they
@@ -119,7 +119,7 @@ _cuda_prepare() { # REPOSITORY TREE
 _cuda_export() { # TREE
     # cudarc looks for libraries below each of these.
     export CUDA_HOME=$1 CUDA_PATH=$1 CUDA_ROOT=$1 CUDA_TOOLKIT_ROOT_DIR=$1
-    # candle-kernels says -lcudart without saying where.
+    # candle-kernels links -lcudart without a search path.
     [[ :${LIBRARY_PATH:-}: == *:$1/lib64:* ]] || export LIBRARY_PATH=$1/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}
     export NVCC=$1/bin/nvcc NVCC_CCBIN=${NVCC_CCBIN:-$(command -v g++)}
     export CUDARC_CUDA_VERSION=13000

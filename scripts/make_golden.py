@@ -283,7 +283,7 @@ def case(reference, constants, pooling, regularizer):
             weight.grad = gradient[name]
         optimizer.step()
         if count in (1, STEPS):
-            # The optimizer goes on writing into these: float() alone copies, since they are f64.
+            # The optimizer keeps writing into these: float() alone copies, since they are f64.
             keep(f"weights_after_{count}", weights)
     return numbers | {"losses_5_steps": losses}, tensors
 
@@ -389,7 +389,7 @@ def check(folder):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="make-golden", description="Records a tiny model's training steps.")
     parser.add_argument("folder", type=Path, help="folder to make, or to check")
-    parser.add_argument("--check", action="store_true", help="recompute the folder's values and say the errors")
+    parser.add_argument("--check", action="store_true", help="recompute the folder's values and print the errors")
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="bert")
     parser.add_argument("--seed", type=int, default=1)
     shape = parser.add_argument_group("shape of the tiny model and its batch")

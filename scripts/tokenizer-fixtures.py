@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of tests/tokenizer/: small BERT, RoBERTa and XLM-RoBERTa tokenizers, and the ids that
+"""Makes the fixtures of tests/model_folder/tokenizer/: small BERT, RoBERTa and XLM-RoBERTa tokenizers, and the ids that
 transformers' AutoTokenizer gives for odd strings under many settings of a folder.
 
     pip install transformers sentence-transformers torch

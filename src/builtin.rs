@@ -1,5 +1,5 @@
 //! The small model, corpus and scored pairs that are compiled into the program, so that it does its
-//! job in an empty folder. data/README.md says how they were made and what they are not.
+//! job in an empty folder. data/README.md describes how they were made and what they are not.
 
 use std::io;
 use std::path::Path;

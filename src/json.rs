@@ -1,4 +1,4 @@
-//! JSON files of others: what editors put before the first brace is no part of it.
+//! Third-party JSON files: a byte-order mark before the first brace is no part of them.
 
 use serde::de::{DeserializeOwned, Error};
 

@@ -9,6 +9,7 @@ use crate::weights::Parameters;
 /// The optimizer's state. Dense: an embedding row absent from a batch decays and keeps its
 /// momentum, as in PyTorch.
 pub struct AdamW {
+    /// Learning rate, decay and the moments' factors.
     pub config: AdamWConfig,
     /// First moments.
     pub m: Parameters,
@@ -19,6 +20,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
+    /// An optimizer that has made no step; its moments have the form of `parameters`.
     pub fn new(config: AdamWConfig, parameters: &Parameters) -> Result<Self> {
         Ok(AdamW { config, m: parameters.zeros_like()?, v: parameters.zeros_like()?, step: 0 })
     }

@@ -1,5 +1,5 @@
 //! What a command writes: claimed before work starts and held against what it reads, written without half-written
-//! files, and in the place of nothing that somebody else wrote.
+//! files, and never in the place of a file that mirror did not write.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +25,7 @@ pub use staged::StagedFolder;
 pub use whole::{WholeFile, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum OutputError {
     #[error("{0} is not empty; choose another --output, or write into it with --overwrite")]
     NotEmpty(PathBuf),
@@ -64,7 +65,7 @@ impl OutputError {
     }
 }
 
-/// What went wrong, without the temporary file's name that tempfile adds, which is no business of a user's.
+/// What went wrong, without the temporary file's name that tempfile adds, which means nothing to a user.
 fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" at path \"").next().unwrap_or(&text).to_owned()
@@ -130,7 +131,7 @@ pub fn remove_temporaries(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in a folder survive a loss of power: a file's own sync says nothing of its name.
+/// Makes the names in a folder survive a loss of power: a file's own sync does not cover its name.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

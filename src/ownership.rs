@@ -1,7 +1,7 @@
 //! Which files of a folder this program wrote, and may therefore replace or remove.
 //!
 //! A finished run or export lists them (`.mirror.json`, see [`crate::output::written`]). Where there is no list, as in
-//! a run that was cut off and in folders of earlier versions, what is in the files tells: a train.toml of settings,
+//! a run that was cut off and in folders of earlier versions, the files' contents decide: a train.toml of settings,
 //! checkpoints with a manifest, graphs that name their producer, a model card that says who wrote it.
 
 use std::collections::BTreeSet;
@@ -9,10 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints;
-use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
-use crate::export::file::data_file;
-use crate::export::header::Header;
+use crate::model_folder::WEIGHTS;
+use crate::onnx_file::data_file;
+use crate::onnx_file::header::Header;
 use crate::output::written::Written;
 use crate::trainer::TrainOptions;
 use crate::trainer::metrics::METRICS;
@@ -56,7 +57,7 @@ pub fn taken(folder: &Path, owned: &BTreeSet<PathBuf>) -> Option<PathBuf> {
     paths.find(|path| folder.join(path).symlink_metadata().is_ok()).map(|path| folder.join(path))
 }
 
-/// The graphs of a folder that this program wrote, with what they say of themselves.
+/// The graphs of a folder that this program wrote, with their headers.
 pub fn graphs(folder: &Path) -> io::Result<Vec<(PathBuf, Header)>> {
     let mut graphs = Vec::new();
     for entry in fs::read_dir(folder.join("onnx")).into_iter().flatten() {
@@ -79,10 +80,10 @@ pub fn owned_graphs(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(below.filter_map(|path| Some(path.strip_prefix(folder).ok()?.to_owned())).collect())
 }
 
-/// What is known as ours by what is in it.
+/// Files that are recognized as this program's by their contents.
 fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut owned = owned_graphs(folder)?;
-    let weights = crate::checkpoint::weight_files::weights_in(folder);
+    let weights = crate::model_folder::weights::files::weights_in(folder);
     let card = read_text(&folder.join(CARD)).unwrap_or_default();
     let mut all_beside = !owned.is_empty() && weights.is_none();
     if is_configuration(&folder.join(CONFIGURATION)) {

@@ -1,8 +1,8 @@
 //! Text that is put before each sentence, as models of queries and passages want it.
 //!
-//! A folder says its prompts in config_sentence_transformers.json
-//! ([`Settings`](crate::sentence_folder::Settings)); the sentence's tokens follow those of the prompt, and both
-//! count towards the longest sentence. Where 1_Pooling says `include_prompt: false`, pooling leaves the prompt's
+//! A folder defines its prompts in config_sentence_transformers.json
+//! ([`Settings`](crate::model_folder::Settings)); the sentence's tokens follow those of the prompt, and both
+//! count towards the longest sentence. Where 1_Pooling has `include_prompt: false`, pooling leaves the prompt's
 //! tokens out; attention never does.
 
 use std::borrow::Cow;

@@ -14,7 +14,7 @@ pub(crate) fn shortened(value: &serde_json::Value) -> String {
     beginning(&value.to_string())
 }
 
-/// What another library says of a file, which may repeat much of the file.
+/// What a library reports of a file, which may repeat much of the file.
 pub(crate) fn reason(error: impl Display) -> String {
     cut(one_line(&error.to_string()), 300)
 }

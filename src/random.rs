@@ -53,6 +53,7 @@ fn mix64(mut x: u64) -> u64 {
 }
 
 impl Key {
+    /// The root of all keys of a seed.
     pub fn new(seed: u64) -> Self {
         Key(mix64(seed.wrapping_add(GOLDEN)))
     }
@@ -63,6 +64,7 @@ impl Key {
         Key(mix64(self.0 ^ part.wrapping_mul(GOLDEN).wrapping_add(GOLDEN)))
     }
 
+    /// The key of a site inside this one.
     #[inline(always)]
     pub fn site(self, site: Site) -> Self {
         self.at(site as u64)
@@ -116,7 +118,9 @@ impl Key {
 /// kept values are scaled by 1 / (1 − p).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
+    /// The least bits of a value that is kept.
     pub threshold: u32,
+    /// The factor of a value that is kept.
     pub scale: f32,
 }
 

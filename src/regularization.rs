@@ -21,15 +21,18 @@ pub struct Options {
     /// weight perturbation (sam, asam, delta-sam, sam-instance); none for plain training
     #[arg(long, default_value = "none", value_name = "LIST", help_heading = "Regularizers")]
     pub reg: String,
+    /// ρ and what else decides where the gradient is taken.
     #[command(flatten)]
     #[serde(flatten)]
     pub perturbation: perturbations::Options,
+    /// Weights and sizes of the loss terms.
     #[command(flatten)]
     #[serde(flatten)]
     pub terms: terms::Options,
 }
 
 #[derive(Debug, Error, PartialEq)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum InvalidRegularization {
     #[error("--reg does not know {}{}; it knows none, {}", quoted(name), suggestion(name), known_names())]
     Unknown { name: String },
@@ -78,11 +81,17 @@ fn suggestion(name: &str) -> String {
 /// A parsed composition, in the registry's order whatever the order on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composition {
+    /// At most one.
     pub perturbation: Option<&'static str>,
+    /// Any number of loss terms.
     pub terms: Vec<&'static str>,
 }
 
 impl Composition {
+    /// Reads a comma-separated list of names.
+    ///
+    /// # Errors
+    /// A name is unknown or given twice, or there are two weight perturbations.
     pub fn parse(list: &str) -> Result<Self, InvalidRegularization> {
         let names: Vec<&str> = list.split(',').map(str::trim).collect();
         for (i, name) in names.iter().enumerate() {
@@ -110,7 +119,9 @@ impl Composition {
 
 /// What a trainer needs of the regularizers, whichever they are.
 pub struct Regularization {
+    /// NT-Xent and the loss terms.
     pub objective: Objective,
+    /// Where the gradient is taken.
     pub perturbation: Box<dyn WeightPerturbation>,
     /// Perturb every k-th step.
     pub perturb_every: u64,

@@ -1,39 +1,39 @@
-//! A whole sentence encoder: tokenizer, encoder, weights, pooling and what its folder says of itself.
+//! A model's folder in use: text in, embeddings out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use ndarray::{Array2, Axis};
-use serde_json::Value;
 use thiserror::Error;
 
-use crate::checkpoint::modules::{self, ModulesError};
-use crate::checkpoint::{WeightsError, read_parameters};
-use crate::encoder::config::ConfigError;
-use crate::encoder::{
-    Architecture, Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId,
+use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use crate::model_folder::{
+    Contents, FolderError, ModelFolder, ModulesError, Settings, WeightsError, modules, read_parameters,
 };
 use crate::prompt::{Prompt, Prompted};
-use crate::quote::shortened;
-use crate::sentence_folder::{PoolingMode, SentenceFolder, SentenceFolderError, Settings};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// Rows that go through the encoder at once; its own buffers are smaller still.
 const TOKENS_AT_ONCE: usize = 1 << 14;
 
-/// Flags that override what a folder says of itself.
+/// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
+    /// Instead of the folder's.
     pub pooling: Option<Pooling>,
+    /// Tokens at which sentences are cut, instead of the folder's.
     pub max_length: Option<usize>,
 }
 
 /// A model folder, loaded.
 #[derive(Clone)]
 pub struct SentenceEncoder {
+    /// Configuration and pooling.
     pub encoder: Encoder,
+    /// The encoder's weights.
     pub parameters: Parameters,
+    /// Shared with threads that prepare batches.
     pub tokenizer: Arc<Tokenizer>,
     /// Tokens of a sentence, special ones included, beyond which it is cut.
     pub max_length: usize,
@@ -41,22 +41,21 @@ pub struct SentenceEncoder {
     pub normalize: bool,
     /// What is put before each sentence.
     pub prompt: Prompt,
-    /// The folder's prompts, and what else it says of embeddings as a whole.
+    /// The folder's prompts, and other settings of embeddings as a whole.
     pub settings: Arc<Settings>,
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ModelError {
     #[error("{0} is not a folder; --model takes a folder, builtin, or a Hugging Face id")]
     NotAFolder(String),
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Folder(#[from] FolderError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
-    #[error(transparent)]
-    Folder(#[from] SentenceFolderError),
     #[error(transparent)]
     Modules(#[from] ModulesError),
     #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
@@ -69,31 +68,10 @@ pub enum ModelError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("--dimensions is {asked}, but embeddings of this model have {most} values; ask for at most that")]
 pub struct TooManyDimensions {
+    /// What was asked for.
     pub asked: usize,
+    /// What there is.
     pub most: usize,
-}
-
-/// What a folder's small files say, all of which is refused or followed before its weights are read.
-struct Description {
-    said: SentenceFolder,
-    /// Where the transformer's own files are.
-    transformer: PathBuf,
-    /// The pooling that config.json notes.
-    noted: Option<Pooling>,
-    config: EncoderConfig,
-    tokenizer: Tokenizer,
-}
-
-impl Description {
-    fn read(folder: &Path) -> Result<Self, ModelError> {
-        let said = SentenceFolder::read(folder)?;
-        let transformer = said.transformer_in(folder);
-        let config = EncoderConfig::from_folder(&transformer)?;
-        let tokenizer = Tokenizer::from_folder(&transformer)?;
-        tokenizer.fits(config.dimensions.vocab_size)?;
-        let noted = noted_pooling(&transformer)?;
-        Ok(Description { said, transformer, noted, config, tokenizer })
-    }
 }
 
 impl SentenceEncoder {
@@ -102,29 +80,43 @@ impl SentenceEncoder {
         if !folder.is_dir() {
             return Err(ModelError::NotAFolder(folder.display().to_string()));
         }
-        let Description { said, transformer, noted, config, tokenizer } = Description::read(folder)?;
-        let most = config.max_sequence_length();
+        let folder = ModelFolder::read(folder)?;
+        let most = folder.config.max_sequence_length();
         if let Some(asked) = overrides.max_length.filter(|&asked| asked > most) {
             return Err(ModelError::TooLong { asked, most });
         }
-        let folder_length = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most);
-        let pooling = overrides.pooling.unwrap_or_else(|| default_pooling(&said, noted, &config));
+        let max_length = overrides.max_length.unwrap_or(folder.max_length());
+        let pooling = overrides.pooling.unwrap_or(folder.pooling());
+        let ModelFolder { sentence, transformer, config, tokenizer, .. } = folder;
         let mut encoder = Encoder::new(config, pooling);
-        encoder.modules = Arc::new(modules::read(&said, encoder.config.dimensions.hidden_size)?);
+        encoder.modules = Arc::new(modules::read(&sentence, encoder.config.dimensions.hidden_size)?);
         let parameters = read_parameters(&transformer, &encoder.layout(), DType::F32, device)?;
         Ok(SentenceEncoder {
             encoder,
             parameters,
             tokenizer: Arc::new(tokenizer),
-            max_length: overrides.max_length.unwrap_or(folder_length.min(most)),
+            max_length,
             // A truncation comes last of all, and the modules have what is before it.
-            normalize: said.normalize && said.settings.truncate_dim.is_none(),
+            normalize: sentence.normalize && sentence.settings.truncate_dim.is_none(),
             prompt: Prompt {
-                text: said.settings.default_prompt().to_owned(),
-                left_out: said.leaves_prompt_out,
+                text: sentence.settings.default_prompt().to_owned(),
+                left_out: sentence.leaves_prompt_out,
             },
-            settings: Arc::new(said.settings),
+            settings: Arc::new(sentence.settings),
         })
+    }
+
+    /// What is written of it into a folder. `source` is the folder of the transformer that it was loaded from.
+    pub fn contents<'a>(&'a self, source: &'a Path) -> Contents<'a> {
+        Contents {
+            encoder: &self.encoder,
+            tokenizer: &self.tokenizer,
+            max_length: self.max_length,
+            normalize: self.normalize,
+            leaves_prompt_out: self.prompt.left_out,
+            settings: &self.settings,
+            source,
+        }
     }
 
     /// The same encoder with another prompt.
@@ -133,7 +125,7 @@ impl SentenceEncoder {
         SentenceEncoder { prompt, ..self.clone() }
     }
 
-    /// Scales embeddings to length 1, or does not, whatever the folder says.
+    /// Scales embeddings to length 1, or does not, whatever the folder's settings.
     pub fn set_normalize(&mut self, always: bool, never: bool) {
         self.normalize = (self.normalize || always) && !never;
         if never {
@@ -215,7 +207,7 @@ impl SentenceEncoder {
     }
 }
 
-/// What [`SentenceEncoder::load`] asks of a model's small files, read as it reads them.
+/// Admits to a download what [`SentenceEncoder::load`] would read: a model's small files are read as it reads them.
 pub struct Loadable;
 
 impl crate::hub::Admission for Loadable {
@@ -225,7 +217,7 @@ impl crate::hub::Admission for Loadable {
     }
 
     fn description(&self, folder: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        Description::read(folder)?;
+        ModelFolder::read(folder)?;
         Ok(())
     }
 }
@@ -233,36 +225,6 @@ impl crate::hub::Admission for Loadable {
 /// The length of an embedding.
 pub(crate) fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
     values.into_iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
-}
-
-/// The key in config.json under which this program notes a pooling that 1_Pooling cannot express.
-pub const POOLING_KEY: &str = "mirror_pooling";
-
-fn default_pooling(said: &SentenceFolder, noted: Option<Pooling>, config: &EncoderConfig) -> Pooling {
-    noted.unwrap_or(match (said.pooling, config.architecture) {
-        (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
-        (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
-    })
-}
-
-/// The pooling that a folder's config.json notes, where it is one that 1_Pooling cannot express.
-///
-/// # Errors
-/// It notes something that is no pooling.
-pub fn noted_pooling(transformer: &Path) -> Result<Option<Pooling>, SentenceFolderError> {
-    let file = transformer.join("config.json");
-    // A file that cannot be read, or is no JSON, is the encoder's configuration's to refuse.
-    let json = std::fs::read(&file).ok().and_then(|text| crate::json::from_slice::<Value>(&text).ok());
-    let Some(noted) = json.as_ref().and_then(|json| json.get(POOLING_KEY)).filter(|noted| !noted.is_null())
-    else {
-        return Ok(None);
-    };
-    let pooling = noted.as_str().and_then(|name| name.parse().ok());
-    pooling.map(Some).ok_or_else(|| {
-        let names = Pooling::ALL.map(Pooling::name).join(", ");
-        let problem = format!("{POOLING_KEY:?} is {}, expected one of {names}", shortened(noted));
-        SentenceFolderError { file, problem }
-    })
 }
 
 impl sts_eval::Encode for SentenceEncoder {

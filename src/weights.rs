@@ -34,12 +34,14 @@ impl Parameters {
         Ok(Parameters { layout, flats })
     }
 
+    /// Zeros in a layout's form.
     pub fn zeros(layout: Arc<Layout>, dtype: DType, device: &Device) -> Result<Self> {
         let flats =
             layout.groups.iter().map(|g| Tensor::zeros(g.len, dtype, device)).collect::<Result<_>>()?;
         Ok(Parameters { layout, flats })
     }
 
+    /// Zeros in the form, dtype and device of these.
     pub fn zeros_like(&self) -> Result<Self> {
         Self::zeros(self.layout.clone(), self.dtype(), self.device())
     }
@@ -62,22 +64,27 @@ impl Parameters {
         Ok(Parameters { layout, flats })
     }
 
+    /// Where each named tensor lies.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
+    /// A flat tensor for each group of the layout.
     pub fn flats(&self) -> &[Tensor] {
         &self.flats
     }
 
+    /// The same, to be written to in place.
     pub fn flats_mut(&mut self) -> &mut [Tensor] {
         &mut self.flats
     }
 
+    /// That of all values.
     pub fn dtype(&self) -> DType {
         self.flats[0].dtype()
     }
 
+    /// Where all values are stored.
     pub fn device(&self) -> &Device {
         self.flats[0].device()
     }
@@ -90,6 +97,7 @@ impl Parameters {
         }
     }
 
+    /// One named tensor, a view of its group's flat one.
     pub fn view(&self, group: usize, spec: &TensorSpec) -> Result<Tensor> {
         self.flats[group].narrow(0, spec.offset, spec.len())?.reshape(spec.shape.as_slice())
     }

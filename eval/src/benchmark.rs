@@ -10,12 +10,19 @@ use crate::Error;
 /// One of the seven data sets that sentence-encoder papers report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Benchmark {
+    /// Five sets of headlines, captions, machine translation and glosses (2012).
     Sts12,
+    /// Three sets: headlines, FrameNet and OntoNotes glosses (2013).
     Sts13,
+    /// Six sets, forums and tweets among them (2014).
     Sts14,
+    /// Five sets, answers of students and forums among them (2015).
     Sts15,
+    /// Five sets, questions, answers and post-edited translation among them (2016).
     Sts16,
+    /// The STS Benchmark (2017), a selection from the years before; its test split is scored.
     StsB,
+    /// SICK's relatedness scores.
     SickR,
 }
 
@@ -66,6 +73,7 @@ impl Benchmark {
         }
     }
 
+    /// The set of a key such as `STS12`; `None` for the name of a user's set.
     pub fn from_key(key: &str) -> Option<Self> {
         SEVEN.into_iter().find(|benchmark| benchmark.key() == key)
     }
@@ -84,8 +92,10 @@ pub enum Convention {
 }
 
 impl Convention {
+    /// Both, the default first.
     pub const ALL: [Self; 2] = [Self::MirrorBert, Self::SimCse];
 
+    /// As it is written on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::MirrorBert => "mirror-bert",
@@ -104,10 +114,8 @@ impl FromStr for Convention {
     type Err = Error;
 
     fn from_str(given: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|convention| convention.name() == given).ok_or_else(|| Error::Unknown {
-            what: "convention",
-            given: given.to_owned(),
-            known: Self::ALL.map(Self::name).join(", "),
+        Self::ALL.into_iter().find(|convention| convention.name() == given).ok_or_else(|| {
+            Error::UnknownConvention { given: given.to_owned(), known: Self::ALL.map(Self::name).join(", ") }
         })
     }
 }

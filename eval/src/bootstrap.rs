@@ -13,9 +13,11 @@ use crate::{Error, ScoredTask};
 /// Settings of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Bootstrap {
+    /// How many times pairs are drawn, 1 to 1,000,000.
     pub resamples: usize,
     /// The share of resamples that an interval covers, in (0, 1).
     pub confidence: f64,
+    /// Which resamples are drawn: the same seed and task, the same resamples.
     pub seed: u64,
 }
 
@@ -25,15 +27,32 @@ impl Default for Bootstrap {
     }
 }
 
-/// A percentile interval, in points (Spearman's ρ × 100).
+/// A percentile interval, of a score in points (Spearman's ρ × 100).
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// The value on the pairs as they are.
     pub estimate: f64,
+    /// The lower end.
     pub low: f64,
+    /// The upper end.
     pub high: f64,
     /// The resamples with a defined value; in a few pairs, all drawn scores may be equal.
     pub resamples: usize,
+}
+
+impl Interval {
+    /// The middle share `confidence` of what resamples gave, those without a value left out; `None` where the estimate
+    /// or all of them are not finite.
+    pub fn of_resamples(estimate: f64, mut resampled: Vec<f64>, confidence: f64) -> Option<Self> {
+        resampled.retain(|value| value.is_finite());
+        if !estimate.is_finite() || resampled.is_empty() {
+            return None;
+        }
+        resampled.sort_unstable_by(f64::total_cmp);
+        let tail = (1.0 - confidence) / 2.0;
+        let (low, high) = (quantile(&resampled, tail), quantile(&resampled, 1.0 - tail));
+        Some(Self { estimate, low, high, resamples: resampled.len() })
+    }
 }
 
 /// How much better the second model is than the first.
@@ -120,7 +139,7 @@ impl Bootstrap {
 
     /// The interval of what was resampled with these settings; `None` if the score is undefined.
     pub fn interval_of(&self, resampled: &Resampled) -> Option<Interval> {
-        self.summarise(resampled.estimate, resampled.scores.clone())
+        Interval::of_resamples(resampled.estimate, resampled.scores.clone(), self.confidence)
     }
 
     /// The difference of two models (second − first) whose pairs are the same; `None` if a score is undefined.
@@ -129,7 +148,8 @@ impl Bootstrap {
         let differences: Vec<f64> = pairs.map(|(second, first)| second - first).collect();
         let at_most_zero = differences.iter().filter(|&&difference| difference <= 0.0).count();
         let at_least_zero = differences.iter().filter(|&&difference| difference >= 0.0).count();
-        let interval = self.summarise(second.estimate - first.estimate, differences)?;
+        let interval =
+            Interval::of_resamples(second.estimate - first.estimate, differences, self.confidence)?;
         // One is added to both, so that no finite number of resamples claims a probability of zero.
         let rarer = (at_most_zero.min(at_least_zero) + 1) as f64 / (interval.resamples + 1) as f64;
         Some(Difference { interval, p_value: (2.0 * rarer).min(1.0) })
@@ -141,7 +161,7 @@ impl Bootstrap {
         Ok(Resampled::mean(&resampled.iter().collect::<Vec<_>>()))
     }
 
-    /// Refuses settings that say nothing or would take all memory.
+    /// Refuses settings without meaning, and numbers of resamples that would exhaust memory.
     pub fn check(&self) -> Result<(), Error> {
         const MOST: usize = 1_000_000;
         if !(1..=MOST).contains(&self.resamples) {
@@ -153,17 +173,6 @@ impl Bootstrap {
             return Err(Error::Setting { what: "the confidence", given, needed });
         }
         Ok(())
-    }
-
-    fn summarise(&self, estimate: f64, mut resampled: Vec<f64>) -> Option<Interval> {
-        resampled.retain(|score| score.is_finite());
-        if !estimate.is_finite() || resampled.is_empty() {
-            return None;
-        }
-        resampled.sort_unstable_by(f64::total_cmp);
-        let tail = (1.0 - self.confidence) / 2.0;
-        let (low, high) = (quantile(&resampled, tail), quantile(&resampled, 1.0 - tail));
-        Some(Interval { estimate, low, high, resamples: resampled.len() })
     }
 }
 

@@ -24,7 +24,7 @@ pub fn compare(reports: &mut [Report], scored: &[&[ScoredTask]], bootstrap: &Boo
             let differences = differences.map(|(other, own)| bootstrap.difference_of(other, own));
             report.differences.push(Comparison {
                 against: against.clone(),
-                tasks: report.tasks.keys().map(str::to_owned).zip(differences).collect(),
+                tasks: report.tasks.keys().cloned().zip(differences).collect(),
                 average: bootstrap.difference_of(&other.average, &resampled.average),
             });
         }

@@ -25,10 +25,12 @@ pub struct CurveBuilder {
 }
 
 impl CurveBuilder {
+    /// An empty curve; `name` is what its figure is called.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), means: Vec::new(), run_length: 1, open: (0.0, 0.0, 0) }
     }
 
+    /// What its figure is called.
     pub fn name(&self) -> &str {
         &self.name
     }

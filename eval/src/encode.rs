@@ -38,7 +38,9 @@ where
 /// How far encoding has come, in sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
+    /// Distinct sentences that have an embedding.
     pub encoded: usize,
+    /// Distinct sentences of all tasks.
     pub total: usize,
 }
 
@@ -70,7 +72,7 @@ impl<'t> Embeddings<'t> {
         Ok(Self { row_of, rows })
     }
 
-    /// The embedding of a sentence, of shape [width], if it was in the tasks.
+    /// The embedding of a sentence, of shape `[width]`, if it was in the tasks.
     pub fn get(&self, sentence: &str) -> Option<ArrayView1<'_, f32>> {
         self.row_of.get(sentence).map(|&row| self.rows.row(row))
     }
@@ -87,7 +89,13 @@ impl<'t> Embeddings<'t> {
 
     /// The embedding of a sentence that must be there.
     pub(crate) fn row(&self, sentence: &str) -> Result<ArrayView1<'_, f32>, Error> {
-        self.get(sentence).ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
+        Ok(self.rows.row(self.place(sentence)?))
+    }
+
+    /// The row of a sentence that must be there.
+    pub(crate) fn place(&self, sentence: &str) -> Result<usize, Error> {
+        let row = self.row_of.get(sentence);
+        row.copied().ok_or_else(|| Error::NotEncoded { sentence: excerpt(sentence) })
     }
 }
 
@@ -149,7 +157,7 @@ fn check(block: &[&str], embeddings: &Array2<f32>, width: Option<usize>) -> Resu
     Ok(())
 }
 
-/// The cosine of two vectors of shape [width], summed in f64; 0 if one of them is zero.
+/// The cosine of two vectors of shape `[width]`, summed in f64; 0 if one of them is zero.
 ///
 /// # Panics
 /// If the widths differ.

@@ -1,4 +1,4 @@
-//! What can go wrong, each as one sentence that names the thing and says what to do.
+//! What can go wrong, each as one sentence that names the thing and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use crate::not_text::NotText;
 /// Any failure of reading, encoding, scoring or comparing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum Error {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
@@ -57,8 +58,8 @@ pub enum Error {
     #[error("{data_set} is incomplete: {path} is missing; get the data set again")]
     MissingFile { data_set: &'static str, path: PathBuf },
 
-    #[error("unknown {what} {given:?}; known are {known}")]
-    Unknown { what: &'static str, given: String, known: String },
+    #[error("unknown convention {given:?}; known are {known}")]
+    UnknownConvention { given: String, known: String },
 
     #[error(
         "{given:?} does not name a set of pairs; write NAME=FILE, such as mine=pairs.tsv: a name of at most 200 bytes and a file ending in .tsv, .csv or .jsonl"
@@ -66,7 +67,7 @@ pub enum Error {
     SetArgument { given: String },
 
     #[error(
-        "{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; give a file whose name says which it is"
+        "{path} does not end in .tsv, .csv or .jsonl, so its format is unknown; give a file whose name ends in one of them"
     )]
     SetFormat { path: PathBuf },
 

@@ -12,11 +12,11 @@
 //! 3. **Score.** [`score_task`] turns a task into a [`ScoredTask`]: gold scores and cosines side by side.
 //!    [`evaluate`] is steps 2 and 3 in one call, the tasks in parallel; [`evaluate_task`] does one task, as between
 //!    training steps.
-//! 4. **Report.** [`Report`] holds ρ × 100 for each task and subset and the average over the seven; [`format`] writes
+//! 4. **Report.** [`Report`] holds ρ × 100 for each task and subset and the average over the seven; [`mod@format`] writes
 //!    it as a table, markdown, LaTeX, JSON, a page to look at, or MTEB's results.
 //!
 //! For a full report, [`examine`] takes the place of [`evaluate`] and keeps what [`details`] sees of each task
-//! (alignment, uniformity, the pairs most wrong), and [`compare`] adds how far scores, and differences of models, can
+//! (alignment, uniformity, the pairs most wrong), and [`compare()`] adds how far scores, and differences of models, can
 //! be trusted, by a paired [`Bootstrap`].
 //!
 //! Without labels, [`unlabeled`] measures what can be: whether a view of a sentence finds it among others, and how
@@ -49,6 +49,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![warn(missing_docs)]
+
+pub mod axis;
 mod benchmark;
 mod bootstrap;
 mod compare;
@@ -58,8 +61,8 @@ pub mod details;
 mod encode;
 mod error;
 pub mod format;
+pub mod geometry;
 pub mod not_text;
-mod ordered_map;
 mod report;
 mod score;
 mod senteval;
@@ -75,7 +78,6 @@ pub use curve::{Curve, CurveBuilder};
 pub use details::{Examined, TaskDetails, examine};
 pub use encode::{Embeddings, Encode, Progress, cosine};
 pub use error::Error;
-pub use ordered_map::OrderedMap;
 pub use report::{Comparison, Report, SubsetScore, TaskScore};
 pub use score::{DEFAULT_BLOCK_SIZE, ScoredTask, evaluate, evaluate_task, score_task};
 pub use senteval::SentEval;

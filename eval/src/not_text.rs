@@ -13,30 +13,38 @@ pub use crate::text::decode;
 pub struct NotText {
     /// A file's path, or what else the text is called.
     pub name: String,
+    /// What it is instead.
     pub reason: Reason,
 }
 
 /// What is there instead of lines in UTF-8. Lines count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// A compressed file or an archive.
     Compressed(&'static Compression),
+    /// A binary file of a known format.
     Binary(&'static Binary),
     /// UTF-16 or UTF-32, as iconv calls it.
     Wide(&'static str),
     /// As many NUL bytes in a line as no text has.
     Nul {
+        /// The first line with one, from 1.
         line: u64,
     },
-    /// The byte (from 1) of a line that is not UTF-8, and the encoding that it looks like, as iconv calls it.
+    /// A byte that is not UTF-8.
     NotUtf8 {
+        /// The line of the first wrong byte, from 1.
         line: u64,
+        /// Its place in the line, from 1.
         byte: usize,
+        /// The encoding that it looks like, as iconv calls it.
         guess: Option<&'static str>,
     },
     /// Carriage returns alone end the lines.
     CarriageReturns,
 }
 
+/// A compressed format, and how one unpacks it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Compression {
     magic: &'static [u8],
@@ -47,6 +55,7 @@ pub struct Compression {
     ending: &'static str,
 }
 
+/// A binary format, and what to convert it with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Binary {
     offset: usize,

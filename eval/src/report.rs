@@ -1,26 +1,29 @@
 //! One model's scores, as JSON has them.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Benchmark, Bootstrap, Convention, Curve, Difference, Examined, Interval, OrderedMap, ScoredTask,
-    TaskDetails,
+    Benchmark, Bootstrap, Convention, Curve, Difference, Examined, Interval, ScoredTask, TaskDetails,
 };
 
 /// One model's scores on all tasks. Its serde form is the JSON that [`format::Json`](crate::format::Json) writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    pub tasks: OrderedMap<TaskScore>,
+    /// By name, in the order in which they were scored.
+    pub tasks: IndexMap<String, TaskScore>,
     /// The mean of [`Self::averaged`]'s scores; `None` if one of them is undefined, since a mean over the rest
     /// would hide a model that collapsed on it.
     pub average: Option<f64>,
-    /// The tasks that the average goes over: those of the seven that were scored; where there is none, all.
+    /// The tasks that the average goes over: those of the seven that were scored, or all if none of the seven was.
     pub averaged: Vec<String>,
+    /// Which pairs the sets consist of.
     pub convention: Convention,
     /// Those of the seven that were not scored because their data was not there.
     pub missing: Vec<String>,
+    /// The model, as reports call it.
     pub model: String,
-    /// How far the average can be trusted; see [`compare`](crate::compare), which fills in all intervals.
+    /// How far the average can be trusted; see [`compare`](crate::compare()), which fills in all intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average_interval: Option<Interval>,
     /// This model against each of those before it.
@@ -39,7 +42,9 @@ pub struct Report {
 pub struct Comparison {
     /// The earlier model.
     pub against: String,
-    pub tasks: OrderedMap<Option<Difference>>,
+    /// By name, those of [`Report::tasks`]; `None` where a score is undefined.
+    pub tasks: IndexMap<String, Option<Difference>>,
+    /// That of the averages; `None` where one is undefined.
     pub average: Option<Difference>,
 }
 
@@ -55,9 +60,11 @@ impl Comparison {
 pub struct TaskScore {
     /// Spearman's ρ × 100 over the pairs of all subsets together; `null` in JSON where it is undefined.
     pub spearman: Option<f64>,
+    /// Scored pairs, those of all subsets.
     pub pairs: usize,
     /// Empty if the task has one part only.
-    pub subsets: OrderedMap<SubsetScore>,
+    pub subsets: IndexMap<String, SubsetScore>,
+    /// How far the score can be trusted; `None` without a bootstrap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// What a full report has beyond the score; its fields stand beside `spearman` in JSON.
@@ -70,17 +77,19 @@ pub struct TaskScore {
 pub struct SubsetScore {
     /// Spearman's ρ × 100.
     pub spearman: Option<f64>,
+    /// Scored pairs.
     pub pairs: usize,
 }
 
 impl Report {
+    /// The scores of one model; `missing` are those of the seven that were not scored.
     pub fn new(
         model: impl Into<String>,
         convention: Convention,
         scored: &[ScoredTask],
         missing: &[Benchmark],
     ) -> Self {
-        let tasks: OrderedMap<TaskScore> =
+        let tasks: IndexMap<String, TaskScore> =
             scored.iter().map(|task| (task.name.clone(), task.score())).collect();
         let averaged: Vec<String> = averaged(scored).map(|task| task.name.clone()).collect();
         let scores: Option<Vec<f64>> =
@@ -142,7 +151,7 @@ impl Report {
     }
 }
 
-/// The tasks that an average goes over: those of the seven that are there; where there is none, all.
+/// The tasks that an average goes over: those of the seven that are there, or all if none of the seven is.
 pub(crate) fn averaged(scored: &[ScoredTask]) -> impl Iterator<Item = &ScoredTask> {
     let some_benchmark = scored.iter().any(|task| is_benchmark(&task.name));
     scored.iter().filter(move |task| !some_benchmark || is_benchmark(&task.name))

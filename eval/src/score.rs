@@ -13,6 +13,7 @@ pub const DEFAULT_BLOCK_SIZE: usize = 256;
 /// A task's gold scores beside one model's cosines, pair by pair: what every report is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredTask {
+    /// That of the [`Task`].
     pub name: String,
     /// The gold scores, in the order of [`Task::pairs`].
     pub gold: Vec<f64>,

@@ -5,7 +5,9 @@ use crate::Error;
 /// Two sentences, verbatim as in the file (not trimmed, not tokenised), and how similar people found them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
+    /// One sentence, verbatim.
     pub first: String,
+    /// The other, verbatim.
     pub second: String,
     /// The gold score, in the data set's own units (0–5 in STS, 1–5 in SICK): only its order matters.
     pub gold: f64,
@@ -14,7 +16,9 @@ pub struct Pair {
 /// A named part of a task, such as `MSRvid` of STS12.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subset {
+    /// As the data set calls it; empty if the task has one part only.
     pub name: String,
+    /// In the order of the file.
     pub pairs: Vec<Pair>,
 }
 
@@ -23,6 +27,7 @@ pub struct Subset {
 pub struct Task {
     /// The key in reports: `STS12`, …, `STSB`, `SICKR`, or the name that the user gave.
     pub name: String,
+    /// One or several, scored together.
     pub subsets: Vec<Subset>,
     /// How many pairs were left out because they have no gold score.
     pub without_gold: usize,
@@ -34,6 +39,7 @@ impl Task {
         self.subsets.iter().flat_map(|subset| &subset.pairs)
     }
 
+    /// How many scored pairs all subsets have.
     pub fn pair_count(&self) -> usize {
         self.subsets.iter().map(|subset| subset.pairs.len()).sum()
     }

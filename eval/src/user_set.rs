@@ -40,7 +40,9 @@ impl PairFormat {
 /// The argument `NAME=FILE`: a set to be scored and the name to report it under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSet {
+    /// What reports call it.
     pub name: String,
+    /// The file that its pairs are read from.
     pub path: PathBuf,
 }
 
@@ -65,10 +67,10 @@ impl FromStr for UserSet {
 }
 
 impl UserSet {
-    /// Reads the pairs; the file name's ending says in what format they are.
+    /// Reads the pairs; the file name's ending decides the format.
     pub fn read(&self) -> Result<Task, Error> {
         let format = PairFormat::of(&self.path).or_else(|unknown| {
-            // Where it is compressed, or a table in a binary form, that is what to say.
+            // Where it is compressed, or a table in a binary form, that is what to report.
             if self.path.is_file() {
                 text::read(&self.path)?;
             }

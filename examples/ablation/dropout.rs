@@ -4,7 +4,7 @@
 use anyhow::Result;
 use candle_core::DType;
 use mirror::encoder::{PackedBatch, Parameters, Pass};
-use mirror::objective::{Draws, HashedDraws, nt_xent};
+use mirror::objective::{Distributions, Draws, HashedDraws};
 use mirror::sentence_encoder::SentenceEncoder;
 use sts_eval::correlation::spearman;
 
@@ -53,7 +53,7 @@ fn difference(
 ) -> Result<Vec<f64>> {
     let losses = |weights: &Parameters, pass: &Pass| -> Result<Vec<f64>> {
         let embeddings = model.encoder.embed(weights, batch, None, pass)?.to_dtype(DType::F64)?;
-        Ok(nt_xent::instance_losses(&embeddings, TEMPERATURE)?.to_vec1()?)
+        Ok(Distributions::of(&embeddings, TEMPERATURE)?.losses()?.to_vec1()?)
     };
     let (moved, clean) = (losses(moved, perturbed)?, losses(&model.parameters, clean)?);
     Ok(moved.iter().zip(&clean).map(|(moved, clean)| moved - clean).collect())

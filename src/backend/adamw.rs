@@ -5,11 +5,15 @@ use candle_core::Tensor;
 /// Hyperparameters of AdamW; the defaults are the original's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
+    /// The length of a step, before the moments scale it.
     pub learning_rate: f64,
     /// Decoupled. Applied to all parameters, biases and LayerNorm included, as the original does.
     pub weight_decay: f64,
+    /// β₁, the factor of the first moment.
     pub beta1: f64,
+    /// β₂, the factor of the second moment.
     pub beta2: f64,
+    /// What is added to the second moment's root.
     pub eps: f64,
 }
 

@@ -43,7 +43,9 @@ pub struct Input<'a> {
 
 /// A tracked forward pass: `[n, hidden]` embeddings (detached) and the way back.
 pub struct Encoded {
+    /// Shape [sequences, hidden].
     pub embeddings: Tensor,
+    /// The way back.
     pub tape: Box<dyn Tape>,
 }
 

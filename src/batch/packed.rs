@@ -21,6 +21,7 @@ pub struct PackedBatch {
 }
 
 impl PackedBatch {
+    /// A batch without sequences.
     pub fn new() -> Self {
         PackedBatch { cu_seqlens: vec![0], ..PackedBatch::default() }
     }
@@ -68,15 +69,42 @@ impl PackedBatch {
         }
     }
 
+    /// The sequences of a range, as a batch of their own.
+    pub fn slice(&self, sequences: std::ops::Range<usize>) -> PackedBatch {
+        let (first, last) = (self.cu_seqlens[sequences.start], self.cu_seqlens[sequences.end]);
+        let offsets = &self.cu_seqlens[sequences.start..=sequences.end];
+        PackedBatch {
+            token_ids: self.token_ids[first..last].to_vec(),
+            position_ids: self.position_ids[first..last].to_vec(),
+            cu_seqlens: offsets.iter().map(|offset| offset - first).collect(),
+            key_lens: self.key_lens[sequences.clone()].to_vec(),
+            unpooled: self.unpooled[sequences.clone()].to_vec(),
+            ids: self.ids[sequences].to_vec(),
+        }
+    }
+
+    /// Up to `count` ranges of sequences, one after another, with about as many tokens each.
+    pub fn parts(&self, count: usize) -> Vec<std::ops::Range<usize>> {
+        let (count, total) = (count.max(1), self.total_tokens());
+        let mut ends: Vec<usize> = (1..=count)
+            .map(|part| self.cu_seqlens.partition_point(|&end| end * count <= part * total) - 1)
+            .collect();
+        ends.dedup();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(&ends).map(|(start, &end)| start..end).filter(|part| !part.is_empty()).collect()
+    }
+
     /// Number of sequences.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
+    /// Whether there is no sequence.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
+    /// Tokens of all sequences: the rows of a packed matrix.
     pub fn total_tokens(&self) -> usize {
         self.token_ids.len()
     }
@@ -98,10 +126,12 @@ impl PackedBatch {
         if rows.is_empty() { self.cu_seqlens[i] } else { rows.start }
     }
 
+    /// Tokens of sequence `i`.
     pub fn seqlen(&self, i: usize) -> usize {
         self.cu_seqlens[i + 1] - self.cu_seqlens[i]
     }
 
+    /// Tokens of the longest sequence; 0 without one.
     pub fn max_seqlen(&self) -> usize {
         (0..self.len()).map(|i| self.seqlen(i)).max().unwrap_or(0)
     }

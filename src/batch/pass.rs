@@ -6,7 +6,9 @@ use crate::random::{Key, Site};
 /// Masks depend on these and never on where the sequence lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceId {
+    /// 0 or 1: which of its sentence's views it is.
     pub view: u32,
+    /// The instance within the batch.
     pub sentence: u32,
 }
 
@@ -15,13 +17,16 @@ pub struct SequenceId {
 pub struct Pass {
     /// Hash of (seed, step, draw). Passes of a step that share it share every mask.
     pub key: Key,
+    /// The probability with which a value of a hidden state is dropped, in [0, 1).
     pub hidden_dropout: f64,
+    /// The same for attention probabilities.
     pub attention_dropout: f64,
     /// Probability that a head's output is dropped, per sequence and layer.
     pub drophead: f64,
 }
 
 impl Pass {
+    /// A pass without dropout and drophead.
     pub fn inference() -> Self {
         Pass { key: Key::new(0), hidden_dropout: 0.0, attention_dropout: 0.0, drophead: 0.0 }
     }

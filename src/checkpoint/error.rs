@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::read::WeightsError;
+use crate::model_folder::WeightsError;
 use crate::output::OutputError;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum CheckpointError {
     #[error("cannot write the checkpoint {path}: {source}")]
     Write { path: PathBuf, source: io::Error },

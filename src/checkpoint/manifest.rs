@@ -11,21 +11,25 @@ use sha2::{Digest, Sha256};
 pub use crate::output::sums::{FileSum, hex, sha256_of};
 use crate::quote::reason;
 
+/// The manifest's name in a checkpoint's folder.
 pub const MANIFEST: &str = "manifest.json";
 
-/// A manifest lists four files; anything larger is none.
+/// A manifest lists four files; anything larger is not one.
 const LARGEST_MANIFEST: u64 = 1 << 16;
 
 const FORMAT: u32 = 1;
 
+/// The files of a checkpoint, with their lengths and sums.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: u32,
+    /// By name.
     pub files: BTreeMap<String, FileSum>,
 }
 
 impl Manifest {
+    /// A manifest of these files.
     pub fn new(files: BTreeMap<String, FileSum>) -> Self {
         Manifest { format: FORMAT, files }
     }
@@ -75,12 +79,13 @@ pub struct SummingFile {
 }
 
 impl SummingFile {
+    /// Creates the file at `path`, which must not exist.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = io::BufWriter::with_capacity(1 << 20, File::create_new(path)?);
         Ok(SummingFile { file, sum: Sha256::new(), bytes: 0 })
     }
 
-    /// Makes the file durable and tells its sum.
+    /// Makes the file durable and returns its sum.
     pub fn finish(self) -> io::Result<FileSum> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;

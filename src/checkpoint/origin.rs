@@ -1,4 +1,4 @@
-//! What a run started from and what it runs on, so that it is not gone on with something else.
+//! What a run started from and what it runs on, so that it is not resumed with something else.
 
 use std::path::Path;
 
@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
-use super::read::{WeightsError, weight_files};
 use crate::backend::instruction_set;
 use crate::corpus::Corpus;
+use crate::model_folder::WeightsError;
+use crate::model_folder::weights::files::weight_files;
 use crate::modules::Step;
 use crate::sentence_encoder::SentenceEncoder;
 
@@ -30,25 +31,32 @@ const MODEL_FILES: [&str; 12] = [
     "sentencepiece.bpe.model",
 ];
 
-/// Inputs by their SHA-256, and the machine.
+/// Inputs by their SHA-256, in lower-case hexadecimal digits, and the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
+    /// Of the corpus's bytes.
     pub corpus_sha256: String,
+    /// Of the model's files: those that decide what it computes.
     pub model_sha256: String,
+    /// Where the run computes.
     pub machine: Machine,
 }
 
 /// What the last bits of a result depend on besides the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
+    /// The program's version.
     pub version: String,
     /// SHA-256 of the program's file.
     pub build: String,
+    /// What the CPU's fused operations are compiled for.
     pub instruction_set: String,
+    /// cpu, or a CUDA device.
     pub device: String,
 }
 
 impl Origin {
+    /// Of a run on this machine. The model's files are read whole.
     pub fn of(corpus: &Corpus, model_folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
         Ok(Origin {
             corpus_sha256: corpus.sha256().to_owned(),
@@ -57,7 +65,7 @@ impl Origin {
         })
     }
 
-    /// Takes in what a model's folder has beside the transformer: a prompt, and modules after pooling. A model
+    /// Includes what a model's folder has beside the transformer: a prompt, and modules after pooling. A model
     /// without these keeps its sum.
     pub fn include(&mut self, model: &SentenceEncoder) -> Result<(), CheckpointError> {
         let (prompt, modules) = (&model.prompt, &model.encoder.modules);
@@ -75,8 +83,8 @@ impl Origin {
         Ok(())
     }
 
-    /// Refuses inputs that are not those of `earlier`. Says what else is different: then the run's last
-    /// bits may be.
+    /// Refuses inputs that are not those of `earlier`. Returns a warning where the machine differs: the run's last bits
+    /// may differ then.
     pub fn check_against(&self, earlier: &Origin) -> Result<Option<String>, CheckpointError> {
         for (what, flag, now, then) in [
             ("corpus", "--corpus", &self.corpus_sha256, &earlier.corpus_sha256),

@@ -1,9 +1,9 @@
 //! The checkpoints of a run: OUTPUT/checkpoints/step-00000123/ and its neighbours.
 //!
-//! A checkpoint is four files (five where the best weights are others than the latest): all weights,
+//! A checkpoint is four files (five where the best weights are not the latest): all weights,
 //! the optimizer's moments and what loss terms remember, how far the run has come, and a manifest of
 //! their SHA-256 sums. It is written to a temporary folder, each file synced, and then renamed: a folder
-//! of that name is whole, unless something damaged it later, which its manifest tells.
+//! of that name is whole, unless something damaged it later, which its manifest shows.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use super::error::CheckpointError;
 use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
 use super::origin::Origin;
-use super::safetensors_file::SafetensorsFile;
 use super::scores::{HeldOutScore, Score};
-use super::tensors;
 use crate::encoder::{Layout, Parameters};
+use crate::model_folder::weights::safetensors_file::SafetensorsFile;
+use crate::model_folder::weights::tensors;
 use crate::output::written::files_below;
 use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
 use crate::quote::reason;
@@ -50,19 +50,23 @@ pub struct State {
     pub position: u64,
     /// Length of metrics.jsonl.
     pub metrics_bytes: u64,
+    /// Of scored sets, in the order in which they were taken.
     pub scores: Vec<Score>,
     /// What was measured on held-out lines.
     #[serde(default)]
     pub held_out: Vec<HeldOutScore>,
+    /// `None` before the first score.
     pub best: Option<BestState>,
     /// Loss terms whose memory is in the optimizer's file.
     pub memories: Vec<String>,
+    /// What the run started from, and on which machine.
     pub origin: Origin,
 }
 
 /// The best score so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestState {
+    /// Steps made when it was taken.
     pub step: u64,
     /// The score's bits as an integer: what is read from a decimal number may be off by the last bit,
     /// and then two scores that were equal are not.
@@ -71,9 +75,13 @@ pub struct BestState {
 
 /// What a checkpoint is made of.
 pub struct Snapshot<'a> {
+    /// How far the run has come.
     pub state: State,
+    /// The latest weights.
     pub weights: &'a Parameters,
+    /// AdamW's first moment.
     pub m: &'a Parameters,
+    /// AdamW's second moment.
     pub v: &'a Parameters,
     /// What loss terms remember, by their names.
     pub memories: Vec<(&'static str, &'a Parameters)>,
@@ -83,18 +91,27 @@ pub struct Snapshot<'a> {
 
 /// A checkpoint, read and verified.
 pub struct Checkpoint {
+    /// Where it was read from.
     pub folder: PathBuf,
+    /// How far the run had come.
     pub state: State,
+    /// The latest weights.
     pub weights: Parameters,
+    /// AdamW's first moment.
     pub m: Parameters,
+    /// AdamW's second moment.
     pub v: Parameters,
+    /// What loss terms remember, by their names.
     pub memories: BTreeMap<String, Parameters>,
+    /// The weights that scored best, where they are not the latest.
     pub best: Option<Parameters>,
 }
 
 /// The newest whole checkpoint, and a sentence for each newer one that is not whole.
 pub struct Newest {
+    /// `None` where there is no whole one.
     pub checkpoint: Option<Checkpoint>,
+    /// Why each newer one cannot be used.
     pub skipped: Vec<String>,
 }
 
@@ -115,8 +132,8 @@ impl RunCheckpoints {
         Ok(RunCheckpoints { folder, keep_last })
     }
 
-    /// Notes what the run starts from, or refuses what is not what it started from. Gives a warning
-    /// where it is the same run on another machine.
+    /// Records what the run starts from, or refuses what differs from the record. Returns a warning where it is the
+    /// same run on another machine.
     pub fn settle_origin(&self, origin: &Origin) -> Result<Option<String>, CheckpointError> {
         let path = self.folder.join(ORIGIN);
         let bytes = match read_at_most(&path, LARGEST_ORIGIN) {
@@ -226,7 +243,7 @@ impl RunCheckpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that is whole. An error if there are some and none is.
+    /// The newest checkpoint that is whole. An error if there are some, all of them broken.
     pub fn newest(
         &self,
         layout: &Arc<Layout>,

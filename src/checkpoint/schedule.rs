@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "String")]
 pub enum SaveEvery {
+    /// When a signal stops the run, and at no other time.
     Never,
+    /// After every so many steps.
     Steps(u64),
+    /// After the first step that ends so long after the last one.
     Time(Duration),
 }
 
@@ -55,7 +58,7 @@ impl fmt::Display for SaveEvery {
     }
 }
 
-/// How it stands in a configuration: a number of steps needs no quotation marks.
+/// Its form in a configuration: a number of steps needs no quotation marks.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -92,6 +95,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The first is due one period after `now`.
     pub fn new(every: SaveEvery, now: Instant) -> Self {
         Schedule { every, last: now }
     }
@@ -105,7 +109,7 @@ impl Schedule {
         }
     }
 
-    /// Notes that one was written, or tried to be.
+    /// Records that one was written, or attempted.
     pub fn tried(&mut self, now: Instant) {
         self.last = now;
     }

@@ -8,6 +8,7 @@ use sts_eval::unlabeled::Unlabeled;
 pub struct Score {
     /// Steps made when it was taken.
     pub step: u64,
+    /// The scored set.
     pub set: String,
     /// Spearman's ρ × 100; `None` where it is undefined (all cosines equal).
     pub spearman: Option<f64>,
@@ -18,6 +19,7 @@ pub struct Score {
 pub struct HeldOutScore {
     /// Steps made when it was taken.
     pub step: u64,
+    /// What was measured.
     #[serde(flatten)]
     pub unlabeled: Unlabeled,
 }

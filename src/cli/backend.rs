@@ -10,10 +10,10 @@ use super::progress::say;
 use super::prompt::PromptFlags;
 use super::{Ending, usage};
 use crate::export::Precision;
+use crate::model_folder::Settings;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
 use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder, TooManyDimensions};
-use crate::sentence_folder::Settings;
 
 /// Flags of commands that encode with a trained model or an exported one.
 #[derive(Args, Clone, Debug)]
@@ -46,8 +46,8 @@ pub enum Loaded {
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 /// Starts the program again with telemetry switched off, before it has done anything: setting a variable of
-/// the environment is only safe for a process that is still to come. Where that fails it goes on, and what
-/// ONNX Runtime can be told later is told by [`Runtime`].
+/// the environment is only safe for a process that is still to come. Where that fails it carries on, and
+/// [`Runtime`] sets what can still be set later.
 pub fn without_telemetry() {
     #[cfg(unix)]
     if std::env::var_os(NO_TELEMETRY).is_none()
@@ -128,7 +128,7 @@ impl Loaded {
         }
     }
 
-    /// What the folder says of embeddings as a whole.
+    /// The folder's settings for embeddings as a whole.
     pub fn settings(&self) -> &Settings {
         match self {
             Loaded::Candle(model) => &model.settings,
@@ -136,13 +136,13 @@ impl Loaded {
         }
     }
 
-    /// Scales embeddings to length 1, or does not, whatever the folder says.
+    /// Scales embeddings to length 1, or does not, regardless of the folder's modules.
     pub fn set_normalize(&mut self, always: bool, never: bool) -> Result<(), Ending> {
         match self {
             Loaded::Candle(model) => model.set_normalize(always, never),
             Loaded::Onnx(model) if never && model.is_normalized() => {
                 return Err(usage(
-                    "--no-normalize cannot be had: this graph gives embeddings of length 1; export again with --no-normalize",
+                    "--no-normalize is not possible: this graph gives embeddings of length 1; export again with --no-normalize",
                 ));
             }
             Loaded::Onnx(model) => model.normalize |= always,

@@ -23,6 +23,7 @@ const NO_SETTINGS: [&str; 5] = ["config", "resume", "help", "version", "overwrit
 const PATHS: [&str; 4] = ["model", "corpus", "output", "data"];
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ConfigurationError {
     #[error("cannot read the configuration {path}: {source}")]
     Read { path: String, source: std::io::Error },

@@ -43,7 +43,7 @@ struct Fetch {
     output: PathBuf,
 }
 
-/// Tell which data sets are there and complete.
+/// Report which data sets are there and complete.
 #[derive(Args)]
 struct Check {
     /// Folder of the data sets
@@ -75,7 +75,7 @@ impl Fetch {
             missing.iter().for_each(|path| say(&format!("added {path}")));
             altered
                 .iter()
-                .for_each(|path| say(&format!("replaced {path} (what was there is kept as {path}.altered)")));
+                .for_each(|path| say(&format!("replaced {path} (the old file is kept as {path}.altered)")));
         }
         let files: usize = fetched.checked().sets.iter().map(|(_, set)| set.files).sum();
         let sets = fetched.checked().sets.len();

@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
-use super::vectors::{Dimensions, EmbeddingTypeFlags, say_of_few};
+use super::vectors::{SmallerVectors, say_of_few};
 use super::{Done, Ending, files, text, usage};
 use crate::corpus::Lines;
 use crate::output::{Inputs, OutputFile, OutputFiles};
@@ -23,7 +23,7 @@ use crate::trainer::options::PoolingChoice;
 /// Encode sentences: one embedding for each line.
 ///
 /// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
-/// What the model's folder says of itself is followed (a prompt before each sentence, pooling, modules after it,
+/// The model's folder is followed (a prompt before each sentence, pooling, modules after it,
 /// length, normalisation); flags override it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
@@ -44,19 +44,17 @@ pub struct Encode {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Scale embeddings to length 1, whatever the folder says
+    /// Scale embeddings to length 1, regardless of the folder's modules
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
-    /// Leave embeddings as they are, whatever the folder says
+    /// Leave embeddings as they are, regardless of the folder's modules
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]
-    dimensions: Dimensions,
-    #[command(flatten)]
-    embedding_type: EmbeddingTypeFlags,
+    vectors: SmallerVectors,
     #[command(flatten)]
     prompt: PromptFlags,
     #[command(flatten)]
@@ -75,8 +73,7 @@ const EXAMPLES: &str = "Examples:
 impl Encode {
     pub fn run(self) -> Done {
         self.backend.prepare();
-        let dimensions = self.dimensions.asked()?;
-        self.embedding_type.check()?;
+        self.vectors.check()?;
         let output = self.output()?;
         let mut sink = Sink::open(output.as_ref())?;
         let lines = text::lines(self.input.as_deref(), "--input")?;
@@ -92,10 +89,10 @@ impl Encode {
         let mut model =
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
         model.set_prompt(&self.prompt)?;
-        dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
+        self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
         model.set_normalize(self.normalize, self.no_normalize)?;
-        let form = self.embedding_type.embedding_type;
-        let stream = Stream::new(form, self.embedding_type.ranges(&model)?.as_ref());
+        let form = self.vectors.embedding_type.embedding_type;
+        let stream = Stream::new(form, self.vectors.embedding_type.ranges(&model)?.as_ref());
         encode_lines(&model, lines, stream, &mut sink)?;
         sink.finish(form, model.width())
     }
@@ -104,7 +101,7 @@ impl Encode {
     fn output(&self) -> Result<Option<(OutputFile, Rows)>, Ending> {
         let mut inputs = Inputs::default();
         files::add_text(&mut inputs, "--input", self.input.as_deref());
-        self.embedding_type.add_inputs(&mut inputs);
+        self.vectors.embedding_type.add_inputs(&mut inputs);
         files::add_model(&mut inputs, &self.model);
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());

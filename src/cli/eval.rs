@@ -17,7 +17,7 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
 use super::unlabeled::{self, UnlabeledFlags};
-use super::vectors::{Compared, Dimensions, EmbeddingTypeFlags};
+use super::vectors::{Compared, SmallerVectors};
 use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
 use crate::output::Inputs;
@@ -40,7 +40,7 @@ const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
 pub struct Eval {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
-    pub(super) models: Vec<String>,
+    models: Vec<String>,
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -52,24 +52,22 @@ pub struct Eval {
     convention: Convention,
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
-    pub(super) pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    pooling: PoolingChoice,
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
-    pub(super) max_length: Option<usize>,
+    max_length: Option<usize>,
     #[command(flatten)]
-    pub(super) forms: Forms,
+    forms: Forms,
     #[command(flatten)]
-    pub(super) unlabeled: UnlabeledFlags,
+    unlabeled: UnlabeledFlags,
     #[command(flatten)]
-    pub(super) dimensions: Dimensions,
+    vectors: SmallerVectors,
     #[command(flatten)]
-    pub(super) embedding_type: EmbeddingTypeFlags,
+    prompt: PromptFlags,
     #[command(flatten)]
-    pub(super) prompt: PromptFlags,
+    backend: Backend,
     #[command(flatten)]
-    pub(super) backend: Backend,
-    #[command(flatten)]
-    pub(super) machine: Machine,
+    machine: Machine,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -82,18 +80,23 @@ const EXAMPLES: &str = "Examples:
 impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
-        let dimensions = self.dimensions.asked()?;
-        self.embedding_type.check()?;
+        self.vectors.check()?;
         mistakes::check_models(&self.models)?;
-        if let Some(corpus) = self.unlabeled.corpus() {
-            return unlabeled::run(&self, corpus);
+        match self.unlabeled.corpus() {
+            Some(_) => self.unlabeled.check()?,
+            None => self.check_sets()?,
         }
-        self.check_sets()?;
         let targets = self.forms.claim(&self.inputs(), &self.models)?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up()?;
-        let (tasks, missing) = self.tasks()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
+        if let Some(corpus) = self.unlabeled.corpus() {
+            let (models, prompt, vectors) = (&self.models, &self.prompt, &self.vectors);
+            let (forms, targets, device) = (&self.forms, &targets, &device);
+            let request = unlabeled::Request { models, overrides, prompt, vectors, forms, targets, device };
+            return unlabeled::run(&self.unlabeled, corpus, &request);
+        }
+        let (tasks, missing) = self.tasks()?;
         let runtime = self.backend.set_up(overrides, &self.models)?;
         let mut notes = notes(&tasks, &missing);
         notes.extend(
@@ -118,13 +121,11 @@ impl Eval {
                 &device,
             )?;
             model.set_prompt(&self.prompt)?;
-            dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
+            self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             notes.extend(other_similarity(name, model.settings(), "sentences are compared by cosine here"));
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
-            let ranges = self.embedding_type.ranges(&model)?;
-            let form = self.embedding_type.embedding_type;
-            let model = Compared { encoder: &model, form, ranges };
+            let model = Compared::new(&model, &self.vectors.embedding_type)?;
             let bar = encoding_bar(Some(0));
             let progress = |progress: Progress| {
                 bar.set_length(progress.total as u64);
@@ -161,7 +162,7 @@ impl Eval {
     }
 
     /// All files that are read.
-    pub(super) fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> Inputs {
         let mut inputs = Inputs::default();
         match self.unlabeled.corpus() {
             Some(corpus) => inputs.add("--corpus", corpus),
@@ -170,7 +171,7 @@ impl Eval {
                 self.data().iter().for_each(|folder| files::add_data(&mut inputs, folder));
             }
         }
-        self.embedding_type.add_inputs(&mut inputs);
+        self.vectors.embedding_type.add_inputs(&mut inputs);
         self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());

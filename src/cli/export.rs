@@ -17,20 +17,20 @@ use crate::export::folder::{Export as Folder, pooling_warnings, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
+use crate::model_folder::SentenceFolder;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{Inputs, StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::sentence_folder::SentenceFolder;
 use crate::trainer::options::PoolingChoice;
 use crate::trainer::plan::DEFAULT_DATA;
 
-/// Export a sentence encoder as ONNX, for other people's tools.
+/// Export a sentence encoder as ONNX, for third-party tools.
 ///
 /// Writes a folder that sentence-transformers (backend="onnx"), fastembed, transformers.js,
 /// text-embeddings-inference and ONNX Runtime load: onnx/model.onnx (f32), onnx/model_fp16.onnx,
 /// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and
 /// token_type_ids, and gives last_hidden_state and sentence_embedding, pooled and normalised as the model
-/// says.
+/// specifies.
 ///
 /// Each graph is run by ONNX Runtime beside the model on sentences of all kinds: embeddings of length 1 may
 /// differ by 1e-4 (f32) or 2e-3 (f16), and the mean cosine may not be below 0.98 (int8). Where they do, the
@@ -57,13 +57,13 @@ pub struct Export {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Scale sentence_embedding to length 1, whatever the folder says
+    /// Scale sentence_embedding to length 1, regardless of the folder's modules
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
-    /// Leave sentence_embedding as it is, whatever the folder says
+    /// Leave sentence_embedding as it is, regardless of the folder's modules
     #[arg(long)]
     no_normalize: bool,
     /// Do not run the graphs beside the model; needs no ONNX Runtime
@@ -73,7 +73,7 @@ pub struct Export {
     /// scripts/fetch-onnxruntime put it]
     #[arg(long, value_name = "FILE", help_heading = "Verification")]
     onnxruntime: Option<PathBuf>,
-    /// STS data in SentEval's layout, of whose STS-B dev each graph's score is told [default: data/sts,
+    /// STS data in SentEval's layout, on whose STS-B dev each graph is scored [default: data/sts,
     /// where it exists]
     #[arg(long, value_name = "DIR", help_heading = "Verification")]
     data: Option<PathBuf>,
@@ -87,7 +87,7 @@ const EXAMPLES: &str = "Examples:
   mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
 /// Ends the export where a signal asked for it, so that what was begun is removed.
-fn go_on(interrupt: &Interrupt) -> Done {
+fn stop_if_interrupted(interrupt: &Interrupt) -> Done {
     match interrupt.received() {
         Some(signal) => {
             let message = format!("stopped by {signal}; nothing is written");
@@ -130,7 +130,7 @@ impl Export {
         let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         if self.normalize && model.settings.truncate_dim.is_some() {
             return Err(usage(
-                "--normalize cannot be had: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
+                "--normalize is not possible: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
                  after scaling them",
             ));
         }
@@ -143,11 +143,11 @@ impl Export {
             largest_file: LARGEST_FILE,
         };
         let graphs = write_folder(&export, staged.path())?;
-        // A model card that is there says more than ours.
+        // A model card that is there knows more than a generated one.
         if place.takes_card(&self.output) {
             write_whole(&staged.path().join("README.md"), card(&model, &precisions).as_bytes())?;
         }
-        go_on(&interrupt)?;
+        stop_if_interrupted(&interrupt)?;
         let verified = match verifier {
             Some(verifier) => verifier.verify(&model, &precisions, staged.path(), &interrupt)?,
             None => Vec::new(),
@@ -229,7 +229,7 @@ impl Verifier {
             distance.check(precision)?;
             graph.prompt = model.prompt.clone();
             let score = self.score(&graph)?;
-            go_on(interrupt)?;
+            stop_if_interrupted(interrupt)?;
             rows.push(Row { name: precision.to_string(), distance: Some(distance), score });
         }
         Ok(rows)

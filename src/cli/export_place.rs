@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Done, Ending, usage};
+use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
-use crate::checkpoint::weight_files;
-use crate::checkpoint::write::CONFIGURATION;
 use crate::hub::{self, ModelSource};
+use crate::model_folder::SentenceFolder;
+use crate::model_folder::weights::files::weights_in;
 use crate::output::written::{LIST, Written, files_below};
 use crate::output::{Identity, Inputs, OutputError, StagedFolder};
 use crate::ownership::{self, CARD};
-use crate::sentence_folder::SentenceFolder;
 use crate::trainer::metrics::METRICS;
 
 pub enum Place {
@@ -38,7 +38,7 @@ impl Place {
         let shown = output.display();
         if changes_model {
             return Err(usage(format!(
-                "--output {shown} is the model's own folder, whose graphs must be as it says: leave out --pooling, \
+                "--output {shown} is the model's own folder, whose graphs must match its weights: leave out --pooling, \
                  --max-length, --normalize and --no-normalize, or choose another --output"
             )));
         }
@@ -61,7 +61,7 @@ impl Place {
         if let Place::Model { .. } = self {
             return Ok(Place::Model { owned });
         }
-        if let Some(weights) = weight_files::weights_in(output) {
+        if let Some(weights) = weights_in(output) {
             return Err(anyhow::anyhow!(
                 "{} belongs to a model that this export is not of; choose another --output",
                 weights.display()
@@ -76,7 +76,7 @@ impl Place {
         Ok(Place::Own { replaces: owned })
     }
 
-    /// Whether a model card is to be written: one that somebody else wrote says more than ours.
+    /// Whether a model card is to be written: one that the user wrote knows more.
     pub fn takes_card(&self, output: &Path) -> bool {
         match self {
             Place::Own { replaces } => {

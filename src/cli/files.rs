@@ -72,7 +72,7 @@ pub const LATEX_MARK: &str = "% mirror eval\n";
 /// A comment of roff's.
 pub const MANUAL_MARK: &str = ".\\\" mirror man\n";
 
-/// Bytes at the beginning of a page or drawing in which it says who made it.
+/// Bytes at the beginning of a page or drawing in which it names its generator.
 const BEGINNING: u64 = 4096;
 
 /// A report of many models takes some megabytes; a larger file is read by nobody.

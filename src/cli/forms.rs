@@ -75,7 +75,7 @@ impl Forms {
         Ok(Targets(targets))
     }
 
-    /// Refuses a folder of results in which somebody else's are that ours would replace.
+    /// Refuses a folder of results in which files not written by mirror would be replaced.
     fn check_mteb(&self, folder: &Path, inputs: &Inputs, models: &[String]) -> Done {
         if folder.exists() && !folder.is_dir() {
             let message = format!("{} is a file; --mteb takes a folder", folder.display());

@@ -43,7 +43,7 @@ fn open(name: &str) -> Result<Device, Ending> {
         None if name == "auto" => return Ok(best()),
         None if name == "cuda" => 0,
         Some(("cuda", n)) if n.parse::<usize>().is_ok() => n.parse().unwrap_or(0),
-        _ => return Err(usage(format!("--device {name} is not known; auto, cpu, cuda and cuda:N are"))),
+        _ => return Err(usage(format!("--device {name} is not known; it takes auto, cpu, cuda or cuda:N"))),
     };
     if !candle_core::utils::cuda_is_available() {
         return Err(usage(format!(
@@ -88,9 +88,9 @@ fn cuda_devices() -> usize {
     0
 }
 
-/// What candle says, without the backtrace that may follow, and what to do about the usual cause.
+/// Candle's message, without the backtrace that may follow, and what to do about the usual cause.
 fn first_line(error: &candle_core::Error) -> String {
     let text = error.to_string();
     let text = text.lines().next().unwrap_or_default();
-    format!("{text}; libcublas.so.13 and libcurand.so.10 must be where LD_LIBRARY_PATH says (docs/cuda.md)")
+    format!("{text}; libcublas.so.13 and libcurand.so.10 must be in LD_LIBRARY_PATH (docs/cuda.md)")
 }

@@ -84,7 +84,7 @@ fn open_to_all(argument: &Arg, name: String) -> Arg {
     }
 }
 
-/// Why clap refuses a command line, in a sentence that says what was probably meant.
+/// Why clap refuses a command line, in a sentence with what was probably meant.
 pub fn explain(error: &clap::Error, command: &Command, arguments: &[OsString]) -> String {
     let typed = || Typed::read(command, arguments);
     let better = match error.kind() {

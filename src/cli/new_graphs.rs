@@ -8,10 +8,10 @@ use candle_core::Device;
 use super::backend::without_telemetry;
 use super::progress::say;
 use super::{Done, Ending};
-use crate::export::header::Header;
 use crate::export::verify::{self, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision, write_graph};
 use crate::onnx::Runtime;
+use crate::onnx_file::header::Header;
 use crate::output::written::Written;
 use crate::output::{OutputError, OutputFolder};
 use crate::ownership;
@@ -25,7 +25,7 @@ pub fn prepare(folder: &Path) {
 }
 
 /// Puts graphs of the run's weights beside them, in the precisions of those that this program wrote into the folder
-/// that the run will take the place of. Where that fails there will be none, and it is told: the weights matter more.
+/// that the run will take the place of. Where that fails there will be none, with a warning: the weights matter more.
 pub fn add(output: &OutputFolder, device: &Device) -> Done {
     let failed = |source| OutputError::Write { path: output.path().to_owned(), source };
     let earlier = ownership::graphs(output.path()).map_err(failed)?;

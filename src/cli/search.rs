@@ -15,7 +15,7 @@ use super::{Done, Ending, files, mistakes, text, usage};
 use crate::corpus::{CorpusError, Lines, is_blank};
 use crate::output::Inputs;
 use crate::search::table::Table;
-use crate::search::{Found, Line, ModelHits, Search as Searching};
+use crate::search::{Found, ModelHits, Search as Searching, Sentence};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::options::PoolingChoice;
 
@@ -53,7 +53,7 @@ pub struct Search {
     /// auto, mean, cls, mean-padded or first-last-avg
     #[arg(long, default_value = "auto", value_name = "HOW")]
     pooling: PoolingChoice,
-    /// Tokens of a sentence beyond which it is cut [default: what the folder says]
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]
@@ -84,7 +84,7 @@ impl Search {
         if self.top == 0 {
             return Err(usage("--top is 0; it must be a number above 0"));
         }
-        let dimensions = self.dimensions.asked()?;
+        self.dimensions.check()?;
         mistakes::check_models(&self.models)?;
         let mut inputs = Inputs::default();
         files::add_text(&mut inputs, "--input", Some(&self.input));
@@ -101,7 +101,7 @@ impl Search {
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
             let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-            dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
+            self.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
             let (of_queries, of_text) = self.with_prompts(name, &model)?;
             let search = Searching::new(&of_queries, &queries, self.top)?;
@@ -201,7 +201,7 @@ fn look_through(
             blank += 1;
             None
         }
-        line => Some(line.map(|line| Line { number, text: Arc::from(line) })),
+        line => Some(line.map(|line| Sentence { number, text: Arc::from(line) })),
     };
     text::in_blocks(
         lines.by_ref().zip(1..).filter_map(sentence),
@@ -236,10 +236,10 @@ fn gather(queries: Vec<String>, models: &[String], hits: Vec<Vec<Vec<crate::sear
     found
 }
 
-/// Columns of the terminal; elsewhere what COLUMNS says, else enough for a sentence.
+/// Columns of the terminal; without one those of COLUMNS, else enough for a sentence.
 fn width() -> usize {
     const ELSEWHERE: usize = 120;
     let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    terminal.or_else(said).filter(|&width| width > 0).unwrap_or(ELSEWHERE)
+    let declared = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(declared).filter(|&width| width > 0).unwrap_or(ELSEWHERE)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use sts_eval::Interval;
 
 use super::machine::Machine;
 use super::model::ModelFiles;
@@ -19,7 +20,7 @@ use crate::perturb::registry::default_beta;
 use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
-use crate::sharpness::{Curve, Interval, Measured, Settings, Sharpness as Found, plot};
+use crate::sharpness::{Curve, Measured, Settings, Sharpness as Found, plot};
 use crate::trainer::options::PoolingChoice;
 use crate::trainer::run::Preparation;
 
@@ -62,7 +63,7 @@ pub struct Sharpness {
     /// Temperature τ of NT-Xent
     #[arg(long, visible_alias = "tau", default_value_t = 0.04, value_name = "τ")]
     temperature: f64,
-    /// Tokens of a sentence, special ones included, beyond which it is cut
+    /// Truncate sentences to this many tokens, special ones included
     #[arg(long, default_value_t = 50, value_name = "N")]
     max_length: usize,
     /// Characters that the second view's mask covers; 0 for no mask
@@ -321,7 +322,7 @@ fn check_finite(found: &Found, rho: f64) -> Done {
 fn print_table(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let found = &report.found;
     let mut row = |name: &str, interval: Interval| {
-        let Interval { estimate, low, high } = interval;
+        let Interval { estimate, low, high, .. } = interval;
         let [estimate, low, high] = [estimate, low, high].map(significant);
         writeln!(out, "{name:<46} {estimate:>10}   {low:>10} to {high}")
     };
@@ -337,10 +338,8 @@ fn print_table(report: &Report, out: &mut impl Write) -> io::Result<()> {
         ("rank by mean |a| of all directions, Spearman", found.ranking_by_mean),
         ("rank by the loss itself, Spearman", found.ranking_by_loss),
     ] {
-        match ranking {
-            Some(interval) => row(name, interval)?,
-            None => row(name, Interval { estimate: f64::NAN, low: f64::NAN, high: f64::NAN })?,
-        }
+        let undefined = Interval { estimate: f64::NAN, low: f64::NAN, high: f64::NAN, resamples: 0 };
+        row(name, ranking.unwrap_or(undefined))?;
     }
     writeln!(
         out,

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::Args;
 use sts_eval::DEFAULT_BLOCK_SIZE;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views, evaluate_views};
 
-use super::eval::Eval;
 use super::files::{self, add_model_folder};
-use super::forms::{print, rendered};
+use super::forms::{Forms, Targets, print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
-use super::vectors::Compared;
+use super::prompt::PromptFlags;
+use super::vectors::{Compared, SmallerVectors};
 use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
@@ -57,7 +58,7 @@ impl UnlabeledFlags {
         self.corpus.as_deref()
     }
 
-    fn check(&self) -> Done {
+    pub fn check(&self) -> Done {
         if !(2..=MOST_SENTENCES).contains(&self.sentences) {
             let found = self.sentences;
             return Err(usage(format!("--sentences is {found}; it must be from 2 to {MOST_SENTENCES}")));
@@ -71,29 +72,35 @@ impl UnlabeledFlags {
     }
 }
 
+/// What is measured, and where to.
+pub struct Request<'a> {
+    pub models: &'a [String],
+    pub overrides: Overrides,
+    pub prompt: &'a PromptFlags,
+    pub vectors: &'a SmallerVectors,
+    pub forms: &'a Forms,
+    pub targets: &'a Targets,
+    pub device: &'a Device,
+}
+
 /// Measures each model on the same sentences with the same masks.
-pub fn run(eval: &Eval, corpus: &Path) -> Done {
-    let flags = &eval.unlabeled;
-    flags.check()?;
-    let dimensions = eval.dimensions.asked()?;
-    let forms = forms(eval);
-    let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
-    let device = eval.machine.set_up()?;
+pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
+    let Request { models, overrides, prompt, vectors, targets, .. } = *request;
+    let forms = forms(request.forms);
     let corpus = Corpus::open(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());
     }
     let mut reports = Vec::new();
-    for name in &eval.models {
+    for name in models {
         let files = ModelFiles::locate(name)?;
         let mut inputs = Inputs::default();
         add_model_folder(&mut inputs, files.folder());
         targets.check(&inputs)?;
-        let overrides = Overrides { pooling: eval.pooling.0, max_length: eval.max_length };
-        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
-        dimensions.map_or(Ok(()), |dimensions| model.set_dimensions(dimensions).map_err(usage))?;
-        if let Some(prompt) = eval.prompt.text(&model.settings)? {
+        let mut model = SentenceEncoder::load(files.folder(), overrides, request.device)?;
+        vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
+        if let Some(prompt) = prompt.text(&model.settings)? {
             model = model.with_prompt(prompt);
         }
         let views =
@@ -101,8 +108,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
         if reports.is_empty() {
             remark(&corpus, &views, flags.mask_span);
         }
-        let (form, ranges) = (eval.embedding_type.embedding_type, eval.embedding_type.ranges(&model)?);
-        let compared = Compared { encoder: &model, form, ranges };
+        let compared = Compared::new(&model, &vectors.embedding_type)?;
         let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
         let unlabeled = evaluate_views(&views, &compared, DEFAULT_BLOCK_SIZE * 8, |progress| {
             bar.set_position(progress.encoded as u64);
@@ -120,7 +126,7 @@ pub fn run(eval: &Eval, corpus: &Path) -> Done {
     Ok(())
 }
 
-/// What to know of the corpus, said once its models can be loaded.
+/// Notes on the corpus, printed once its models can be loaded.
 fn remark(corpus: &Corpus, views: &Views, span: usize) {
     corpus.remarks().iter().for_each(|remark| say(remark));
     let (all, short) = (views.sentences.len(), views.sentences.len() - views.views.len());
@@ -137,8 +143,8 @@ fn remark(corpus: &Corpus, views: &Views, span: usize) {
 }
 
 /// The forms that are asked for beside the table, in the order of their flags, with what each begins with.
-fn forms(eval: &Eval) -> Vec<(UnlabeledForm, &'static str)> {
-    let (json, markdown) = eval.forms.json_and_markdown();
+fn forms(forms: &Forms) -> Vec<(UnlabeledForm, &'static str)> {
+    let (json, markdown) = forms.json_and_markdown();
     let all = [(json, UnlabeledForm::Json, ""), (markdown, UnlabeledForm::Markdown, files::MARKDOWN_MARK)];
     all.into_iter().filter(|(asked, ..)| *asked).map(|(_, form, mark)| (form, mark)).collect()
 }

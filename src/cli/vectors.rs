@@ -10,6 +10,7 @@ use super::progress::{encoding_bar, say};
 use super::{Done, Ending, text, usage};
 use crate::output::Inputs;
 use crate::quantization::{EmbeddingType, Quantizer, Ranges};
+use crate::sentence_encoder::TooManyDimensions;
 
 /// Fewer embeddings than these say little of ranges.
 const FEW: u64 = 100;
@@ -24,12 +25,17 @@ pub struct Dimensions {
 }
 
 impl Dimensions {
-    /// The dimensions to keep, if not all.
-    pub fn asked(&self) -> Result<Option<usize>, Ending> {
+    /// Refuses a number that makes no sense.
+    pub fn check(&self) -> Done {
         match self.dimensions {
             Some(0) => Err(usage("--dimensions is 0; it must be a number above 0")),
-            asked => Ok(asked),
+            _ => Ok(()),
         }
+    }
+
+    /// Gives a model the number of dimensions that was asked for, if one was, by its `set`.
+    pub fn apply(&self, set: impl FnOnce(usize) -> Result<(), TooManyDimensions>) -> Done {
+        self.dimensions.map_or(Ok(()), |dimensions| set(dimensions).map_err(usage))
     }
 }
 
@@ -44,9 +50,26 @@ pub struct EmbeddingTypeFlags {
     calibration: Option<PathBuf>,
 }
 
+/// Both.
+#[derive(Args, Clone, Debug)]
+pub struct SmallerVectors {
+    #[command(flatten)]
+    pub dimensions: Dimensions,
+    #[command(flatten)]
+    pub embedding_type: EmbeddingTypeFlags,
+}
+
+impl SmallerVectors {
+    /// Refuses flags that make no sense, before anything is read.
+    pub fn check(&self) -> Done {
+        self.dimensions.check()?;
+        self.embedding_type.check()
+    }
+}
+
 impl EmbeddingTypeFlags {
     /// Refuses flags that contradict each other, and a sample that could not be read once for each model.
-    pub fn check(&self) -> Done {
+    fn check(&self) -> Done {
         let Some(path) = &self.calibration else { return Ok(()) };
         if !self.embedding_type.has_ranges() {
             let name = self.embedding_type.name();
@@ -115,8 +138,14 @@ pub fn say_of_few(rows: u64) {
 /// those of all embeddings that are compared.
 pub struct Compared<'a, E> {
     pub encoder: &'a E,
-    pub form: EmbeddingType,
-    pub ranges: Option<Ranges>,
+    form: EmbeddingType,
+    ranges: Option<Ranges>,
+}
+
+impl<'a, E: Encode<Error: Into<anyhow::Error>>> Compared<'a, E> {
+    pub fn new(encoder: &'a E, flags: &EmbeddingTypeFlags) -> Result<Self, Ending> {
+        Ok(Compared { encoder, form: flags.embedding_type, ranges: flags.ranges(encoder)? })
+    }
 }
 
 impl<E: Encode> Encode for Compared<'_, E> {

@@ -9,9 +9,11 @@ use crate::random::{Key, Site};
 pub struct Batching {
     /// Sentences in a batch, each with two views; at least 2.
     pub batch_size: usize,
+    /// Of the order of lines and the places of masks.
     pub seed: u64,
     /// Code points that [`mask_span`] masks in the second view; 0 for none. Pairs are never masked.
     pub mask_span: usize,
+    /// What a span is replaced by.
     pub mask_token: String,
 }
 
@@ -33,6 +35,7 @@ pub struct Batch {
 /// What became of the lines of an epoch: together they are the corpus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EpochSummary {
+    /// Batches of the epoch.
     pub steps: u64,
     /// Lines of full batches.
     pub used: u64,

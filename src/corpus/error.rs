@@ -8,6 +8,7 @@ use crate::quote::counted;
 /// What can be wrong with a corpus, or with what is asked of it. Each is one sentence that names
 /// the file and says what to do.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum CorpusError {
     #[error("cannot read {name}: {source}")]
     Read { name: String, source: io::Error },

@@ -171,6 +171,7 @@ pub struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
+    /// The lines of `reader`, which messages call `name`.
     pub fn new(reader: R, name: impl Into<String>) -> Self {
         Lines { scanner: LineScanner::new(reader, name.into(), Format::Sentences), failed: false }
     }

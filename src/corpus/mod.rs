@@ -147,6 +147,7 @@ impl Corpus {
         self.scanned.source.name()
     }
 
+    /// Whether lines are sentences or pairs.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -156,6 +157,7 @@ impl Corpus {
         self.scanned.index.len() - self.hidden.len() as u64
     }
 
+    /// Whether no line is left to train on.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

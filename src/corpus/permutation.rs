@@ -15,6 +15,7 @@ pub struct Permutation {
 }
 
 impl Permutation {
+    /// The permutation of 0..n that a key stands for.
     pub fn new(n: u64, key: Key) -> Self {
         let bits = u64::BITS - n.saturating_sub(1).leading_zeros();
         // Round functions of few bits mix badly, so a short order is cut out of one of 256.
@@ -22,10 +23,12 @@ impl Permutation {
         Permutation { n, half_bits, rounds: std::array::from_fn(|round| key.at(round as u64)) }
     }
 
+    /// n.
     pub fn len(&self) -> u64 {
         self.n
     }
 
+    /// Whether n is 0.
     pub fn is_empty(&self) -> bool {
         self.n == 0
     }

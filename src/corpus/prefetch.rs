@@ -25,6 +25,7 @@ where
     T: Send + 'static,
     E: From<CorpusError> + Send + 'static,
 {
+    /// Starts a thread that prepares the source's batches, a few ahead of the caller.
     pub fn new(
         source: I,
         prepare: impl FnMut(Batch) -> Result<T, E> + Send + 'static,

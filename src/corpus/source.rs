@@ -1,6 +1,7 @@
 //! The bytes of a corpus: a file that is read by position and never held, or a text in the program.
 
 use super::CorpusError;
+use crate::output::sums::hex;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
@@ -131,7 +132,7 @@ pub(super) struct HashingReader<R> {
 impl<R> HashingReader<R> {
     /// In lower-case hexadecimal digits.
     pub fn sha256(self) -> String {
-        self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hash.finalize())
     }
 }
 

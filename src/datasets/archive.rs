@@ -14,8 +14,8 @@ use tar::{Entry, EntryType, PaxExtensions};
 
 use super::manifest::ManifestFile;
 use super::{DatasetsError, Manifest};
-use crate::checkpoint::manifest::hex;
 use crate::output::OutputError;
+use crate::output::sums::hex;
 
 /// Of a tar header, and of the zeros that end an archive.
 const BLOCK: usize = 512;
@@ -77,7 +77,7 @@ struct Unpacking<'a> {
     into: &'a Path,
     /// Paths of the manifest that were written.
     done: HashSet<&'a str>,
-    /// Of the next entry, where an entry of its own said it.
+    /// Of the next entry, where an extension entry gave it.
     long_name: Option<Vec<u8>>,
     /// The last entry that was there, for errors.
     after: String,
@@ -118,7 +118,7 @@ impl<'a> Unpacking<'a> {
         Ok(())
     }
 
-    /// What an entry says of the next one: only its name matters here.
+    /// Reads an extension entry, which describes the next one: only the name matters here.
     fn take_extension(
         &mut self,
         entry: &mut impl Read,
@@ -200,7 +200,7 @@ impl<'a> Unpacking<'a> {
     }
 }
 
-/// Entries that say something of the next one, or of all.
+/// Entries that describe the next one, or all that follow.
 fn is_extension(kind: EntryType) -> bool {
     matches!(
         kind,
@@ -215,7 +215,7 @@ fn segments(name: &[u8]) -> Result<Vec<String>, &'static str> {
         return Err("has an absolute path");
     }
     if text.contains('\0') || text.contains('\\') {
-        return Err("has a path that is none");
+        return Err("has an invalid path");
     }
     let segments: Vec<String> =
         text.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect();
@@ -225,7 +225,7 @@ fn segments(name: &[u8]) -> Result<Vec<String>, &'static str> {
     }
 }
 
-/// A name as errors tell it.
+/// A name as error messages show it.
 fn shown(name: &[u8]) -> String {
     const LONGEST: usize = 100;
     let text = String::from_utf8_lossy(name);

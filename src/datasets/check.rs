@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::Serialize;
-use sts_eval::{Benchmark, Convention, OrderedMap, SentEval};
+use sts_eval::{Benchmark, Convention, SentEval};
 
 use super::manifest::FileState;
 use super::{DatasetsError, Manifest};
@@ -14,23 +15,29 @@ use super::{DatasetsError, Manifest};
 pub struct Checked {
     /// Where the files are: the folder, or `downstream` in it.
     pub folder: PathBuf,
+    /// Whether every file of the manifest is there and as it lists it.
     pub complete: bool,
-    pub sets: OrderedMap<SetState>,
+    /// By the set's name, in the manifest's order.
+    pub sets: IndexMap<String, SetState>,
 }
 
 /// The files of one data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SetState {
+    /// Files that the manifest lists.
     pub files: usize,
+    /// Files that are there as the manifest lists them.
     pub complete: usize,
     /// Paths of files that are there and other than they should be.
     pub altered: Vec<String>,
+    /// Paths of files that are not there.
     pub missing: Vec<String>,
     /// Pairs with a gold score, of all splits that are read; counted where all files are complete.
     pub pairs: Option<usize>,
 }
 
 impl SetState {
+    /// Whether all files are there as the manifest lists them.
     pub fn is_complete(&self) -> bool {
         self.complete == self.files
     }
@@ -85,7 +92,7 @@ fn check_exactly(folder: &Path, manifest: &Manifest) -> Result<Checked, Datasets
         }
         ((*name).to_owned(), set)
     };
-    let sets: OrderedMap<SetState> = manifest.sets().iter().map(of_set).collect();
+    let sets: IndexMap<String, SetState> = manifest.sets().iter().map(of_set).collect();
     let complete = sets.iter().all(|(_, set)| set.is_complete());
     Ok(Checked { folder: folder.to_owned(), complete, sets })
 }

@@ -1,4 +1,4 @@
-//! What can go wrong on the way to the data sets, each in one sentence that says what to do.
+//! What can go wrong on the way to the data sets, each in one sentence with what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use crate::hub::HubError;
 use crate::output::OutputError;
 
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum DatasetsError {
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -21,7 +22,7 @@ pub enum DatasetsError {
     ArchiveIsFolder(PathBuf),
 
     #[error(
-        "{archive} is no tar archive (it begins with {start:?}): check that it is the right file, or HF_ENDPOINT where \
+        "{archive} is not a tar archive (it begins with {start:?}): check that it is the right file, or HF_ENDPOINT where \
          it was downloaded"
     )]
     NotAnArchive { archive: String, start: String },
@@ -35,13 +36,13 @@ pub enum DatasetsError {
     Entry { archive: String, entry: String, why: &'static str },
 
     #[error(
-        "{archive} holds another {file} than it should (SHA-256 {got} instead of {expected}): it is damaged or of another \
+        "{archive} holds an unexpected {file} (SHA-256 {got} instead of {expected}): it is damaged or of another \
          release, and nothing was unpacked"
     )]
     Checksum { archive: String, file: String, expected: String, got: String },
 
     #[error(
-        "{archive} holds another {file} than it should ({got} bytes instead of {expected}): it is damaged or of another \
+        "{archive} holds an unexpected {file} ({got} bytes instead of {expected}): it is damaged or of another \
          release, and nothing was unpacked"
     )]
     Length { archive: String, file: String, expected: u64, got: u64 },

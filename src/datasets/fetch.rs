@@ -1,4 +1,4 @@
-//! Bringing a folder to what the manifest says.
+//! Completing a folder to what the manifest lists.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,6 +11,7 @@ use crate::output::{OutputError, StagedFolder, is_empty, write_whole};
 
 /// The data set on the hub, and its file: the archive that SimCSE's download_dataset.sh takes.
 pub const REPOSITORY: &str = "princeton-nlp/datasets-for-simcse";
+/// The archive's name within the folder, while it is downloaded.
 pub const ARCHIVE: &str = "senteval.tar";
 
 /// What was done.
@@ -21,10 +22,18 @@ pub enum Fetched {
     /// The folder is new.
     New(Checked),
     /// Files were missing or altered, and are now as they should be.
-    Completed { checked: Checked, missing: Vec<String>, altered: Vec<String> },
+    Completed {
+        /// The folder's state afterwards.
+        checked: Checked,
+        /// Paths of files that were not there.
+        missing: Vec<String>,
+        /// Paths of files that were there and other than they should be.
+        altered: Vec<String>,
+    },
 }
 
 impl Fetched {
+    /// The folder's state afterwards.
     pub fn checked(&self) -> &Checked {
         match self {
             Fetched::AlreadyThere(checked) | Fetched::New(checked) | Fetched::Completed { checked, .. } => {
@@ -133,7 +142,7 @@ fn copy_whole(from: &Path, to: &Path) -> Result<(), DatasetsError> {
     Ok(write_whole(to, &bytes)?)
 }
 
-/// Gives what is at a path another name, too: it is not what was published, and may be somebody's work.
+/// Gives what is at a path another name, too: it differs from what was published, and may be the user's work.
 fn set_aside(path: &Path) -> io::Result<()> {
     for number in 1u32.. {
         let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::Path;
 
-use crate::checkpoint::manifest::sha256_of;
+use crate::output::sums::sha256_of;
 
 const STS: &str = include_str!("../../data/sts.manifest");
 
 /// A list of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
+    /// In the order of the list.
     pub files: Vec<ManifestFile>,
 }
 
@@ -18,6 +19,7 @@ pub struct Manifest {
 pub struct ManifestFile {
     /// The data set's key, such as STS12.
     pub set: String,
+    /// The file's length.
     pub bytes: u64,
     /// In lower-case hexadecimal digits.
     pub sha256: String,

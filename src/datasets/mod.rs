@@ -2,7 +2,7 @@
 //!
 //! What a complete folder holds stands in a [`Manifest`] (`data/sts.manifest`): the files that the evaluator reads, with
 //! their sizes and SHA-256. An archive comes from strangers: [`unpack`] takes the manifest's files out of it and believes
-//! nothing else that it says. [`fetch`] brings a folder to what the manifest says, [`check`] tells how far it is.
+//! nothing else that it holds. [`fetch()`] brings a folder to the manifest's state, [`check()`] reports what is missing.
 
 mod archive;
 mod check;

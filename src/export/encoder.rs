@@ -7,13 +7,11 @@ use candle_core::Result;
 
 use super::Precision;
 use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
-use super::proto::DataType;
 use super::weights::Initializer;
 use crate::encoder::{Architecture, EncoderConfig, Parameters};
 use crate::model::{Activation, QUICK_SLOPE};
-
-/// The names of a graph's inputs, int64 `[batch, sequence]`.
-pub const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+use crate::onnx_file::INPUTS;
+use crate::onnx_file::proto::DataType;
 
 /// Tokens of a batch, padded.
 pub struct Tokens {
@@ -35,7 +33,9 @@ pub struct HiddenStates {
 
 /// Puts an encoder into a graph.
 pub struct EncoderGraph<'a> {
+    /// What has been added so far.
     pub graph: GraphBuilder,
+    /// The encoder that the graph computes.
     pub config: &'a EncoderConfig,
     parameters: &'a Parameters,
     precision: Precision,
@@ -51,6 +51,7 @@ const MASKED: f32 = -1e30;
 const MASKED_F16: f32 = -1e4;
 
 impl<'a> EncoderGraph<'a> {
+    /// An encoder that is to be added to `graph`, its weights stored in `precision`.
     pub fn new(
         graph: GraphBuilder,
         config: &'a EncoderConfig,
@@ -64,6 +65,7 @@ impl<'a> EncoderGraph<'a> {
         EncoderGraph { graph, config, parameters, precision, float, quantized: None }
     }
 
+    /// Adds the inputs that the architecture has: token ids, attention mask, token types.
     pub fn inputs(&mut self) -> Tokens {
         let dims = [Dim::Named("batch_size"), Dim::Named("sequence_length")];
         let [ids, mask, types] = INPUTS.map(|name| self.graph.input(name, &dims));

@@ -3,16 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::graph::GraphBuilder;
-use super::proto::{
+use super::weights::Initializer;
+use crate::onnx_file::data_file;
+use crate::onnx_file::proto::{
     self, EXTERNAL, Entry, GRAPH_INITIALIZER, MODEL_GRAPH, Model, OperatorSet, TENSOR_RAW_DATA,
 };
-use super::weights::Initializer;
 
 /// Beyond this many bytes of values, weights go to a file beside the graph: protobuf ends at 2 GB.
 pub const LARGEST_FILE: usize = 2_000_000_000;
@@ -22,13 +23,6 @@ const LEAST_EXTERNAL: usize = 1024;
 
 /// Readers map the file into memory, by pages.
 const ALIGNMENT: u64 = 4096;
-
-/// What the file of weights is called, next to a graph's: `model.onnx_data`.
-pub fn data_file(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push("_data");
-    path.with_file_name(name)
-}
 
 /// Writes a graph, its weights beside it where they are more than `largest` bytes. Returns whether they
 /// are.

@@ -8,30 +8,32 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{Precision, write_graph};
-use crate::checkpoint::write::{SaveError, base_config, read_json, write_json, write_modules};
 use crate::encoder::Pooling;
+use crate::model_folder::SaveError;
+use crate::model_folder::write::{read_json, write_json};
 use crate::output::OutputError;
 use crate::sentence_encoder::SentenceEncoder;
-use crate::tokenize::TokenizeError;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum ExportError {
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error(transparent)]
-    Tokenizer(#[from] TokenizeError),
-    #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 /// What to export, and how.
 pub struct Export<'a> {
+    /// What is written as graphs.
     pub model: &'a SentenceEncoder,
     /// The folder that the model was loaded from, whose config.json is taken over.
     pub source: &'a Path,
+    /// One graph each.
     pub precisions: &'a [Precision],
+    /// The version of ONNX's operators that graphs are written for.
     pub opset: u32,
     /// Bytes of weights beyond which they go to a file of their own.
     pub largest_file: usize,
@@ -46,26 +48,24 @@ pub fn write_folder(export: &Export, folder: &Path) -> Result<Vec<PathBuf>, Expo
         let path = folder.join(precision.file());
         files.extend(write_graph(export.model.into(), precision, export.opset, &path, export.largest_file)?);
     }
-    write_tokenizer(export.model, folder)?;
-    write_json(&folder.join("config.json"), &config(export, &files)?)?;
-    write_modules(export.model, folder)?;
+    export.model.contents(export.source).write_small_files(folder, |config| adapt(config, export, &files))?;
+    limit_length(export.model.max_length, folder)?;
     Ok(files)
 }
 
-/// The tokenizer, cutting at the model's own length whichever file a client asks for it: some read
-/// tokenizer.json's truncation, some tokenizer_config.json's model_max_length.
-fn write_tokenizer(model: &SentenceEncoder, folder: &Path) -> Result<(), ExportError> {
-    model.tokenizer.write_to(folder, model.max_length)?;
+/// Cuts at the model's own length whichever file a client asks for it: some read tokenizer.json's truncation, some
+/// tokenizer_config.json's model_max_length.
+fn limit_length(max_length: usize, folder: &Path) -> Result<(), SaveError> {
     let path = folder.join("tokenizer_config.json");
     let mut config = read_json(&path)?;
-    config["model_max_length"] = json!(model.max_length);
-    Ok(write_json(&path, &config)?)
+    config["model_max_length"] = json!(max_length);
+    write_json(&path, &config)
 }
 
-fn config(export: &Export, files: &[PathBuf]) -> Result<Value, SaveError> {
-    let mut config = base_config(export.model, export.source)?;
+/// What clients of graphs look for in config.json.
+fn adapt(config: &mut Value, export: &Export, files: &[PathBuf]) {
     config["pad_token_id"] = json!(export.model.encoder.config.pad_token_id);
-    // transformers.js fetches the file of weights only where it is told that there is one.
+    // transformers.js fetches a separate file of weights only where this says that there is one.
     let external: Vec<&str> =
         files.iter().filter_map(|path| path.file_name()?.to_str()?.strip_suffix("_data")).collect();
     if !external.is_empty() {
@@ -73,10 +73,9 @@ fn config(export: &Export, files: &[PathBuf]) -> Result<Value, SaveError> {
             external.into_iter().map(|name| (name.to_owned(), json!(1))).collect();
         config["transformers.js_config"] = json!({ "use_external_data_format": chunks });
     }
-    Ok(config)
 }
 
-/// What to tell whoever exports a pooling that clients do not know, or cannot have from the graph.
+/// Warnings of a pooling that clients do not know, or cannot take from the graph.
 pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
     let pooling = model.encoder.pooling;
     let unknown = match pooling {
@@ -86,7 +85,7 @@ pub fn pooling_warnings(model: &SentenceEncoder) -> Vec<String> {
              itself (sentence-transformers) takes the plain mean instead"
         )),
     };
-    // The graph is told which tokens to attend to, and nothing of a prompt.
+    // The graph's inputs say which tokens to attend to, and nothing of a prompt.
     let prompt = model.prompt.left_out.then(|| {
         "1_Pooling leaves a prompt's tokens out, but the graph's sentence_embedding is pooled over all; \
          sentence-transformers and mirror pool last_hidden_state themselves, and leave them out"

@@ -1,9 +1,9 @@
 //! Builds a graph: nodes in the order in which they compute, constants beside them.
 
-use super::proto::{
+use super::weights::Initializer;
+use crate::onnx_file::proto::{
     Attribute, DataType, Dimension, FLOAT, INT, INTS, Node, Shape, TensorType, Type, ValueInfo,
 };
-use super::weights::Initializer;
 
 /// A value in the graph, by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,10 +11,15 @@ pub struct Value(String);
 
 /// A graph under construction.
 pub struct GraphBuilder {
+    /// The version of the operators that nodes are written for.
     pub opset: u32,
+    /// In an order in which they can be computed.
     pub nodes: Vec<Node>,
+    /// Constants: weights, shapes, scalars.
     pub initializers: Vec<Initializer>,
+    /// In the order in which they were added.
     pub inputs: Vec<ValueInfo>,
+    /// In the order in which they were added.
     pub outputs: Vec<ValueInfo>,
     /// Said of the model in its file.
     pub metadata: Vec<(&'static str, String)>,
@@ -23,6 +28,7 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
+    /// A graph without nodes.
     pub fn new(opset: u32) -> Self {
         GraphBuilder {
             opset,
@@ -45,6 +51,7 @@ impl GraphBuilder {
         self.node_of_many(op, inputs, attributes, 1).remove(0)
     }
 
+    /// Adds a node with several outputs, and returns their names.
     pub fn node_of_many(
         &mut self,
         op: &str,
@@ -65,6 +72,7 @@ impl GraphBuilder {
         outputs
     }
 
+    /// Adds a constant, and returns its name.
     pub fn initializer(&mut self, initializer: Initializer) -> Value {
         let value = Value(initializer.name.clone());
         self.initializers.push(initializer);
@@ -77,11 +85,13 @@ impl GraphBuilder {
         self.initializer(Initializer::int64(name, vec![values.len()], values))
     }
 
+    /// A constant of int64, shape `[1]`.
     pub fn integer(&mut self, value: i64) -> Value {
         let name = self.constant_name();
         self.initializer(Initializer::int64(name, vec![], &[value]))
     }
 
+    /// A constant without dimensions, rounded to `data_type`.
     pub fn scalar(&mut self, value: f32, data_type: DataType) -> Value {
         let name = self.constant_name();
         self.initializer(Initializer::float(name, vec![], &[value], data_type))
@@ -91,6 +101,7 @@ impl GraphBuilder {
         format!("/{}/Constant_{}", self.scope, self.initializers.len())
     }
 
+    /// Adds an input of int64.
     pub fn input(&mut self, name: &str, dims: &[Dim]) -> Value {
         self.inputs.push(value_info(name, DataType::Int64, dims));
         Value(name.to_owned())
@@ -120,6 +131,7 @@ impl GraphBuilder {
         }
     }
 
+    /// Adds a node that converts `x`.
     pub fn cast(&mut self, x: &Value, to: DataType) -> Value {
         self.node("Cast", &[x], vec![int("to", to as i64)])
     }
@@ -128,7 +140,9 @@ impl GraphBuilder {
 /// A dimension: known, or named and left to the caller.
 #[derive(Clone, Copy)]
 pub enum Dim {
+    /// Known when the graph runs.
     Named(&'static str),
+    /// Fixed in the graph.
     Known(usize),
 }
 
@@ -144,14 +158,17 @@ fn value_info(name: &str, data_type: DataType, dims: &[Dim]) -> ValueInfo {
     ValueInfo { name: Some(name.to_owned()), r#type: Some(Type { tensor_type: Some(tensor_type) }) }
 }
 
+/// An integer attribute of a node.
 pub fn int(name: &str, value: i64) -> Attribute {
     Attribute { name: Some(name.into()), i: Some(value), r#type: Some(INT), ..Attribute::default() }
 }
 
+/// An attribute that is a list of integers.
 pub fn ints(name: &str, values: &[i64]) -> Attribute {
     Attribute { name: Some(name.into()), ints: values.to_vec(), r#type: Some(INTS), ..Attribute::default() }
 }
 
+/// A real attribute of a node.
 pub fn float(name: &str, value: f32) -> Attribute {
     Attribute { name: Some(name.into()), f: Some(value), r#type: Some(FLOAT), ..Attribute::default() }
 }

@@ -1,7 +1,7 @@
-//! A sentence encoder as an ONNX graph, in a folder that other people's tools load as it is.
+//! A sentence encoder as an ONNX graph, in a folder that third-party tools load as it is.
 //!
 //! 1. [`encoder`] and [`pooling`] put the model into a graph, layer by layer, with [`graph`] for nodes and
-//!    [`weights`] for constants; [`file`] writes it ([`proto`] is the part of the format that it needs).
+//!    [`weights`] for constants; [`mod@file`] writes it ([`onnx_file::proto`](crate::onnx_file::proto) is the part of the format that it needs).
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
@@ -9,13 +9,14 @@
 //! `last_hidden_state`, f32 `[batch, sequence, hidden]`, and `sentence_embedding`, f32 `[batch, width]`,
 //! pooled, through the modules after pooling, and normalised, as the model says.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use candle_core::Result;
 
 use crate::encoder::{Encoder, Parameters, Pooling};
+pub use crate::onnx_file::Precision;
+use crate::onnx_file::data_file;
+use crate::onnx_file::header::WEIGHTS_SHA256;
 use crate::sentence_encoder::SentenceEncoder;
 
 pub mod card;
@@ -23,10 +24,8 @@ pub mod encoder;
 pub mod file;
 pub mod folder;
 pub mod graph;
-pub mod header;
 mod modules;
 pub mod pooling;
-pub mod proto;
 pub mod sentences;
 #[cfg(test)]
 mod tests;
@@ -43,58 +42,12 @@ pub const OPSETS: std::ops::RangeInclusive<u32> = 13..=23;
 /// The first operator set with LayerNormalization, which most tools have known for years.
 pub const DEFAULT_OPSET: u32 = 17;
 
-/// In what numbers a graph computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Precision {
-    F32,
-    /// Weights and hidden states in f16; LayerNorm's sums, pooling and the outputs in f32.
-    F16,
-    /// Linear layers in eight bits: weights by columns, activations by each batch's own range.
-    Int8,
-}
-
-impl Precision {
-    pub const ALL: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-            Precision::Int8 => "int8",
-        }
-    }
-
-    /// The graph's place in an exported folder, as the hub's tools look for it.
-    pub fn file(self) -> &'static str {
-        match self {
-            Precision::F32 => "onnx/model.onnx",
-            Precision::F16 => "onnx/model_fp16.onnx",
-            Precision::Int8 => "onnx/model_int8.onnx",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        Precision::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| format!("precision {name:?} is not known; f32, f16 and int8 are"))
-    }
-}
-
 /// What a graph is made from: a sentence encoder without its tokenizer.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
+    /// What is written.
     pub encoder: &'a Encoder,
+    /// Its weights.
     pub parameters: &'a Parameters,
     /// Tokens to which mean-padded pooling pads.
     pub max_length: usize,
@@ -122,7 +75,7 @@ pub fn build(model: Source, precision: Precision, opset: u32) -> Result<graph::G
         ("normalized", model.normalize.to_string()),
         ("max_length", model.max_length.to_string()),
         ("precision", precision.to_string()),
-        (header::WEIGHTS_SHA256, model.parameters.sha256()?),
+        (WEIGHTS_SHA256, model.parameters.sha256()?),
     ];
     let mut encoder = encoder::EncoderGraph::new(graph, config, model.parameters, precision);
     let given = encoder.inputs();
@@ -153,6 +106,6 @@ pub fn write_graph(
     let graph = build(model, precision, opset)?;
     let external = file::write(graph, path, largest)
         .map_err(|source| crate::output::OutputError::Write { path: path.to_owned(), source })?;
-    let beside = external.then(|| file::data_file(path));
+    let beside = external.then(|| data_file(path));
     Ok([path.to_owned()].into_iter().chain(beside).collect())
 }

@@ -3,10 +3,9 @@
 use candle_core::Tensor;
 
 use super::graph::{GraphBuilder, Value, float, int, normalized};
-use super::proto::DataType;
 use super::weights::Initializer;
-use crate::modules::{Dense, LAYER_NORM_EPSILON, Modules, Residual, Step};
-use crate::sentence_folder::DenseActivation;
+use crate::modules::{Dense, DenseActivation, LAYER_NORM_EPSILON, Modules, Residual, Step};
+use crate::onnx_file::proto::DataType;
 
 /// Embeddings `[batch, hidden]` through all modules, `[batch, width]`.
 pub fn add(graph: &mut GraphBuilder, modules: &Modules, embeddings: Value) -> Value {

@@ -2,13 +2,10 @@
 
 use super::encoder::{EncoderGraph, HiddenStates, Tokens};
 use super::graph::{Dim, GraphBuilder, Value, int, normalized};
-use super::proto::DataType;
 use crate::encoder::Pooling;
 use crate::modules::Modules;
-
-/// The names of a graph's outputs, f32: `[batch, sequence, hidden]` and `[batch, width]`.
-pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
-pub const SENTENCE_EMBEDDING: &str = "sentence_embedding";
+use crate::onnx_file::proto::DataType;
+use crate::onnx_file::{LAST_HIDDEN_STATE, SENTENCE_EMBEDDING};
 
 /// Tokens padded to `max_length`, however few the caller gives: what mean-padded pooling averages over.
 pub fn pad(graph: &mut GraphBuilder, tokens: &Tokens, max_length: usize, pad_token_id: u32) -> Tokens {

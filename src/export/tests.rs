@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use super::{LARGEST_FILE, OPSETS, Precision, Source, write_graph};
 use crate::backend::Reference;
 use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use crate::modules::DenseActivation;
 use crate::onnx::session::Padded;
 use crate::onnx::{Graph, Runtime};
 use crate::random::Key;
-use crate::sentence_folder::DenseActivation;
 
 /// ONNX Runtime; where there is none, says that the test is skipped, or fails under CI.
 fn runtime() -> Option<&'static Runtime> {

@@ -10,8 +10,9 @@ use super::sentences::{SENTENCES, endless};
 use crate::onnx::{OnnxEncoder, OnnxError};
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 
-/// The largest difference between normalised embeddings that f32 and f16 graphs may have.
+/// The largest difference that an f32 graph's embedding may have from the model's, each scaled to length 1.
 pub const TOLERANCE_F32: f32 = 1e-4;
+/// The same for an f16 graph.
 pub const TOLERANCE_F16: f32 = 2e-3;
 /// The least mean cosine to the model's embeddings that an int8 graph may have.
 pub const LEAST_COSINE: f64 = 0.98;
@@ -29,9 +30,12 @@ pub struct Distance {
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum VerifyError {
-    #[error("the {precision} graph is not the model: {told}; nothing is written (please report this model)")]
-    TooFar { precision: Precision, told: String },
+    #[error(
+        "the {precision} graph differs from the model: {difference}; nothing is written (please report this model)"
+    )]
+    TooFar { precision: Precision, difference: String },
     #[error(
         "the int8 graph is too far from the model: the mean cosine is {cosine:.4}, and {LEAST_COSINE} is wanted; nothing \
          is written (export this model as f32 or f16)"
@@ -43,7 +47,7 @@ pub enum VerifyError {
     Onnx(#[from] OnnxError),
 }
 
-/// Embeddings of the model that graphs are held against.
+/// Embeddings of the model that graphs are compared with.
 pub struct Verification {
     sentences: Vec<String>,
     /// `[sentences, hidden]`, of length 1.
@@ -51,7 +55,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Without a prompt: it is for whoever runs the graph to put it there.
+    /// Without a prompt: it is for the graph's caller to add.
     pub fn of(model: &SentenceEncoder) -> Result<Self, ModelError> {
         let sentences: Vec<String> = SENTENCES.iter().map(|s| s.to_string()).chain([endless()]).collect();
         let references: Vec<&str> = sentences.iter().map(String::as_str).collect();
@@ -103,8 +107,8 @@ impl Distance {
         if self.largest <= tolerance {
             return Ok(());
         }
-        let told = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
-        Err(VerifyError::TooFar { precision, told })
+        let difference = format!("embeddings differ by {:.1e}, and {tolerance:.0e} is allowed", self.largest);
+        Err(VerifyError::TooFar { precision, difference })
     }
 }
 

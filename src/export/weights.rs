@@ -6,12 +6,15 @@ use candle_core::{DType, Device, Result, Tensor};
 use half::f16;
 use rayon::prelude::*;
 
-use super::proto::DataType;
+use crate::onnx_file::proto::DataType;
 
 /// A named constant of a graph.
 pub struct Initializer {
+    /// Unique in the graph.
     pub name: String,
+    /// The shape.
     pub dims: Vec<usize>,
+    /// The type of each value.
     pub data_type: DataType,
     content: Content,
 }
@@ -28,6 +31,7 @@ enum Content {
 }
 
 impl Initializer {
+    /// A tensor of int64 values, as many as `dims` say.
     pub fn int64(name: String, dims: Vec<usize>, values: &[i64]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Initializer { name, dims, data_type: DataType::Int64, content: Content::Bytes(bytes) }

@@ -51,7 +51,7 @@ fn without_dots(path: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-/// Whether what is meant for the server of `from` may be told to that of `to`: the same one, or the same host after
+/// Whether a token for the server of `from` may be sent to that of `to`: the same one, or the same host after
 /// http has become https.
 pub(super) fn may_share_token(from: &str, to: &str) -> bool {
     let (from, to) = (origin(from).to_ascii_lowercase(), origin(to).to_ascii_lowercase());

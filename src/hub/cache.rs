@@ -116,7 +116,7 @@ impl RepoCache {
     }
 
     /// Waits until no other thread or process writes the blob, and keeps them out until dropped. None where there can
-    /// be no lock: the folder belongs to somebody else, or the file system has none.
+    /// be no lock: the folder belongs to another user, or the file system has none.
     pub(super) fn lock(&self, etag: &str) -> Option<File> {
         let path = self.root.join(".locks").join(&self.folder_name).join(format!("{etag}.lock"));
         create_parent(&path).ok()?;

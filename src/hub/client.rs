@@ -20,7 +20,7 @@ pub(super) struct Client {
     endpoint: String,
 }
 
-/// What the hub says of a file before it is downloaded.
+/// The hub's metadata on a file, before it is downloaded.
 #[derive(Clone, Debug)]
 pub(super) struct Metadata {
     /// Safe to be a folder's name.
@@ -56,32 +56,32 @@ impl Client {
 
     /// Asks for a file's commit, ETag and size; none if there is no such file.
     ///
-    /// A redirect to another place (to the storage behind the hub) is not followed where the hub's own answer says
+    /// A redirect to another place (to the storage behind the hub) is not followed where the hub's own answer gives
     /// all that is asked for.
     pub(super) fn metadata(&self, file: &str) -> Result<Option<Metadata>, HubError> {
         let (repo, revision) = (self.repo.url(), self.repo.url_revision());
         let mut url = format!("{}/{repo}/resolve/{revision}/{file}", self.endpoint);
-        let mut said = Said::default();
+        let mut headers = HubHeaders::default();
         for _ in 0..MOST_REDIRECTS {
             let answer = self.send(&url, file, Some("bytes=0-0"))?;
-            said.note(&answer);
+            headers.note(&answer);
             match answer.status().as_u16() {
                 200 | 206 | 416 => {
-                    let size = said.linked_size.or_else(|| total_length(&answer));
-                    if is_page(file, &answer) || (said.commit.is_none() && begins_as_page(answer)) {
+                    let size = headers.linked_size.or_else(|| total_length(&answer));
+                    if is_page(file, &answer) || (headers.commit.is_none() && begins_as_page(answer)) {
                         return Err(self.page(file, &url));
                     }
-                    return self.checked(file, said, size, url).map(Some);
+                    return self.checked(file, headers, size, url).map(Some);
                 }
                 301 | 302 | 303 | 307 | 308 => {
                     let target = self.target(file, &url, &answer)?;
-                    if said.is_complete() && address::origin(&target) != address::origin(&url) {
-                        let size = said.linked_size;
-                        return self.checked(file, said, size, url).map(Some);
+                    if headers.is_complete() && address::origin(&target) != address::origin(&url) {
+                        let size = headers.linked_size;
+                        return self.checked(file, headers, size, url).map(Some);
                     }
                     url = target;
                 }
-                404 if is_about_the_file(&answer, said.commit.is_some()) => return Ok(None),
+                404 if is_about_the_file(&answer, headers.commit.is_some()) => return Ok(None),
                 _ => return Err(self.refusal(file, &url, &answer)),
             }
         }
@@ -150,8 +150,8 @@ impl Client {
 
     fn refusal(&self, file: &str, url: &str, answer: &Answer) -> HubError {
         let (endpoint, id) = (self.server(url), self.id.to_string());
-        let said = header(answer, "x-error-message").filter(|text| !text.is_empty()).map(quoted);
-        let said = said.map_or_else(String::new, |said| format!(", {said}"));
+        let message = header(answer, "x-error-message").filter(|text| !text.is_empty()).map(quoted);
+        let message = message.map_or_else(String::new, |message| format!(", {message}"));
         let is_gated = header(answer, "x-error-code") == Some("GatedRepo");
         let page = format!("{}/{}", self.endpoint, self.repo.url());
         match answer.status().as_u16() {
@@ -162,7 +162,7 @@ impl Client {
                     }
                     false => "check HF_TOKEN, and whether its owner may read it".to_owned(),
                 };
-                HubError::TokenRefused { endpoint, id, status, said, check }
+                HubError::TokenRefused { endpoint, id, status, message, check }
             }
             status @ (401 | 403) => {
                 let check = match is_gated {
@@ -171,7 +171,7 @@ impl Client {
                               the name"
                         .to_owned(),
                 };
-                HubError::NoAccess { endpoint, id, status, said, check }
+                HubError::NoAccess { endpoint, id, status, message, check }
             }
             404 => self.not_found(file),
             status => {
@@ -194,12 +194,18 @@ impl Client {
     }
 
     /// Lets nothing pass as a commit or an ETag that could name a place outside the cache.
-    fn checked(&self, file: &str, said: Said, size: Option<u64>, url: String) -> Result<Metadata, HubError> {
+    fn checked(
+        &self,
+        file: &str,
+        headers: HubHeaders,
+        size: Option<u64>,
+        url: String,
+    ) -> Result<Metadata, HubError> {
         // What a data set holds is checked after unpacking, so that a plain file server will do for it.
         let unversioned = || matches!(self.kind, RepoType::Dataset).then(|| "unversioned".to_owned());
-        let commit = said.commit.or_else(|| self.id.commit().map(str::to_owned)).or_else(unversioned);
+        let commit = headers.commit.or_else(|| self.id.commit().map(str::to_owned)).or_else(unversioned);
         let commit = commit.ok_or_else(|| self.bad_answer(file, "no X-Repo-Commit header"))?;
-        let etag = said.linked_etag.or(said.etag).or_else(unversioned);
+        let etag = headers.linked_etag.or(headers.etag).or_else(unversioned);
         let etag = etag.ok_or_else(|| self.bad_answer(file, "no ETag header"))?;
         for (name, value) in [("X-Repo-Commit", &commit), ("ETag", &etag)] {
             if !is_safe_segment(value) {
@@ -210,16 +216,16 @@ impl Client {
     }
 }
 
-/// What the answers along a chain of redirects said; a later one overrides an earlier.
+/// The hub's headers along a chain of redirects; a later one overrides an earlier.
 #[derive(Default)]
-struct Said {
+struct HubHeaders {
     commit: Option<String>,
     linked_etag: Option<String>,
     etag: Option<String>,
     linked_size: Option<u64>,
 }
 
-impl Said {
+impl HubHeaders {
     fn note(&mut self, answer: &Answer) {
         let text = |name| header(answer, name).map(str::to_owned);
         let etag =
@@ -240,7 +246,7 @@ fn whole(start: u64, answer: Answer) -> Content {
     Content::From { start, total, body: Box::new(answer.into_body()) }
 }
 
-/// Whether the answer says of itself that it is a web page, which no file of a model is.
+/// Whether the answer declares itself a web page, which no file of a model is.
 fn is_page(file: &str, answer: &Answer) -> bool {
     header(answer, "content-type").is_some_and(|kind| kind.starts_with("text/html"))
         && !file.ends_with(".html")
@@ -254,7 +260,7 @@ fn begins_as_page(answer: Answer) -> bool {
     text.starts_with("<!doctype html") || text.starts_with("<html")
 }
 
-/// Whether a 404 says that the model is there and the file is not. A plain mirror says nothing.
+/// Whether a 404 means that the model exists and the file does not. A plain mirror leaves it open.
 fn is_about_the_file(answer: &Answer, has_commit: bool) -> bool {
     match header(answer, "x-error-code") {
         Some("RepoNotFound" | "RevisionNotFound") => false,

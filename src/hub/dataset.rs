@@ -16,6 +16,7 @@ pub struct DatasetFile {
 }
 
 impl DatasetFile {
+    /// The file in the cache.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -26,10 +27,10 @@ impl DatasetFile {
     }
 }
 
-/// Finds a file of a data set in the cache or downloads it, as the variables of this process say. A download
+/// Finds a file of a data set in the cache or downloads it, as the environment of this process configures it. A download
 /// that breaks off is continued by the next one.
 ///
-/// Other than a model's files, it may come from a server that says neither commit nor ETag.
+/// Unlike a model's files, it may come from a server that sends neither commit nor ETag.
 pub fn locate_dataset_file(
     id: &HubId,
     file: &str,

@@ -6,11 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::cache::{RepoCache, create_parent};
 use super::client::{Client, Content, Metadata};
 use super::{HubError, HubId, Progress};
+use crate::output::sums::sha256_of;
 
 pub(super) struct Download<'a> {
     pub client: &'a Client,
@@ -184,18 +183,8 @@ impl Download<'_> {
         if expected.len() != 64 || !expected.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(());
         }
-        let digest = File::open(partial).and_then(|mut file| {
-            let mut hasher = Sha256::new();
-            let mut buffer = vec![0; BUFFER];
-            loop {
-                match file.read(&mut buffer)? {
-                    0 => return Ok(hasher.finalize()),
-                    count => hasher.update(&buffer[..count]),
-                }
-            }
-        });
-        let digest = digest.map_err(|source| HubError::Cache { path: partial.to_path_buf(), source })?;
-        let got: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let got = sha256_of(partial);
+        let got = got.map_err(|source| HubError::Cache { path: partial.to_path_buf(), source })?;
         if got == expected {
             return Ok(());
         }
@@ -209,7 +198,7 @@ impl Download<'_> {
     }
 }
 
-/// Bytes that can be written to the disk of a folder, if it tells.
+/// Bytes that can be written to the disk of a folder, if the system reports them.
 #[cfg(unix)]
 fn free_space(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok().filter(|disk| disk.f_blocks > 0)?;

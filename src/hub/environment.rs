@@ -1,4 +1,4 @@
-//! The variables that say where models come from and where they are kept.
+//! The environment variables that decide where models come from and where they are cached.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -74,7 +74,7 @@ impl Environment {
             token: token(&get, home().ok())?,
             offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_on(get(name))),
             timeout: timeout(&get)?,
-            // An empty variable says something here.
+            // An empty variable has a meaning here.
             proxies: Proxies::from_lookup(lookup),
             trust: Trust::from_lookup(&get),
         })

@@ -1,9 +1,10 @@
-//! What can go wrong on the way to a model, each in one sentence that says what to do.
+//! What can go wrong on the way to a model, each in one sentence with what to do.
 
 use std::io;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum HubError {
     #[error(
         "{given:?} is neither a folder that exists, nor `builtin`, nor a Hugging Face id such as \
@@ -47,11 +48,11 @@ pub enum HubError {
     #[error("{id} cannot be loaded: {lacks}")]
     Incomplete { id: String, lacks: String },
 
-    #[error("{endpoint} refuses access to {id} (HTTP {status}{said}): {check}")]
-    NoAccess { endpoint: String, id: String, status: u16, said: String, check: String },
+    #[error("{endpoint} refuses access to {id} (HTTP {status}{message}): {check}")]
+    NoAccess { endpoint: String, id: String, status: u16, message: String, check: String },
 
-    #[error("{endpoint} refuses the given token access to {id} (HTTP {status}{said}): {check}")]
-    TokenRefused { endpoint: String, id: String, status: u16, said: String, check: String },
+    #[error("{endpoint} refuses the given token access to {id} (HTTP {status}{message}): {check}")]
+    TokenRefused { endpoint: String, id: String, status: u16, message: String, check: String },
 
     #[error("{endpoint} cannot be reached ({reason}): check {check}, or {instead}")]
     Unreachable { endpoint: String, reason: String, check: String, instead: &'static str },
@@ -113,7 +114,7 @@ pub enum HubError {
     )]
     NoSpace { id: String, file: String, needed: u64, free: u64, path: PathBuf },
 
-    /// What the program that asked says of the small files; it names them.
+    /// The calling program's reason, about the small files; it names them.
     #[error("{0}")]
     Refused(Box<dyn std::error::Error + Send + Sync>),
 

@@ -1,7 +1,6 @@
 //! Which files of a model are wanted, and whether they suffice: those that loading a folder reads, in an order in
 //! which a lack or a refusal comes before the long download.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,13 @@ use serde::Deserialize;
 
 use super::id::is_safe_path;
 use super::{HubError, HubId};
+use crate::model_folder::TRANSFORMER_CONFIGS;
+use crate::model_folder::weights::files::{FORMS, is_index, shards};
 use crate::quote::{quoted, reason};
-use crate::sentence_folder::TRANSFORMER_CONFIGS;
 
 /// The file that every model has, but for those whose transformer has a folder of its own.
 pub(super) const CONFIG: &str = "config.json";
-/// Where a sentence-transformers folder says which folders its parts have.
+/// Where a sentence-transformers folder lists the folders of its modules.
 pub(super) const MODULES: &str = "modules.json";
 
 const TOKENIZERS: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.txt"], &["vocab.json", "merges.txt"]];
@@ -32,19 +32,10 @@ pub(super) const TELLING: [&str; 6] = [
     TOKENIZER_SETTINGS[0],
     TOKENIZER_SETTINGS[1],
 ];
-/// Weights in the order in which they are looked for: a file, or the index of several.
-const WEIGHTS: [&str; 4] = [
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
-const MODULE_WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const MODULE_WEIGHTS: [&str; 2] = [FORMS[0], FORMS[2]];
 /// Modules that have no weights.
 const WEIGHTLESS: [&str; 4] = ["Transformer", "Pooling", "Normalize", "Dropout"];
 
-const LARGEST_INDEX: u64 = 16 << 20;
-const MOST_SHARDS: usize = 1000;
 const LARGEST_MODULES: u64 = 1 << 20;
 /// Of a sentence-transformers folder; the largest that there are have five.
 const MOST_MODULES: usize = 32;
@@ -139,14 +130,17 @@ fn weights(
     inside: &dyn Fn(&str) -> String,
     lacks: &dyn Fn(String) -> HubError,
 ) -> Result<(), HubError> {
-    let Some((name, found)) = first_of(source, &WEIGHTS, inside)? else {
-        let [single, index, pickled, _] = WEIGHTS.map(inside);
+    let Some((name, found)) = first_of(source, &FORMS, inside)? else {
+        let [single, index, pickled, _] = FORMS.map(inside);
         return Err(lacks(format!("it has no {single}, no {index} and no {pickled}")));
     };
-    let Some(end) = name.strip_suffix(".index.json").and_then(|weights| weights.rsplit('.').next()) else {
+    if !is_index(&name) {
         return Ok(());
-    };
-    for shard in shards(&found, end).map_err(|what| lacks(format!("its {name} {what}")))? {
+    }
+    for shard in shards(&found).map_err(|what| lacks(format!("its {name} {what}")))? {
+        if !is_safe_path(&shard) {
+            return Err(lacks(format!("its {name} names {}, which cannot be a file here", quoted(&shard))));
+        }
         source
             .obtain(&inside(&shard))?
             .ok_or_else(|| lacks(format!("it has no {shard}, which its {name} names")))?;
@@ -179,7 +173,7 @@ struct Module {
 }
 
 /// The parts that a modules.json names, as far as they can have files. Whether they make an encoder is for the
-/// folder's own reading to say.
+/// reader of the folder to report.
 fn modules(file: &Path) -> Result<Vec<Module>, String> {
     #[derive(Deserialize)]
     struct Entry {
@@ -221,32 +215,11 @@ fn read(file: &Path, most: u64) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-#[derive(Deserialize)]
-struct ShardIndex {
-    weight_map: HashMap<String, String>,
-}
-
-/// The files that an index names, or what is wrong with it.
-fn shards(index: &Path, end: &str) -> Result<BTreeSet<String>, String> {
-    let text = read(index, LARGEST_INDEX)?;
-    let index: ShardIndex = serde_json::from_slice(&text)
-        .map_err(|error| format!("is not an index of weights ({})", reason(error)))?;
-    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-    if shards.is_empty() || shards.len() > MOST_SHARDS {
-        return Err(format!("names {} files instead of 1 to {MOST_SHARDS}", shards.len()));
-    }
-    let is_odd = |name: &str| !is_safe_path(name) || name.rsplit('.').next() != Some(end);
-    if let Some(odd) = shards.iter().find(|name| is_odd(name)) {
-        return Err(format!("names {}, which cannot be a file of weights", quoted(odd)));
-    }
-    Ok(shards)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What [`gather`] says of a model that consists of `files`, and what it asked for.
+    /// What [`gather`] returns for a model that consists of `files`, and what it asked for.
     fn gather_from(files: &[(&str, &str)]) -> (Result<(), String>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -334,7 +307,7 @@ mod tests {
         for (weights, last) in [
             (&[("model.safetensors", ""), ("pytorch_model.bin", "")][..], "model.safetensors"),
             (
-                &[(WEIGHTS[1], index), ("m-1.safetensors", ""), ("m-2.safetensors", ""), (WEIGHTS[2], "")],
+                &[(FORMS[1], index), ("m-1.safetensors", ""), ("m-2.safetensors", ""), (FORMS[2], "")],
                 "m-2.safetensors",
             ),
             (&[("pytorch_model.bin", "")], "pytorch_model.bin"),
@@ -342,7 +315,7 @@ mod tests {
             let (result, asked) = gather_from(&[&BASE[..], weights].concat());
             assert_eq!(result, Ok(()));
             assert_eq!(asked.last().map(String::as_str), Some(last));
-            assert!(last == WEIGHTS[2] || !asked.iter().any(|file| file == WEIGHTS[2]));
+            assert!(last == FORMS[2] || !asked.iter().any(|file| file == FORMS[2]));
         }
     }
 
@@ -373,9 +346,9 @@ mod tests {
             (r#"{"weight_map": {"a": 3}}"#, "not an index"),
             ("[", "not an index"),
         ] {
-            let (result, _) = gather_from(&[&BASE[..], &[(WEIGHTS[1], index)]].concat());
+            let (result, _) = gather_from(&[&BASE[..], &[(FORMS[1], index)]].concat());
             let error = result.unwrap_err();
-            assert!(error.contains(what) && error.contains(WEIGHTS[1]), "{error}");
+            assert!(error.contains(what) && error.contains(FORMS[1]), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a file in the cache, which anybody may have put there, is what it should be.
+//! Whether a file in the cache, which any program may have written, is intact.
 //!
 //! What has the sum that its blob is named after is whole. Of the rest, what has a structure must be complete by that:
 //! hashing weights with every start would take seconds.
@@ -11,7 +11,9 @@ use serde::de::IgnoredAny;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// What can be said of a file without asking the hub.
+use crate::output::sums::hex;
+
+/// What can be known of a file without asking the hub.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Soundness {
     Sound,
@@ -64,7 +66,6 @@ fn blob_name(path: &Path) -> Option<String> {
 
 /// The hub names files by git's sum and large ones by SHA-256; some mirrors by SHA-1.
 fn has_sum(bytes: &[u8], sum: &str) -> bool {
-    let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     if sum.len() == 64 {
         return hex(&Sha256::digest(bytes)) == sum;
     }
@@ -77,7 +78,7 @@ fn is_json_text(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether weights end where they say they do.
+/// Whether weights end where their header claims.
 fn structure(file: &mut File, name: &str, length: u64) -> std::io::Result<Soundness> {
     if length == 0 {
         return Ok(Soundness::Damaged("it is empty"));
@@ -152,11 +153,10 @@ mod tests {
 
     #[test]
     fn a_file_with_the_sum_of_its_name_is_sound() {
-        // What `git hash-object` says.
+        // From `git hash-object`.
         let git = "7d59d1552e25259c1631f1f59a861832f3137588";
         assert_eq!(judged("vocab.txt", Some(git), b"[PAD]\n"), Soundness::Sound);
         assert_eq!(judged("vocab.txt", Some(&"0".repeat(40)), b"[PAD]\n"), Soundness::Doubtful);
-        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for sum in [
             hex(&Sha1::digest(b"blob 6\0[PAD]\n")),
             hex(&Sha1::digest(b"[PAD]\n")),

@@ -9,11 +9,11 @@
 //! From `hf-hub` 0.5 come the addresses and the cache layout. Its successor 1.0 reads more variables, but it needs
 //! tokio, reqwest, hyper and the xet stack (235 crates to build, against 57), starts a broken download again from its
 //! first byte, and still ignores HF_HUB_OFFLINE. The requests of 0.5 are not used, because they trust the compiled-in
-//! roots alone and take one proxy for all schemes, nor is its `download`, because what a server says reaches the disk
+//! roots alone and take one proxy for all schemes, nor is its `download`, because what a server sends reaches the disk
 //! unchecked there: a commit header or an ETag names the path that is written, a redirect without a target panics, a
 //! body of the wrong length is filed as complete, and an answer to a resumed request is appended even when it starts
 //! at byte 0. Hence `request` (ureq and rustls: proxies, certificates, the token, patience), `client` (what is asked
-//! and what the answers may say), `download` (resume, length, SHA-256), `cache` (refs, locks, links) and `intact`
+//! and which answers are accepted), `download` (resume, length, SHA-256), `cache` (refs, locks, links) and `intact`
 //! (what others left there).
 //!
 //! Small files come first and are read by an [`Admission`] before the weights are asked for.
@@ -68,7 +68,7 @@ pub const BUILTIN: &str = "builtin";
 /// `name` are the same when there is such a folder.
 ///
 /// # Errors
-/// [`HubError::NotAModel`] for a name that is none of the three, [`HubError::BadRevision`] for an
+/// [`HubError::NotAModel`] for any other name, [`HubError::BadRevision`] for an
 /// `@revision` that cannot be one, [`HubError::NotAFolder`] for a file.
 pub fn resolve(model: &str) -> Result<ModelSource, HubError> {
     let path = Path::new(model);

@@ -1,10 +1,10 @@
-//! What a download tells while it runs.
+//! What a download reports while it runs.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Hears of each file that is downloaded, one after the other; files in the cache are not mentioned.
 pub trait Progress {
-    /// A file of `total` bytes (if the server says) begins, `present` bytes of it being there from
+    /// A file of `total` bytes (if the server declares it) begins, `present` bytes of it being there from
     /// an earlier run. Called again for the same file when it has to be started over.
     fn start(&mut self, file: &str, total: Option<u64>, present: u64);
     /// More bytes have arrived.

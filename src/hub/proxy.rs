@@ -9,7 +9,7 @@ use ureq::http::Uri;
 
 use super::{HubError, address};
 
-/// What the variables say.
+/// What the variables configure.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<Named>,

@@ -17,7 +17,7 @@ pub(super) type Answer = Response<Body>;
 
 /// Pauses before a request that met a passing fault is sent again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
-/// A server that asks for more patience than this is told of, not waited for.
+/// A server that asks for a longer pause is reported, not waited for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Requests {

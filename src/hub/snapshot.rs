@@ -40,7 +40,7 @@ impl Admission for () {
     }
 }
 
-/// Finds the model in the cache or downloads it, as the variables of this process say.
+/// Finds the model in the cache or downloads it, as the environment of this process configures it.
 pub fn locate(
     id: &HubId,
     admission: &dyn Admission,
@@ -107,7 +107,7 @@ struct Found<'a> {
     cache: &'a RepoCache,
     id: &'a HubId,
     commit: String,
-    /// Files that are not there, though nobody has said that the model has none.
+    /// Files that are missing from the cache, without a record that the model lacks them.
     unknown: Vec<String>,
     doubtful: Vec<String>,
 }
@@ -142,7 +142,7 @@ impl Found<'_> {
         let unknown: Vec<_> = self.unknown.iter().filter(telling).map(String::as_str).collect();
         if !unknown.is_empty() && !self.cache.is_whole_repository(&self.commit) {
             notes.push(format!(
-                "the cache has no {} for {id} and does not say whether the model has them; it is read as one without",
+                "the cache has no {} for {id}, and no record of whether the model has them; it is read as one without",
                 unknown.join(", ")
             ));
         }
@@ -185,7 +185,7 @@ fn from_hub(
     Ok(Snapshot { folder: cache.snapshot(&visit.commit), commit: visit.commit, note: None })
 }
 
-/// What the hub says of the file that a model has to have.
+/// The hub's metadata on the file that every model has.
 fn first_file(client: &Client, cache: &RepoCache, id: &HubId) -> Result<(&'static str, Metadata), HubError> {
     let had_no_config = cache.commit(id).is_some_and(|last| cache.file(&last, CONFIG) == Cached::KnownAbsent);
     for file in if had_no_config { [MODULES, CONFIG] } else { [CONFIG, MODULES] } {
@@ -202,7 +202,7 @@ struct Visit<'a> {
     cache: &'a RepoCache,
     id: &'a HubId,
     commit: String,
-    /// What the hub said of a file when it was asked for the commit.
+    /// The hub's metadata on a file, from the request for the commit.
     known: Option<(&'static str, Metadata)>,
     admission: &'a dyn Admission,
     progress: &'a mut dyn Progress,

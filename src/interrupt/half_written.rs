@@ -15,7 +15,7 @@ pub(crate) struct HalfWritten {
 }
 
 impl HalfWritten {
-    /// Creates a file, whose path `path` tells. No signal gets in between.
+    /// Creates a file, whose path `path` returns. No signal gets in between.
     pub fn create<F, E>(
         file: impl FnOnce() -> Result<F, E>,
         path: impl FnOnce(&F) -> &Path,

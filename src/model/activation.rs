@@ -9,6 +9,7 @@ pub enum Activation {
     GeluTanh,
     /// x σ(1.702 x).
     QuickGelu,
+    /// max(0, x).
     Relu,
     /// x σ(x).
     Silu,

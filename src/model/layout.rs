@@ -7,19 +7,24 @@ use std::collections::HashMap;
 pub struct TensorSpec {
     /// Name as in a checkpoint without the `bert.` / `roberta.` prefix.
     pub name: String,
+    /// Its first value's place in the flat tensor of its group.
     pub offset: usize,
+    /// The shape that its values are viewed in.
     pub shape: Vec<usize>,
 }
 
 impl TensorSpec {
+    /// How many values it has.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether it has no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Its values' places in the flat tensor.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len()
     }
@@ -28,6 +33,7 @@ impl TensorSpec {
 /// The tensors that share one flat buffer: the embeddings, or one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
+    /// In the order in which they lie, without gaps.
     pub tensors: Vec<TensorSpec>,
     /// Elements in the buffer.
     pub len: usize,
@@ -53,6 +59,7 @@ impl Group {
 /// one `[3 · hidden, hidden]` matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
+    /// The embeddings, then a group a layer.
     pub groups: Vec<Group>,
     index: HashMap<String, (usize, usize)>,
 }
@@ -60,11 +67,17 @@ pub struct Layout {
 /// The sizes that determine a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {
+    /// Rows of the word embedding.
     pub vocab_size: usize,
+    /// Rows of the position embedding.
     pub max_position_embeddings: usize,
+    /// Rows of the token type embedding.
     pub type_vocab_size: usize,
+    /// Width of a hidden state.
     pub hidden_size: usize,
+    /// Width within a feed-forward block.
     pub intermediate_size: usize,
+    /// Encoder layers.
     pub num_hidden_layers: usize,
 }
 
@@ -76,6 +89,7 @@ impl Dimensions {
 }
 
 impl Layout {
+    /// The layout of an encoder with these sizes.
     pub fn new(d: &Dimensions) -> Self {
         let h = d.hidden_size;
         let mut groups = vec![Group::new(vec![
@@ -112,6 +126,7 @@ impl Layout {
         self.groups.iter().map(|g| g.len).sum()
     }
 
+    /// Whether it has no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

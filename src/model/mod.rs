@@ -1,11 +1,11 @@
 //! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
 
 mod activation;
-pub mod config;
+mod encoder_config;
 pub mod layout;
 mod pooling;
 
 pub use activation::{Activation, QUICK_SLOPE};
-pub use config::{Architecture, EncoderConfig};
+pub use encoder_config::{Architecture, EncoderConfig};
 pub use layout::Layout;
 pub use pooling::Pooling;

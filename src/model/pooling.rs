@@ -20,8 +20,10 @@ pub enum Pooling {
 }
 
 impl Pooling {
+    /// All, the default of sentence-transformers first.
     pub const ALL: [Pooling; 4] = [Pooling::Mean, Pooling::Cls, Pooling::MeanPadded, Pooling::FirstLastAvg];
 
+    /// As it is written on the command line and in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Pooling::Mean => "mean",

@@ -1,13 +1,15 @@
 //! What comes after pooling in a sentence-transformers folder: Dense, LayerNorm and Normalize, in any order.
 //!
 //! They stay as they are in training: the loss sees what comes out of them, and its gradient goes through them by
-//! candle's autograd, in f64 like the losses. [`files`] reads and writes them.
+//! candle's autograd, in f64 like the losses. [`model_folder`](crate::model_folder) reads and writes them.
+
+mod activation;
 
 use std::fmt;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::sentence_folder::DenseActivation;
+pub use activation::DenseActivation;
 
 /// PyTorch's own, which the module's configuration cannot change.
 pub const LAYER_NORM_EPSILON: f64 = 1e-5;
@@ -23,7 +25,9 @@ pub struct Modules {
 /// One of them. Tensors are f64 on the CPU.
 #[derive(Clone, Debug)]
 pub enum Step {
+    /// A product with a matrix.
     Dense(Dense),
+    /// Normalises a vector's values to mean 0 and variance 1, then scales and shifts them.
     LayerNorm {
         /// `[width]`
         weight: Tensor,
@@ -43,32 +47,40 @@ pub struct Dense {
     pub weight: Tensor,
     /// `[out]`
     pub bias: Option<Tensor>,
+    /// Applied to the product plus the bias.
     pub activation: DenseActivation,
+    /// What is added to the activation.
     pub residual: Residual,
 }
 
 /// What is added to a Dense module's output.
 #[derive(Clone, Debug)]
 pub enum Residual {
+    /// Nothing.
     None,
+    /// The input itself, which then has the output's width.
     Input,
     /// The input times a matrix `[out, in]`.
     Projected(Tensor),
 }
 
 impl Modules {
+    /// In the order in which they are applied.
     pub fn new(steps: Vec<Step>) -> Self {
         Modules { steps }
     }
 
+    /// In the order in which they are applied.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
+    /// Whether embeddings stay as pooling left them.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
+    /// Adds a step behind the others.
     pub fn push(&mut self, step: Step) {
         self.steps.push(step);
     }

@@ -22,7 +22,7 @@ pub enum NoiseDistribution {
 /// The source of a step's noise and directions.
 pub trait Draws {
     /// Noise for the word embeddings of `batch`, `[total_tokens, hidden]` f32 on the CPU. `term`
-    /// tells apart the noises of several terms.
+    /// distinguishes the noises of several terms.
     fn noise(
         &self,
         term: u64,
@@ -43,6 +43,7 @@ pub struct HashedDraws {
 }
 
 impl HashedDraws {
+    /// The draws of a step (from 1) of a run with this seed.
     pub fn new(seed: u64, step: u64) -> Self {
         HashedDraws { key: Key::new(seed).at(step) }
     }

@@ -13,6 +13,7 @@ use super::{LossTerm, Passes, Step, sequences};
 use crate::batch::PackedBatch;
 use crate::weights::Parameters;
 
+/// FreeLB's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
@@ -97,17 +98,18 @@ impl LossTerm for FreeLb {
             self.perturbations.push(delta.clone());
             if k + 1 < self.options.freelb_steps {
                 let mut passes = Passes::tracked(step, weights);
-                let losses = step.distributions(&passes.noisy(&delta)?)?.instance_losses()?;
-                delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&losses.sum_all()?)?)?;
+                let loss = step.distributions(&passes.noisy(&delta)?)?.losses()?.sum_all()?;
+                delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
             }
         }
         Ok(())
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
+        let step = passes.step;
         let mut sum: Option<Tensor> = None;
         for delta in &self.perturbations {
-            let losses = passes.step.distributions(&passes.noisy(delta)?)?.instance_losses()?;
+            let losses = step.distributions(&passes.noisy(delta)?)?.losses()?;
             sum = Some(match sum {
                 Some(sum) => (sum + losses)?,
                 None => losses,

@@ -11,6 +11,7 @@ use crate::batch::{PackedBatch, Pass};
 use crate::encoder::{Encoder, Tape};
 use crate::weights::Parameters;
 
+mod distributions;
 pub mod draws;
 pub mod free_lb;
 pub mod nt_xent;
@@ -20,12 +21,13 @@ pub mod registry;
 mod sequences;
 pub mod smart;
 
+pub use distributions::Distributions;
 pub use draws::{Draws, HashedDraws};
-pub use nt_xent::Distributions;
 
 /// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new
 /// regularizer", for a worked example.
 pub trait LossTerm: Send {
+    /// As `--reg` and the metrics' columns call it.
     fn name(&self) -> &'static str;
 
     /// Called once a step at the weights w, before any evaluation. What a term draws or searches
@@ -52,12 +54,15 @@ pub trait LossTerm: Send {
 /// One training step's fixed ingredients: whatever is evaluated within it sees the same batch,
 /// masks and draws.
 pub struct Step<'a> {
+    /// What computes embeddings.
     pub encoder: &'a Encoder,
     /// 2N sequences: the N sentences' first views, then their second views.
     pub batch: &'a PackedBatch,
     /// Dropout of the clean pass.
     pub pass: Pass,
+    /// Where noise and further masks come from.
     pub draws: &'a dyn Draws,
+    /// τ of NT-Xent.
     pub temperature: f64,
     /// Prefixes of embeddings that NT-Xent and all that compares its distributions see beside the whole: Matryoshka's
     /// widths, ascending. None for the whole alone.
@@ -65,9 +70,10 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// NT-Xent's distributions of embeddings `[2N, hidden]` of this step.
+    /// The anchors' distributions over the other embeddings, `[2N, hidden]`, at the step's temperature and by its
+    /// prefixes.
     pub fn distributions(&self, embeddings: &Tensor) -> Result<Distributions> {
-        Distributions::new(embeddings, self.temperature, self.prefixes)
+        Distributions::of(embeddings, self.temperature, self.prefixes)
     }
 
     /// Number of instances N.
@@ -78,7 +84,9 @@ impl Step<'_> {
 
 /// The passes that one evaluation of the losses at given weights makes.
 pub struct Passes<'a> {
+    /// The batch, and what its passes may use of randomness.
     pub step: &'a Step<'a>,
+    /// The weights that passes are made at.
     pub weights: &'a Parameters,
     /// Made when it is first asked for.
     clean: Option<Tensor>,
@@ -195,11 +203,13 @@ impl Evaluation<'_> {
         self.gradient(&vec![1.0 / n as f64; n])
     }
 
+    /// The mean of the instances' losses.
     pub fn mean_loss(&self) -> f64 {
         mean(&self.instance_losses)
     }
 }
 
+/// The mean; NaN of nothing.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -207,14 +217,17 @@ pub fn mean(values: &[f64]) -> f64 {
 /// The loss that is minimised: NT-Xent and the terms added to it.
 #[derive(Default)]
 pub struct Objective {
+    /// In the order in which `--reg` names them.
     pub terms: Vec<Box<dyn LossTerm>>,
 }
 
 impl Objective {
+    /// Lets every term draw its noise or find its adversaries, once a step, at `weights`.
     pub fn prepare(&mut self, step: &Step, weights: &Parameters) -> Result<()> {
         self.terms.iter_mut().try_for_each(|term| term.prepare(step, weights))
     }
 
+    /// Lets every term remember what it needs of the updated weights.
     pub fn after_update(&mut self, weights: &Parameters) -> Result<()> {
         self.terms.iter_mut().try_for_each(|term| term.after_update(weights))
     }
@@ -232,7 +245,7 @@ impl Objective {
     }
 
     fn losses(&self, passes: &mut Passes) -> Result<(Tensor, Vec<(&'static str, f64)>)> {
-        let mut losses = passes.step.distributions(&passes.clean()?)?.instance_losses()?;
+        let mut losses = passes.step.distributions(&passes.clean()?)?.losses()?;
         let mut means = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
             let added = term.instance_losses(passes)?;

@@ -12,6 +12,7 @@ use super::{LossTerm, Passes, Step};
 use crate::model::Architecture;
 use crate::weights::Parameters;
 
+/// R3F's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
@@ -79,8 +80,9 @@ impl LossTerm for R3f {
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let Some(noise) = &self.noise else { candle_core::bail!("r3f was not prepared") };
-        let p = passes.step.distributions(&passes.clean()?)?;
-        let q = passes.step.distributions(&passes.noisy(noise)?)?;
-        p.divergence(&q)? * self.lambda
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let noisy = step.distributions(&passes.noisy(noise)?)?;
+        clean.divergence(&noisy)? * self.lambda
     }
 }

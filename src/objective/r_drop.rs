@@ -10,6 +10,7 @@ use super::registry::{BuildContext, InvalidOption, at_least_zero};
 use super::{LossTerm, Passes, Step};
 use crate::weights::Parameters;
 
+/// R-Drop's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
@@ -51,8 +52,9 @@ impl LossTerm for RDrop {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let p = passes.step.distributions(&passes.clean()?)?;
-        let q = passes.step.distributions(&passes.redrawn(1)?)?;
-        p.divergence(&q)? * (0.5 * self.alpha)
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let redrawn = step.distributions(&passes.redrawn(1)?)?;
+        clean.divergence(&redrawn)? * (0.5 * self.alpha)
     }
 }

@@ -8,12 +8,14 @@ use crate::model::Architecture;
 /// What defaults may depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildContext {
+    /// Some defaults are the paper's for one architecture.
     pub architecture: Architecture,
 }
 
 /// A flag whose value makes no sense.
 #[derive(Debug, Error, PartialEq)]
 #[error("{flag} is {value}; {expected}")]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub struct InvalidOption {
     pub flag: &'static str,
     pub value: f64,
@@ -24,10 +26,12 @@ fn check(flag: &'static str, value: f64, holds: bool, expected: &'static str) ->
     if holds { Ok(value) } else { Err(InvalidOption { flag, value, expected }) }
 }
 
+/// The value of `flag`, if it is finite and above 0.
 pub fn positive(flag: &'static str, value: f64) -> Result<f64, InvalidOption> {
     check(flag, value, value > 0.0 && value.is_finite(), "it must be a number above 0")
 }
 
+/// The value of `flag`, if it is finite and not below 0.
 pub fn at_least_zero(flag: &'static str, value: f64) -> Result<f64, InvalidOption> {
     check(flag, value, value >= 0.0 && value.is_finite(), "it must be 0 or a number above it")
 }
@@ -44,6 +48,7 @@ macro_rules! loss_terms {
         #[derive(clap::Args, Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         pub struct Options {
             $(
+                /// The flags of the term of this name.
                 #[command(flatten)]
                 #[serde(flatten)]
                 pub $module: super::$module::Options,

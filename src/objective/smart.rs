@@ -13,6 +13,7 @@ use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, prob
 use super::{Distributions, LossTerm, Passes, Step, sequences};
 use crate::weights::Parameters;
 
+/// SMART's flags.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
@@ -37,7 +38,7 @@ pub struct Smart {
     options: Options,
     /// `[total_tokens, hidden]`, the step's adversarial perturbation.
     delta: Option<Tensor>,
-    /// NT-Xent's distributions at the averaged weights, the step's.
+    /// Distributions at the averaged weights, the step's.
     averaged: Option<Distributions>,
     /// The moving average of the weights after each update; the first step's own before any.
     average: Option<Parameters>,
@@ -70,11 +71,10 @@ impl Smart {
         let hidden = step.encoder.config.dimensions.hidden_size;
         let eps = self.options.smart_eps;
         let start = step.draws.noise(TERM, step.batch, hidden, NoiseDistribution::Normal, eps * 0.1)?;
-        let clean = Passes::untracked(step, weights).clean()?;
-        let p = step.distributions(&clean)?;
+        let clean = step.distributions(&Passes::untracked(step, weights).clean()?)?;
         let mut passes = Passes::tracked(step, weights);
-        let q = step.distributions(&passes.noisy(&start)?)?;
-        let divergence = p.divergence(&q)?.sum_all()?;
+        let noisy = step.distributions(&passes.noisy(&start)?)?;
+        let divergence = clean.divergence(&noisy)?.sum_all()?;
         let gradient = passes.noise_gradient(&divergence)?;
         let largest = sequences::largest(step.batch, &gradient)?;
         let direction = sequences::scale(step.batch, &gradient, |i| 1.0 / largest[i].max(1e-30))?;
@@ -93,8 +93,7 @@ impl LossTerm for Smart {
         }
         self.delta = Some(self.adversary(step, weights)?);
         if let Some(average) = &self.average {
-            let clean = Passes::untracked(step, average).clean()?;
-            self.averaged = Some(step.distributions(&clean)?);
+            self.averaged = Some(step.distributions(&Passes::untracked(step, average).clean()?)?);
         }
         Ok(())
     }
@@ -103,10 +102,11 @@ impl LossTerm for Smart {
         let (Some(delta), Some(averaged)) = (&self.delta, &self.averaged) else {
             candle_core::bail!("smart was not prepared")
         };
-        let p = passes.step.distributions(&passes.clean()?)?;
-        let q = passes.step.distributions(&passes.noisy(delta)?)?;
-        let smoothness = (p.divergence(&q)? * self.options.smart_lambda)?;
-        let proximal = (p.divergence(averaged)? * self.options.smart_mu)?;
+        let step = passes.step;
+        let clean = step.distributions(&passes.clean()?)?;
+        let noisy = step.distributions(&passes.noisy(delta)?)?;
+        let smoothness = (clean.divergence(&noisy)? * self.options.smart_lambda)?;
+        let proximal = (clean.divergence(averaged)? * self.options.smart_mu)?;
         smoothness + proximal
     }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use candle_core::{DType, Device};
 
 use super::OnnxError;
-use crate::checkpoint::read_parameters;
-use crate::checkpoint::weight_files::weights_in;
 use crate::encoder::{Encoder, EncoderConfig, Pooling};
-use crate::export::header::{Header, WEIGHTS_SHA256};
+use crate::model_folder::read_parameters;
+use crate::model_folder::weights::files::weights_in;
+use crate::onnx_file::header::{Header, WEIGHTS_SHA256};
 
-/// Holds the graph's sum of weights against those in the folder, if it has any. What cannot be known is a warning.
+/// Compares the graph's sum of weights with those in the folder, if it has any. What cannot be known is a warning.
 ///
 /// # Errors
 /// [`OnnxError::Stale`] for a graph of other weights.
@@ -18,7 +18,7 @@ pub fn check(folder: &Path, graph: &Path, config: &EncoderConfig) -> Result<Opti
     let Some(weights) = weights_in(folder) else { return Ok(None) };
     let again = format!("mirror export --model {0} --output {0} --overwrite", folder.display());
     let (shown, beside) = (graph.display(), weights.display());
-    // A file that is no graph is told by ONNX Runtime.
+    // ONNX Runtime reports a file that is not a graph.
     let header = Header::read(graph).ok().flatten().unwrap_or_default();
     let Some(sum) = header.metadata.get(WEIGHTS_SHA256) else {
         return Ok(Some(format!(
@@ -31,7 +31,7 @@ pub fn check(folder: &Path, graph: &Path, config: &EncoderConfig) -> Result<Opti
         Ok(parameters) if parameters.sha256().is_ok_and(|found| found == *sum) => Ok(None),
         Ok(_) => Err(OnnxError::Stale { graph: graph.to_owned(), weights, again }),
         Err(error) => {
-            Ok(Some(format!("warning: {shown} cannot be held against the weights beside it: {error}")))
+            Ok(Some(format!("warning: {shown} cannot be compared with the weights beside it: {error}")))
         }
     }
 }

@@ -7,11 +7,11 @@ use ndarray::{Array2, Axis, s};
 use super::outside::Outside;
 use super::session::Padded;
 use super::{Graph, OnnxError, Runtime, belongs};
-use crate::encoder::{EncoderConfig, Pooling};
-use crate::export::Precision;
+use crate::encoder::Pooling;
+use crate::model_folder::{ModelFolder, Settings};
+use crate::onnx_file::Precision;
 use crate::prompt::{Prompt, Prompted};
-use crate::sentence_encoder::{TooManyDimensions, norm, noted_pooling};
-use crate::sentence_folder::{SentenceFolder, Settings};
+use crate::sentence_encoder::{TooManyDimensions, norm};
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
@@ -26,7 +26,7 @@ pub struct OnnxEncoder {
     /// Tokens to which the graph itself pads, where its pooling is mean-padded.
     padded: Option<usize>,
     pad_token_id: u32,
-    /// Of embeddings, as they come out of the graph.
+    /// Of embeddings.
     width: usize,
     /// How many of their values are kept, where not all are.
     dimensions: Option<usize>,
@@ -44,11 +44,12 @@ pub struct OnnxEncoder {
     pub warning: Option<String>,
 }
 
-/// What is asked of a folder beside what it says of itself.
+/// Flags that override a folder's own settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// f32 where the folder has it, else the only one it has.
     pub precision: Option<Precision>,
+    /// Tokens at which sentences are cut; `None` as the folder says.
     pub max_length: Option<usize>,
 }
 
@@ -63,24 +64,20 @@ impl OnnxEncoder {
             return Err(OnnxError::NotAFolder { folder: folder.to_owned() });
         }
         let graph = folder.join(precision(folder, asked.precision)?.file());
-        let said = SentenceFolder::read(folder)?;
-        let config = EncoderConfig::from_folder(folder)?;
-        let tokenizer = Tokenizer::from_folder(folder)?;
-        tokenizer.fits(config.dimensions.vocab_size)?;
-        let most = config.max_sequence_length();
-        let most = said.max_seq_length.or(tokenizer.max_length_of_folder()).unwrap_or(most).min(most);
+        let read = ModelFolder::read(folder)?;
+        let most = read.max_length();
         if let Some(asked) = asked.max_length.filter(|&asked| asked > most) {
             return Err(OnnxError::TooLong { asked, most });
         }
-        let noted = noted_pooling(folder)?;
-        let padded = (noted == Some(Pooling::MeanPadded)).then_some(most);
+        let padded = (read.noted_pooling == Some(Pooling::MeanPadded)).then_some(most);
         if let (Some(asked), Some(padded)) = (asked.max_length.filter(|&asked| asked < most), padded) {
             return Err(OnnxError::Padded { asked, padded });
         }
+        let ModelFolder { sentence, noted_pooling, config, tokenizer, .. } = read;
         let warning = belongs::check(folder, &graph, &config)?;
         let hidden = config.dimensions.hidden_size;
-        let outside = match said.leaves_prompt_out && noted.is_none() {
-            true => Some(Outside::read(&said, hidden)?),
+        let outside = match sentence.leaves_prompt_out && noted_pooling.is_none() {
+            true => Some(Outside::read(&sentence, hidden)?),
             false => None,
         };
         Ok(OnnxEncoder {
@@ -90,17 +87,17 @@ impl OnnxEncoder {
             tokenizer,
             max_length: asked.max_length.unwrap_or(most),
             pad_token_id: config.pad_token_id,
-            width: said.width(hidden),
+            width: sentence.width(hidden),
             dimensions: None,
             prompt: Prompt {
-                text: said.settings.default_prompt().to_owned(),
-                left_out: said.leaves_prompt_out,
+                text: sentence.settings.default_prompt().to_owned(),
+                left_out: sentence.leaves_prompt_out,
             },
             outside,
-            normalized: said.normalize,
+            normalized: sentence.normalize,
             // A truncation comes last of all.
-            normalize: said.normalize && said.settings.truncate_dim.is_none(),
-            settings: said.settings,
+            normalize: sentence.normalize && sentence.settings.truncate_dim.is_none(),
+            settings: sentence.settings,
         })
     }
 
@@ -124,7 +121,7 @@ impl OnnxEncoder {
         Ok(())
     }
 
-    /// What the folder says of embeddings as a whole.
+    /// The folder's settings of embeddings as a whole.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -75,7 +75,7 @@ fn open(path: &Path) -> Result<Environment, OnnxError> {
     }
     let load = || -> Result<Environment, String> {
         let builder = ort::init_from(path).map_err(|error| reason(&error))?;
-        // What ONNX Runtime has to say is in its errors; its logger would write to stderr besides.
+        // ONNX Runtime's errors hold its messages; its logger would write to stderr as well.
         let quiet = builder.with_name("mirror").with_telemetry(false).with_logger(std::sync::Arc::new(
             |_level, _category: &str, _id: &str, _location: &str, _message: &str| {},
         ));
@@ -96,7 +96,7 @@ fn reason(error: &ort::LoadDynamicError) -> String {
             one_line(error).trim_start_matches(&format!("{}: ", path.display())).to_owned()
         }
         ort::LoadDynamicError::MissingApi { .. } => "it has no OrtGetApiBase".to_owned(),
-        ort::LoadDynamicError::InvalidVersionString => "it says no version".to_owned(),
+        ort::LoadDynamicError::InvalidVersionString => "it names no version".to_owned(),
         ort::LoadDynamicError::BadVersion { version_str, .. } => format!("it has version {version_str}"),
     }
 }

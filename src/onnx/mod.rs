@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::checkpoint::modules::ModulesError;
-use crate::encoder::config::ConfigError;
-use crate::sentence_folder::SentenceFolderError;
+use crate::model_folder::{FolderError, ModulesError};
 use crate::tokenize::TokenizeError;
 
 pub use encoder::OnnxEncoder;
@@ -26,6 +24,7 @@ pub use session::Graph;
 pub const OLDEST: &str = "1.24";
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum OnnxError {
     #[error(
         "ONNX Runtime is not on this machine: run scripts/fetch-onnxruntime, or name its library with --onnxruntime \
@@ -67,11 +66,9 @@ pub enum OnnxError {
     #[error(transparent)]
     Modules(#[from] ModulesError),
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
     #[error(transparent)]
-    Folder(#[from] SentenceFolderError),
+    Folder(#[from] FolderError),
 }
 
 fn others(found: &[&str]) -> String {
@@ -81,7 +78,7 @@ fn others(found: &[&str]) -> String {
     }
 }
 
-/// What ONNX Runtime or the dynamic loader says, which may take several lines, in one.
+/// A message of ONNX Runtime or of the dynamic loader, which may take several lines, in one.
 fn one_line(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -91,7 +88,7 @@ fn one_line(error: &impl std::fmt::Display) -> String {
 
 fn graph_error(path: &Path, error: &impl std::fmt::Display) -> OnnxError {
     let text = one_line(error);
-    // Before it stands the path again, and where in its own source ONNX Runtime found out.
+    // Before it stand the path, again, and a line of ONNX Runtime's source.
     let reason = text.split_once("failed:").map_or(text.as_str(), |(_, reason)| reason);
     let reason = match reason.contains("onnxruntime_src") {
         true => reason.rsplit_once(") ").map_or(reason, |(_, reason)| reason),

@@ -1,5 +1,5 @@
 //! Pooling and what comes after it, on a graph's last hidden states: where pooling leaves out a prompt's tokens,
-//! which a graph is not told of. sentence-transformers does the same with every graph.
+//! of which a graph has no input. sentence-transformers does the same with every graph.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use ndarray::{Array2, Array3, Axis, s};
 
 use super::OnnxError;
-use crate::checkpoint::modules;
+use crate::model_folder::modules;
+use crate::model_folder::{PoolingMode, SentenceFolder};
 use crate::modules::Modules;
-use crate::sentence_folder::{PoolingMode, SentenceFolder};
 
 pub struct Outside {
     pooling: PoolingMode,
@@ -17,9 +17,9 @@ pub struct Outside {
 }
 
 impl Outside {
-    pub fn read(said: &SentenceFolder, hidden: usize) -> Result<Self, OnnxError> {
-        let pooling = said.pooling.unwrap_or(PoolingMode::Mean);
-        Ok(Outside { pooling, modules: modules::read(said, hidden)? })
+    pub fn read(sentence: &SentenceFolder, hidden: usize) -> Result<Self, OnnxError> {
+        let pooling = sentence.pooling.unwrap_or(PoolingMode::Mean);
+        Ok(Outside { pooling, modules: modules::read(sentence, hidden)? })
     }
 
     /// `[batch, width]` of hidden states `[batch, sequence, hidden]` and the rows that each sequence is pooled from.

@@ -8,8 +8,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
 use super::{OnnxError, Runtime, graph_error, one_line};
-use crate::export::encoder::INPUTS;
-use crate::export::pooling::{LAST_HIDDEN_STATE, SENTENCE_EMBEDDING};
+use crate::onnx_file::{INPUTS, LAST_HIDDEN_STATE, SENTENCE_EMBEDDING};
 
 /// A sentence encoder's graph.
 pub struct Graph {
@@ -22,7 +21,9 @@ pub struct Graph {
 
 /// Padded tokens, `[batch, sequence]` each.
 pub struct Padded {
+    /// Shape [batch, tokens], padded with the padding token's id.
     pub input_ids: Array2<i64>,
+    /// Shape [batch, tokens]: 1 for a token, 0 for padding.
     pub attention_mask: Array2<i64>,
 }
 
@@ -50,7 +51,7 @@ impl Graph {
         self.run(tokens, SENTENCE_EMBEDDING)
     }
 
-    /// What the last layer puts out, `[batch, sequence, hidden]`.
+    /// The last layer's output, `[batch, sequence, hidden]`.
     pub fn hidden_states(&self, tokens: &Padded) -> Result<Array3<f32>, OnnxError> {
         self.run(tokens, LAST_HIDDEN_STATE)
     }

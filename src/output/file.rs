@@ -23,7 +23,7 @@ pub struct OutputFiles<'a> {
 }
 
 impl<'a> OutputFiles<'a> {
-    /// With `overwrite` what is there may be anybody's; an input it may never be.
+    /// With `overwrite`, files that mirror did not write may be replaced, but never an input.
     pub fn new(inputs: &'a Inputs, overwrite: bool) -> Self {
         OutputFiles { inputs, overwrite, claimed: Vec::new() }
     }
@@ -86,11 +86,6 @@ impl OutputFile {
             _ => Place::File(follow(path).map_err(failed)?),
         };
         Ok(OutputFile { flag: flag.to_owned(), path: path.to_owned(), place })
-    }
-
-    /// As it was asked for.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Whether one can go back in it: not in a pipe.

@@ -138,7 +138,7 @@ impl Drop for OutputFolder {
         if self.kept {
             return;
         }
-        // Best effort: the run's own error is the one to tell. Nobody else writes to a run's folder inside another.
+        // Best effort: the run's own error is the one to report. No other process writes to a run's folder inside another.
         if self.is_replacing() {
             let _ = fs::remove_dir_all(&self.work);
             return;
@@ -149,7 +149,7 @@ impl Drop for OutputFolder {
         let _ = remove_temporaries(&self.path);
         for name in self.first {
             let path = self.path.join(name);
-            // A folder goes where it is empty: what is left in it is somebody else's.
+            // A folder goes where it is empty: what is left in it is not mirror's.
             let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
         }
         if self.found == Found::Absent {
@@ -188,7 +188,7 @@ fn runs(path: &Path) -> Vec<(u32, PathBuf)> {
 }
 
 /// Fills a folder with files that appear in it together, `last` at the end, and lists them in [`LIST`] with those
-/// of `others` that are there. What somebody else put there meanwhile is not touched.
+/// of `others` that are there. What other programs put there meanwhile is not touched.
 ///
 /// # Errors
 /// [`OutputError::NotOurs`] where a file's name is taken, besides those of `fill`.
@@ -233,7 +233,7 @@ fn create_numbered() -> Result<PathBuf, OutputError> {
     loop {
         let path =
             if number == 1 { "mirror-out".into() } else { PathBuf::from(format!("mirror-out-{number}")) };
-        // Creating it is what tells whether it is free: two runs may start at once.
+        // Only creating it shows whether it is free: two runs may start at once.
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < u32::MAX => number += 1,

@@ -7,15 +7,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// A file's length and SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSum {
+    /// The length.
     pub bytes: u64,
     /// In lower-case hexadecimal digits.
     pub sha256: String,
 }
 
 impl FileSum {
+    /// Those of the file at `path`, which is read whole.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(FileSum { bytes: path.metadata()?.len(), sha256: sha256_of(path)? })
     }
@@ -27,6 +30,7 @@ impl FileSum {
     }
 }
 
+/// In lower case, two digits a byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -47,7 +47,7 @@ impl Swap {
 /// program's own. Everything else there stays.
 ///
 /// # Errors
-/// [`OutputError::NotOurs`] where the new content has a name that somebody else's file has; nothing has changed then.
+/// [`OutputError::NotOurs`] where a file not written by mirror has a name of the new content; nothing has changed then.
 pub fn swap(target: &Path, staged: &Path, replaces: &BTreeSet<PathBuf>) -> Result<(), OutputError> {
     // Where nothing of ours is, there is nothing to keep whole, and what others have there need not move. Nor may the
     // folder go from under whoever started this in it.
@@ -202,7 +202,7 @@ fn carry_over(old: &Path, new: &Path, below: &Path, swap: &Swap) -> io::Result<(
             carry_over(old, new, &path, swap)?;
             let _ = fs::remove_dir(from);
             if is_new {
-                // Where nothing of others was in it.
+                // Where it held only files of mirror's.
                 let _ = fs::remove_dir(to);
             }
         }
@@ -219,7 +219,8 @@ fn is_run(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(RUN.as_bytes())
 }
 
-/// Files move into a folder one by one. What was begun is gone on with: nothing in here depends on what was done.
+/// Files move into a folder one by one. An interrupted move is resumed from the start: nothing here depends on how far
+/// it came.
 fn move_in(target: &Path, staged: &Path) -> io::Result<()> {
     let swap = Swap::read(staged).unwrap_or_default();
     let mut files = files_below(staged)?;

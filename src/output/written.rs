@@ -1,5 +1,5 @@
 //! `.mirror.json`: the files of a folder that this program wrote, with their sums. What is in the list and
-//! unchanged may be replaced by a later run; everything else in the folder is somebody's.
+//! unchanged may be replaced by a later run; everything else in the folder is the user's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,7 @@ pub const LIST: &str = ".mirror.json";
 
 const FORMAT: u32 = 1;
 
-/// Some dozens of files with a hundred bytes each; a larger one is none of ours.
+/// Some dozens of files with a hundred bytes each; a larger one was not written by mirror.
 const LARGEST_LIST: u64 = 1 << 22;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

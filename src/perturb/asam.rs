@@ -8,10 +8,13 @@ use candle_core::Result;
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
 use crate::weights::Parameters;
 
+/// ASAM (Kwon et al., 2021).
 pub struct Asam {
+    /// The radius of the perturbation, in units of the parameters' own sizes.
     pub rho: f64,
     /// η keeps parameters that are 0 from being stuck there.
     pub eta: f64,
+    /// Which parameters are perturbed.
     pub restriction: Restriction,
 }
 

@@ -13,11 +13,13 @@ use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descen
 use crate::objective::mean;
 use crate::weights::Parameters;
 
+/// δ-SAM: SAM along the gradient of a loss in which unguarded instances weigh more.
 pub struct DeltaSam {
     /// ρ, of the random direction and of the ascent alike.
     pub rho: f64,
     /// β: how far weights depart from 1/N. At 0 the step is SAM's, bit for bit.
     pub beta: f64,
+    /// Which parameters are perturbed.
     pub restriction: Restriction,
 }
 
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn degenerate_differences_give_uniform_weights() {
-        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed (ā tells, and the trainer stops).
+        // All 0; a_s = 0 by cancellation; a loss that is not a number or overflowed (ā shows it, and the trainer stops).
         for a in [
             vec![0.0; 4],
             vec![0.5, -0.5, 0.25, -0.25],

@@ -21,7 +21,9 @@ pub use restriction::Restriction;
 
 /// One step's losses as a function of the weights: batch, masks, noise and direction are fixed.
 pub struct Problem<'a> {
+    /// What is minimised.
     pub objective: &'a Objective,
+    /// On which batch, under which masks.
     pub step: &'a Step<'a>,
 }
 

@@ -10,8 +10,11 @@ use super::sam::ascended;
 use super::{Descent, Problem, Restriction, WeightPerturbation};
 use crate::weights::Parameters;
 
+/// Each instance's own ascent (Eq. 2 of the paper): a forward and a backward pass for every instance.
 pub struct PerInstance {
+    /// The radius of each perturbation.
     pub rho: f64,
+    /// Which parameters are perturbed.
     pub restriction: Restriction,
 }
 

@@ -7,6 +7,7 @@ use candle_core::Result;
 use super::{Descent, Problem, WeightPerturbation};
 use crate::weights::Parameters;
 
+/// No perturbation: the gradient at the weights themselves.
 pub struct Plain;
 
 impl WeightPerturbation for Plain {

@@ -13,6 +13,7 @@ use crate::objective::registry::{BuildContext, InvalidOption, at_least_zero, pos
 
 const HEADING: &str = "Weight perturbations (--reg sam, asam, delta-sam, sam-instance)";
 
+/// The flags of all weight perturbations.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
@@ -85,7 +86,7 @@ impl Resolved {
         }
     }
 
-    /// The perturbation called `name`; `None` for a name that is none.
+    /// The perturbation called `name`; `None` if there is none of this name.
     pub fn build(&self, name: &str) -> Option<Box<dyn WeightPerturbation>> {
         PERTURBATIONS.iter().find(|p| p.name == name).map(|p| (p.build)(self))
     }
@@ -93,11 +94,14 @@ impl Resolved {
 
 /// One line of the registry.
 pub struct Perturbation {
+    /// As `--reg` calls it.
     pub name: &'static str,
+    /// What it is, in a few words.
     pub about: &'static str,
     build: fn(&Resolved) -> Box<dyn WeightPerturbation>,
 }
 
+/// All, in the order in which messages list them.
 pub const PERTURBATIONS: &[Perturbation] = &[
     Perturbation {
         name: "sam",

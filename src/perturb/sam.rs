@@ -8,9 +8,11 @@ use candle_core::Result;
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
 use crate::weights::Parameters;
 
+/// SAM (Foret et al., 2021).
 pub struct Sam {
     /// ρ, at least 0. At 0 the step is the plain one, bit for bit.
     pub rho: f64,
+    /// Which parameters are perturbed.
     pub restriction: Restriction,
 }
 

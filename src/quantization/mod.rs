@@ -8,7 +8,7 @@ use half::f16;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip};
 use thiserror::Error;
 
-pub use stream::{SAMPLE, Stream};
+pub use stream::Stream;
 
 /// What an embedding's values are stored as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

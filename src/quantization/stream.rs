@@ -6,7 +6,7 @@ use super::{EmbeddingType, QuantizationError, Quantizer, Ranges, Stored};
 
 /// Embeddings at the beginning from which ranges are taken, where no other sample is given: so many are held in
 /// memory, and no more.
-pub const SAMPLE: usize = 10_000;
+const SAMPLE: usize = 10_000;
 
 /// Quantizes blocks in their order. Where ranges are still to be found, the first blocks are held back until there are
 /// [`SAMPLE`] embeddings, or no more come.

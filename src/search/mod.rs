@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::sentence_encoder::{ModelError, SentenceEncoder};
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SearchError {
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -27,9 +28,10 @@ pub enum SearchError {
 
 /// A sentence of the text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct Sentence {
     /// Counted from 1.
     pub number: u64,
+    /// The sentence, verbatim.
     pub text: Arc<str>,
 }
 
@@ -38,7 +40,9 @@ pub struct Line {
 pub struct Hit {
     /// The line that it is on, counted from 1.
     pub line: u64,
+    /// Of the query's and the sentence's embeddings.
     pub cosine: f64,
+    /// The sentence, verbatim.
     #[serde(serialize_with = "as_text")]
     pub text: Arc<str>,
 }
@@ -50,14 +54,18 @@ fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Er
 /// What the models found for a query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
+    /// The query, verbatim.
     pub query: String,
+    /// In the order in which they were asked for.
     pub models: Vec<ModelHits>,
 }
 
 /// What one model found, the nearest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelHits {
+    /// The model, as the command line names it.
     pub model: String,
+    /// The best first.
     pub hits: Vec<Hit>,
 }
 
@@ -79,7 +87,7 @@ impl Search {
     }
 
     /// Looks at a block of sentences.
-    pub fn look_at(&mut self, model: &SentenceEncoder, block: &[Line]) -> Result<(), SearchError> {
+    pub fn look_at(&mut self, model: &SentenceEncoder, block: &[Sentence]) -> Result<(), SearchError> {
         let texts: Vec<&str> = block.iter().map(|line| &*line.text).collect();
         let embeddings = model.encode(&texts)?;
         check_finite(&embeddings, |i| format!("line {}", block[i].number))?;
@@ -115,7 +123,7 @@ struct Best {
 }
 
 impl Best {
-    fn offer(&mut self, cosine: f64, line: &Line) {
+    fn offer(&mut self, cosine: f64, line: &Sentence) {
         let full = self.worst_first.len() == self.top;
         // A later line must be nearer to take the place of an earlier one.
         if full && self.worst_first.peek().is_none_or(|worst| rank(cosine, line.number, &worst.0).is_ge()) {
@@ -175,7 +183,7 @@ mod tests {
             let text: Arc<str> = "a".into();
             let mut best = Best { top, worst_first: BinaryHeap::new() };
             for (i, &cosine) in cosines.iter().enumerate() {
-                best.offer(cosine, &Line { number: i as u64 + 1, text: text.clone() });
+                best.offer(cosine, &Sentence { number: i as u64 + 1, text: text.clone() });
             }
             let mut expected: Vec<(f64, u64)> = cosines.iter().zip(1..).map(|(&c, line)| (c, line)).collect();
             expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -18,6 +18,10 @@ const GAP: usize = 2;
 const NARROWEST: usize = 36;
 
 impl Table {
+    /// Writes the hits of one query.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn write(&self, found: &Found, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}\n", cut(&format!("query: {}", found.query), self.width))?;
         let ranks = found.models.iter().map(|model| model.hits.len()).max().unwrap_or(0);

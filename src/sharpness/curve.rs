@@ -20,11 +20,14 @@ const PLACES: usize = 10;
 pub struct Curve {
     /// t, from −2ρ to 2ρ.
     pub t: Vec<f64>,
-    pub lines: Vec<Line>,
+    /// The ascents and a random direction.
+    pub lines: Vec<Series>,
 }
 
+/// The mean loss along one direction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct Series {
+    /// As legends call it.
     pub direction: &'static str,
     /// One for each t.
     pub loss: Vec<f64>,
@@ -75,7 +78,7 @@ impl Measured<'_> {
         };
         let lines = directions
             .iter()
-            .map(|(name, direction)| Ok(Line { direction: name, loss: along(direction)? }))
+            .map(|(name, direction)| Ok(Series { direction: name, loss: along(direction)? }))
             .collect::<Result<_>>()?;
         Ok(Curve { t, lines })
     }

@@ -7,6 +7,7 @@
 
 use candle_core::Result;
 use serde::Serialize;
+use sts_eval::Interval;
 use sts_eval::correlation::spearman;
 
 use crate::batch::{PackedBatch, Pass};
@@ -19,11 +20,10 @@ use crate::random::{Key, Site};
 use crate::weights::Parameters;
 
 pub mod curve;
-pub mod interval;
+mod interval;
 pub mod plot;
 
-pub use curve::{Curve, Line};
-pub use interval::Interval;
+pub use curve::{Curve, Series};
 
 /// What is measured, and how finely.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +38,7 @@ pub struct Settings {
     pub instances: usize,
     /// Of directions, dropout, the sample and the intervals.
     pub seed: u64,
+    /// τ of NT-Xent.
     pub temperature: f64,
     /// Shared by all passes over a batch; 0 for none.
     pub dropout: f64,
@@ -64,6 +65,7 @@ pub struct Sharpness {
     pub ranking_by_mean: Option<Interval>,
     /// The same with the loss l_j itself, which costs nothing.
     pub ranking_by_loss: Option<Interval>,
+    /// Batches that were measured on.
     pub batches: usize,
     /// Instances in all batches.
     pub instances: usize,
@@ -73,8 +75,11 @@ pub struct Sharpness {
 
 /// What a measurement is about: an encoder at given weights.
 pub struct Measured<'a> {
+    /// Configuration and pooling.
     pub encoder: &'a Encoder,
+    /// w, where the loss is measured.
     pub weights: &'a Parameters,
+    /// What is measured, and how finely.
     pub settings: Settings,
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use sts_eval::axis::Axis;
+
 use super::Curve;
 
 const WIDTH: f64 = 720.0;
@@ -43,49 +45,40 @@ pub fn svg(curve: &Curve, rho: f64, name: &str) -> String {
 }
 
 struct Axes {
-    t: (f64, f64),
-    loss: (f64, f64),
-    /// Loss between two grid lines.
-    step: f64,
+    /// The distance from the weights at either end.
+    end: f64,
+    loss: Axis,
 }
 
 impl Axes {
     fn new(curve: &Curve) -> Self {
         let drawn = || curve.lines.iter().flat_map(|line| &line.loss).copied().filter(|&loss| is_drawn(loss));
-        let (low, high) = (drawn().fold(f64::INFINITY, f64::min), drawn().fold(f64::NEG_INFINITY, f64::max));
-        let (low, high) = match high - low {
-            height if height > 1e-9 * low.abs().max(high.abs()) => (low, high),
-            // All the same but for rounding; or there are none.
-            height if height.is_finite() => (low - 0.5, low + 0.5),
-            _ => (-0.5, 0.5),
-        };
-        let step = round_step((high - low) / 5.0);
-        let loss = ((low / step).floor() * step, (high / step).ceil() * step);
-        let end = curve.t.last().copied().filter(|&t| t > 0.0).unwrap_or(1.0);
-        Axes { t: (-end, end), loss, step }
+        let loss = Axis::over(drawn(), 5.0).or_else(|| Axis::over([0.0].into_iter(), 5.0));
+        Axes {
+            end: curve.t.last().copied().filter(|&t| t > 0.0).unwrap_or(1.0),
+            loss: loss.expect("an axis over 0"),
+        }
     }
 
     fn x(&self, t: f64) -> f64 {
-        AREA.0 + (t - self.t.0) / (self.t.1 - self.t.0) * (AREA.1 - AREA.0)
+        AREA.0 + (t / self.end + 1.0) / 2.0 * (AREA.1 - AREA.0)
     }
 
     fn y(&self, loss: f64) -> f64 {
-        AREA.3 - (loss - self.loss.0) / (self.loss.1 - self.loss.0) * (AREA.3 - AREA.2)
+        AREA.3 - self.loss.share(loss) * (AREA.3 - AREA.2)
     }
 
     fn draw(&self, out: &mut String, rho: f64) {
         let (left, right, top, bottom) = AREA;
-        let decimals = (-self.step.log10().floor()).clamp(0.0, 9.0) as usize;
-        let lines = ((self.loss.1 - self.loss.0) / self.step).round() as usize;
-        for i in 0..=lines {
-            let loss = self.loss.0 + i as f64 * self.step;
+        for &loss in &self.loss.ticks {
             let y = self.y(loss);
             let _ = write!(
                 out,
                 "<line class=\"grid\" x1=\"{left}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\n\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{loss:.decimals$}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
                 left - 8.0,
                 y + 4.0,
+                self.loss.label(loss),
             );
         }
         for (t, label) in [(-2.0, "−2ρ"), (-1.0, "−ρ"), (0.0, "w"), (1.0, "ρ"), (2.0, "2ρ")] {
@@ -136,12 +129,6 @@ impl Axes {
 /// Whether a loss has a place in the plot: one that ran away leaves no room to see the others.
 fn is_drawn(loss: f64) -> bool {
     loss.abs() <= 1e9
-}
-
-/// 1, 2 or 5 times a power of ten, at least `least`.
-fn round_step(least: f64) -> f64 {
-    let power = 10f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&step| step >= least).unwrap_or(10.0 * power)
 }
 
 fn escaped(text: &str) -> String {

@@ -104,7 +104,7 @@ fn the_same_bits_on_any_number_of_threads() {
 #[test]
 fn the_plot_is_one_well_formed_picture() {
     let lines = [("random", [1.0, 1.0, 1.1]), ("a <b> & \"c\"", [0.5, 1.0, f64::NAN])];
-    let lines = lines.map(|(direction, loss)| Line { direction, loss: loss.to_vec() }).to_vec();
+    let lines = lines.map(|(direction, loss)| Series { direction, loss: loss.to_vec() }).to_vec();
     let svg = plot::svg(&Curve { t: vec![-0.1, 0.0, 0.1], lines }, 0.05, "x<y>&\"z\"");
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -130,7 +130,7 @@ proptest! {
         prop::num::f64::NORMAL, Just(0.0), Just(f64::NAN), Just(f64::INFINITY), Just(1e-300)
     ], 5), rho in 1e-6f64..10.0) {
         let t = (0..5).map(|i| (f64::from(i) - 2.0) * rho).collect();
-        let svg = plot::svg(&Curve { t, lines: vec![Line { direction: "d", loss: losses }] }, rho, "m");
+        let svg = plot::svg(&Curve { t, lines: vec![Series { direction: "d", loss: losses }] }, rho, "m");
         prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", svg);
         prop_assert!(svg.len() < 100_000);
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// One sentence that names the file and what was expected of it.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum TokenizeError {
     /// The folder holds none of the files that a tokenizer can be made of.
     #[error("{} has no tokenizer: expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt", folder.display())]
@@ -17,7 +18,7 @@ pub enum TokenizeError {
     )]
     Unfit { folder: PathBuf, class: String },
 
-    /// A file is unreadable, malformed, or says something that contradicts itself.
+    /// A file is unreadable, malformed, or contradicts itself.
     #[error("{}: {problem}", file.display())]
     File { file: PathBuf, problem: String },
 
@@ -47,7 +48,7 @@ pub enum TokenizeError {
 }
 
 impl TokenizeError {
-    pub(super) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+    pub(crate) fn file(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::File { file: file.into(), problem: problem.into() }
     }
 

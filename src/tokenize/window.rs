@@ -9,7 +9,7 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{AddedToken, Tokenizer as Pieces};
 
 /// Whether tokens before a boundary (see [`prefix_of`]) never depend on the text after it.
-pub(super) fn splits_at_blanks(pieces: &Pieces) -> bool {
+pub(crate) fn splits_at_blanks(pieces: &Pieces) -> bool {
     let pre_tokenizer = match pieces.get_pre_tokenizer() {
         Some(PreTokenizerWrapper::BertPreTokenizer(_)) => true,
         Some(PreTokenizerWrapper::ByteLevel(byte_level)) => byte_level.use_regex,

@@ -17,6 +17,7 @@ const LONGEST_LINE: u64 = 1 << 16;
 const MOST_SETS: usize = 16;
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum CurvesError {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },

@@ -3,13 +3,14 @@ use thiserror::Error;
 use super::StepError;
 use super::metrics::MetricsError;
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::write::SaveError;
 use crate::corpus::CorpusError;
+use crate::model_folder::SaveError;
 use crate::sentence_encoder::ModelError;
 use crate::tokenize::TokenizeError;
 
 /// Why a run ended early.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum TrainError {
     #[error(transparent)]
     Corpus(#[from] CorpusError),

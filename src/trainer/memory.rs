@@ -14,6 +14,9 @@ const SAMPLE: u64 = 256;
 /// The program, tokenizer, and buffers that depend on neither the model nor the batch.
 const BASE: u64 = 128 << 20;
 
+/// Matrices of the batch's rows, or a block's, by its rows that a loss and its way back need at a time.
+const LOSS_MATRICES: u64 = 12;
+
 /// An estimate of a run's peak memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
@@ -41,21 +44,27 @@ impl Estimate {
             + 2 * u64::from(composition.perturbation.is_some())
             + 2 * u64::from(remembers)
             + u64::from(options.keep_best);
-        // Each loss term makes one more pass whose way back is kept until the gradient is there.
-        let passes = 1 + composition.terms.len() as u64;
+        // Each loss term makes one more pass whose way back is kept until the gradient is there; in parts only one
+        // part of one pass is.
+        let passes = if options.accumulate > 1 { 1 } else { 1 + composition.terms.len() as u64 };
         let layer = 6 * d.hidden_size + d.intermediate_size;
         let token = 4 * (d.num_hidden_layers * layer + 3 * d.hidden_size) as u64;
         let tokens = 2 * options.batch_size as u64 * mean_tokens(options, model, corpus)?;
+        let tokens = tokens.div_ceil(options.accumulate as u64);
+        let rows = 2 * options.batch_size as u64;
+        let widths = 1 + options.matryoshka.as_ref().map_or(0, |prefixes| prefixes.widths().len() as u64);
+        let loss = LOSS_MATRICES * 8 * rows * rows.min(1024) * (1 + composition.terms.len() as u64) * widths;
         Ok(Estimate {
             weights: sets * 4 * model.encoder.layout().len() as u64,
             // Half as much again for the way back's own buffers and what is kept for reuse. Measured on a
             // built-in, a MiniLM, a BERT-base and a BERT-large shape, batches of 16 to 200 and six compositions,
             // the whole is between 3 percent below the peak and 26 above.
             step: passes * tokens * token * 3 / 2,
-            rest: BASE + corpus.memory() as u64,
+            rest: BASE + corpus.memory() as u64 + loss,
         })
     }
 
+    /// Bytes of all together.
     pub fn total(&self) -> u64 {
         self.weights + self.step + self.rest
     }
@@ -66,7 +75,10 @@ impl Estimate {
         match free {
             Some(free) if self.total() > free => {
                 let what = if self.step > self.weights {
-                    format!("lower --batch-size or --max-length (a step's tokens take {})", shown(self.step))
+                    format!(
+                        "raise --accumulate, or lower --batch-size or --max-length (a step's tokens take {})",
+                        shown(self.step)
+                    )
                 } else {
                     format!("choose a smaller --model (its weights and moments take {})", shown(self.weights))
                 };
@@ -107,6 +119,6 @@ mod tests {
         assert_eq!(weights.sentence(None), "about 4.0 GB of memory will be needed");
         let [weights, step] = [weights, step].map(|estimate| estimate.sentence(Some(500_000_000)));
         assert!(weights.contains("500 MB is free; choose a smaller --model"), "{weights}");
-        assert!(step.contains("500 MB is free; lower --batch-size"), "{step}");
+        assert!(step.contains("500 MB is free; raise --accumulate, or lower --batch-size"), "{step}");
     }
 }

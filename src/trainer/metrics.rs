@@ -12,6 +12,7 @@ pub const METRICS: &str = "metrics.jsonl";
 
 #[derive(Debug, Error)]
 #[error("cannot write to {path}: {source}")]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub struct MetricsError {
     path: PathBuf,
     source: io::Error,
@@ -41,6 +42,7 @@ impl Metrics {
         }
     }
 
+    /// Appends a record as one line of JSON.
     pub fn write(&mut self, record: &impl Serialize) -> Result<(), MetricsError> {
         let mut line = || -> io::Result<()> {
             serde_json::to_writer(&mut self.file, record)?;

@@ -32,12 +32,15 @@ pub use options::TrainOptions;
 /// The randomness of every step, and NT-Xent's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
+    /// Of masks, noise and directions.
     pub seed: u64,
+    /// τ of NT-Xent.
     pub temperature: f64,
     /// Prefixes of embeddings that NT-Xent sees beside the whole, ascending.
     pub prefixes: Vec<usize>,
     /// Of hidden states and of attention probabilities.
     pub dropout: f64,
+    /// The probability with which a head of attention is dropped, in [0, 1).
     pub drophead: f64,
     /// The gradient's norm is scaled down to this; `None` leaves it.
     pub clip_norm: Option<f64>,
@@ -45,9 +48,13 @@ pub struct Hyperparameters {
 
 /// All that changes as training goes on, besides the weights: moments, what loss terms remember, steps made.
 pub struct Trainer {
+    /// What computes embeddings.
     pub encoder: Encoder,
+    /// Adam's moments, and the steps made.
     pub optimizer: AdamW,
+    /// Loss terms, and where gradients are taken.
     pub regularization: Regularization,
+    /// The same for every step.
     pub hyperparameters: Hyperparameters,
 }
 
@@ -68,10 +75,12 @@ pub struct StepReport {
     /// The perturbation's own readings.
     #[serde(flatten)]
     pub readings: BTreeMap<&'static str, f64>,
+    /// Rows that were computed: tokens, and padding where mean-padded pooling averages it.
     pub tokens: usize,
 }
 
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum StepError {
     /// Nothing was updated: the weights are those of the step before.
     #[error("step {step}: {what} is {value}; training stopped with the weights of step {before} intact. Lower --learning-rate{hint}", before = step - 1)]

@@ -40,6 +40,11 @@ pub struct TrainOptions {
     /// Sentences in a batch, each seen in two views
     #[arg(long, default_value_t = 200, value_name = "N", help_heading = "Training")]
     pub batch_size: usize,
+    /// Parts in which a batch goes through the encoder, one after another, each forward twice: the exact gradient of the
+    /// whole batch in the memory of one part
+    #[arg(long, default_value_t = 1, value_name = "PARTS", help_heading = "Training")]
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Passes over the corpus
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
     pub epochs: u64,
@@ -98,6 +103,7 @@ pub struct TrainOptions {
     )]
     pub seed: u64,
 
+    /// `--reg` and the flags of what it composes.
     #[command(flatten)]
     #[serde(flatten)]
     pub regularization: regularization::Options,
@@ -141,6 +147,11 @@ pub struct TrainOptions {
     pub device: String,
 }
 
+/// Of settings that were saved before there was another value.
+fn one() -> usize {
+    1
+}
+
 /// `--pooling`: one of the known ones, or what the folder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -181,6 +192,13 @@ impl TrainOptions {
         if self.batch_size == 1 {
             let expected = "NT-Xent needs other sentences in the batch, so at least 2";
             return Err(InvalidOption { flag: "--batch-size", value: 1.0, expected }.into());
+        }
+        positive("--accumulate", self.accumulate as f64)?;
+        if self.accumulate > self.batch_size {
+            let expected = "a part has at least one sentence, so it must be --batch-size or less";
+            return Err(
+                InvalidOption { flag: "--accumulate", value: self.accumulate as f64, expected }.into()
+            );
         }
         positive("--epochs", self.epochs as f64)?;
         if let Some(steps) = self.max_steps {

@@ -11,12 +11,11 @@ use super::prefixes::Prefixes;
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusError, Entry, EpochBatches, Format, check_lasting, is_stdin};
 use crate::encoder::EncoderConfig;
-use crate::encoder::config::ConfigError;
 use crate::hub::{self, ModelSource};
+use crate::model_folder::{ConfigError, SentenceFolder, SentenceFolderError};
 use crate::objective::registry::BuildContext;
 use crate::quote::quoted;
 use crate::regularization::{InvalidRegularization, Resolved};
-use crate::sentence_folder::{SentenceFolder, SentenceFolderError};
 
 /// Where STS data is looked for when --data does not say.
 pub const DEFAULT_DATA: &str = "data/sts";
@@ -27,6 +26,7 @@ const MOST_HELD_OUT: u64 = 500;
 
 /// Why no run can be made of some settings.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum PlanError {
     #[error(transparent)]
     Options(#[from] InvalidRegularization),

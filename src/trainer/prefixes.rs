@@ -15,6 +15,7 @@ pub struct Prefixes(Vec<usize>);
 
 /// A list of widths that is none.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum InvalidPrefixes {
     #[error("it is empty; list widths such as 64,128,256")]
     Empty,

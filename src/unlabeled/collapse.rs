@@ -1,4 +1,4 @@
-//! Whether training made embeddings collapse: all sentences alike, or told apart in a few directions only.
+//! Whether training made embeddings collapse: all sentences alike, or distinct in a few directions only.
 
 use sts_eval::unlabeled::Unlabeled;
 
@@ -17,7 +17,7 @@ const LEFT: f64 = 0.5;
 /// that find their sentence stay or rise. It has failed where one of them did the opposite, and by half:
 ///
 /// - uniformity is above −0.1 (all sentences nearly the same) and has lost half of its distance from 0;
-/// - the effective dimension has halved (told apart in fewer directions, *dimensional collapse*);
+/// - the effective dimension has halved (distinct in fewer directions, *dimensional collapse*);
 /// - the mean reciprocal rank has halved (a view no longer finds its sentence).
 ///
 /// The comparison is with the model before training, since a plain language model may have embeddings that all lie

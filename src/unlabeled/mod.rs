@@ -11,13 +11,13 @@ pub use collapse::collapse;
 use crate::corpus::{Entry, Format, mask_span};
 use crate::random::{Key, Site};
 
-/// Characters that the view's mask covers where nothing else is said, as in training.
+/// Characters that the view's mask covers by default, as in training.
 pub const DEFAULT_MASK_SPAN: usize = 5;
 
 /// The sentences and their views: each with a span of `span` characters masked, or the second columns of pairs.
 ///
 /// A sentence that is too short for a mask has no view, since it would find itself by its own text; it is still
-/// there for others to be told apart from. Where a sentence is masked is a function of `seed` and its line.
+/// one that others are ranked against. Where a sentence is masked is a function of `seed` and its line.
 pub fn views(entries: &[Entry], format: Format, span: usize, mask_token: &str, seed: u64) -> Views {
     let key = Key::new(seed).site(Site::Holdout);
     let view = |entry: &Entry| -> Option<String> {

@@ -213,7 +213,7 @@ fn entries_that_are_hostile_are_refused_by_name() {
         (EntryType::Directory, "..", "would leave its folder"),
         (EntryType::Regular, "/tmp/evil", "absolute"),
         (EntryType::Regular, "C:\\evil", "absolute"),
-        (EntryType::Regular, "STS\\..\\..\\evil", "a path that is none"),
+        (EntryType::Regular, "STS\\..\\..\\evil", "an invalid path"),
         (EntryType::Symlink, sick, "is a link"),
         (EntryType::Link, "STS/link", "is a link"),
         (EntryType::Fifo, sick, "is a device"),
@@ -289,11 +289,11 @@ fn headers_of_other_entries_are_refused_where_they_lie() {
 fn what_is_no_archive_is_told() {
     let w = Workspace::new();
     w.write("page.tar", "<!DOCTYPE html><html><body>Please log in</body></html>".repeat(30));
-    w.fails("data fetch --from page.tar", &["page.tar is no tar archive", "<!DOCTYPE html>"]);
+    w.fails("data fetch --from page.tar", &["page.tar is not a tar archive", "<!DOCTYPE html>"]);
     w.write("empty.tar", "");
-    w.fails("data fetch --from empty.tar", &["empty.tar is no tar archive"]);
+    w.fails("data fetch --from empty.tar", &["empty.tar is not a tar archive"]);
     w.write("page.tgz", gzip(b"<html>"));
-    w.fails("data fetch --from page.tgz", &["page.tgz is no tar archive"]);
+    w.fails("data fetch --from page.tgz", &["page.tgz is not a tar archive"]);
     w.write("zeros.tar", vec![0; 10_240]);
     w.fails("data fetch --from zeros.tar", &["zeros.tar lacks 53 of the 53"]);
     w.write("noise.tgz", [&[0x1f, 0x8b, 8][..], &[7; 600]].concat());

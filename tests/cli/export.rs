@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mirror::export::proto::{Graph, Model, Node, OperatorSet, ValueInfo};
+use mirror::onnx_file::proto::{Graph, Model, Node, OperatorSet, ValueInfo};
 use prost::Message;
 use safetensors::tensor::Dtype;
 use serde_json::json;
@@ -283,7 +283,7 @@ fn a_graph_that_is_none_or_another_one_is_refused() {
 
 /// A graph of one node from an input to an output.
 fn other_graph(input: &str, output: &str) -> Vec<u8> {
-    use mirror::export::proto::{DataType, Shape, TensorType, Type};
+    use mirror::onnx_file::proto::{DataType, Shape, TensorType, Type};
     let value = |name: &str, data_type: DataType| ValueInfo {
         name: Some(name.to_owned()),
         r#type: Some(Type {

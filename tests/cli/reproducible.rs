@@ -69,6 +69,12 @@ fn batches_of_several_chunks_give_the_same_bytes_too() {
         let one = run(1);
         assert_eq!(one, run(2), "{reg}");
         assert_eq!(one, run(3), "{reg}");
+        // In parts the same sums are rounded elsewhere.
+        let run =
+            |threads| weights_of_batches(&w, 100, &format!("--reg {reg} --accumulate 7 --threads {threads}"));
+        let in_parts = run(1);
+        assert_eq!(in_parts, run(3), "{reg}");
+        assert_ne!(in_parts, one, "{reg}");
     }
     assert_ne!(weights(&w, "--seed 1"), weights(&w, "--seed 2"));
 }

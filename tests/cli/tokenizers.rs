@@ -1,4 +1,4 @@
-//! What a model's folder says of its tokenizer, through the program: a trained or exported folder tokenises as the
+//! A model folder's tokenizer, through the program: a trained or exported folder tokenises as the
 //! folder that it was made from, and what is not computed is refused.
 
 use std::path::{Path, PathBuf};

@@ -100,7 +100,7 @@ impl Workspace {
         for part in says {
             assert!(predicate::str::contains(*part).eval(&stderr), "no {part:?} in: {told}");
         }
-        // A cause that is told twice is not one clear sentence.
+        // A cause that is repeated is not one clear sentence.
         assert!(stderr.matches("(os error").count() < 2, "{told}");
         assert!(!stderr.contains(".writing-"), "a temporary file's name: {told}");
         assert_eq!(contents(self.folder.path()), before, "{told}");

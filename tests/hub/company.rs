@@ -198,7 +198,7 @@ fn a_proxy_that_fails_is_named_without_its_password() {
         located.error(&[&hub.address, &format!("through the proxy http://127.0.0.1:{port}")]);
         assert!(!located.error.unwrap().contains("secret"));
     }
-    // What is wrong with the model is told by the hub, and how it was reached is worth knowing.
+    // The hub reports what is wrong with the model, and how it was reached is worth knowing.
     let (port, _) = proxy(None);
     let case = Case::new(&hub.address).with("ALL_PROXY", &format!("http://127.0.0.1:{port}"));
     case.locate("owner/other").error(&["through the proxy", "owner/other", "check the name"]);

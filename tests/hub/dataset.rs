@@ -81,7 +81,7 @@ fn a_server_without_commits_and_etags_will_do() {
     hub.change(|site| site.is_plain = true);
     refused(&Case::new(&hub.address), &["lacks 53 of the 53 files"]);
     hub.change(|site| drop(site.files.insert(ARCHIVE.to_owned(), b"<html>Log in</html>".repeat(99))));
-    refused(&Case::new(&hub.address), &["is no tar archive", "<html>", "HF_ENDPOINT"]);
+    refused(&Case::new(&hub.address), &["is not a tar archive", "<html>", "HF_ENDPOINT"]);
 }
 
 #[test]

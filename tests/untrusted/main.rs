@@ -3,6 +3,7 @@
 //!
 //! The same surfaces are fuzzed with coverage by the targets in fuzz/; what those found lies in found/.
 
+mod models;
 mod mutation;
 mod surfaces;
 

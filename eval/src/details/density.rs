@@ -8,17 +8,20 @@ const ROWS: usize = 80;
 /// Columns over the gold scores' range, about.
 const COLUMNS: f64 = 20.0;
 
-/// Pairs of a column below which its median says nothing.
+/// Pairs of a column below which its median means nothing.
 const FEWEST_FOR_MEDIAN: usize = 5;
 
 /// Evenly spaced values: `start + index · step`, the centre of column `index`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
+    /// The value of index 0.
     pub start: f64,
+    /// From one value to the next.
     pub step: f64,
 }
 
 impl Scale {
+    /// The value of an index.
     pub fn value(self, index: usize) -> f64 {
         self.start + index as f64 * self.step
     }
@@ -27,7 +30,9 @@ impl Scale {
 /// Pairs counted in cells of [`Self::columns`] gold scores by rows of cosines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Density {
+    /// The gold score of each column's centre.
     pub gold: Scale,
+    /// How many columns there are, 1 to 100.
     pub columns: usize,
     /// [columns, rows], a column after another, each from cosine −1 upward.
     counts: Vec<u32>,
@@ -42,9 +47,6 @@ impl Default for Density {
 }
 
 impl Density {
-    /// The cosines that a row spans.
-    pub const ROW_HEIGHT: f64 = ROW_HEIGHT;
-
     /// Counts pairs of finite scores. Gold scores come in steps, most often of 0.2: columns are centred on round
     /// numbers, so that a step is not now in one column and now in two.
     pub fn new(gold: &[f64], cosines: &[f64]) -> Self {
@@ -66,10 +68,6 @@ impl Density {
             by_column[column].push(cosine);
         }
         Self { gold: scale, columns, counts, medians: by_column.into_iter().map(median).collect() }
-    }
-
-    pub fn count(&self, column: usize, row: usize) -> u32 {
-        self.counts[column * ROWS + row]
     }
 
     /// The lower end of a row.
@@ -141,7 +139,6 @@ mod tests {
         let cells: Vec<_> = density.cells().collect();
         assert_eq!(cells, [(0, 0, 1), (25, 44, 1), (25, 60, 2), (25, 79, 2)]);
         assert_eq!((density.medians[0], density.medians[25]), (None, Some(0.51)));
-        assert_eq!(density.count(25, 60), 2);
         assert!((Density::cosine(60) - 0.5).abs() < 1e-12);
     }
 

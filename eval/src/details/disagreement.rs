@@ -17,11 +17,15 @@ const SHOWN: usize = 240;
 pub struct WrongPair {
     /// The start of a sentence, with an ellipsis where it is longer.
     pub first: String,
+    /// The pair's second sentence, as [`Self::first`].
     pub second: String,
+    /// The pair's gold score, on the data set's scale.
     pub gold: f64,
+    /// The cosine of its embeddings.
     pub cosine: f64,
     /// The place among the task's pairs, from 0 (least similar) to 100; equal scores share their mean place.
     pub gold_percentile: f64,
+    /// The same of its cosine among the cosines.
     pub cosine_percentile: f64,
 }
 

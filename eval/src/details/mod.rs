@@ -1,9 +1,9 @@
-//! What a full report says of a task beyond its score: where pairs lie, how the embeddings are spread, which pairs
+//! What a full report holds on a task beyond its score: where pairs lie, how the embeddings are spread, which pairs
 //! are most wrong.
 
 mod density;
 mod disagreement;
-mod geometry;
+mod positives;
 mod similarity;
 
 use rayon::prelude::*;
@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 pub use density::{Density, Scale};
 pub use disagreement::WrongPair;
-pub use geometry::{alignment, positive_above, uniformity};
+pub use positives::positive_above;
 pub use similarity::{Correlations, Similarities};
 
+use crate::geometry::{alignment, uniformity};
 use crate::{Embeddings, Encode, Error, Progress, ScoredTask, Task, score_task, task};
 
 /// One model on one task, beyond the score.
@@ -29,6 +30,7 @@ pub struct TaskDetails {
     /// ln of the mean Gaussian potential of all pairs of distinct sentences, in [−8, 0]: lower is more even. `None`
     /// where there are fewer than two sentences.
     pub uniformity: Option<f64>,
+    /// The sentences that uniformity goes over, before it takes 20,000 of more.
     pub distinct_sentences: usize,
     /// The pairs whose place by cosine is furthest from their place by gold score, the furthest first.
     pub most_wrong: Vec<WrongPair>,
@@ -43,14 +45,14 @@ pub struct TaskDetails {
 impl TaskDetails {
     /// Looks at a task that was scored with these embeddings.
     pub fn new(task: &Task, scored: &ScoredTask, embeddings: &Embeddings<'_>) -> Result<Self, Error> {
-        let positives = geometry::positive_rows(task, embeddings)?;
-        let sentences = geometry::distinct_rows(task, embeddings)?;
+        let [first, second] = positives::positive_units(task, embeddings)?;
+        let (distinct_sentences, sentences) = positives::distinct_units(task, embeddings)?;
         Ok(Self {
             pearson: scored.pearson().map(|pearson| pearson * 100.0),
-            alignment: alignment(positives.iter().copied()),
-            positive_pairs: positives.len(),
+            alignment: alignment(&first, &second),
+            positive_pairs: first.nrows(),
             uniformity: uniformity(&sentences),
-            distinct_sentences: sentences.len(),
+            distinct_sentences,
             most_wrong: disagreement::most_wrong(task, scored),
             density: Density::new(&scored.gold, &scored.cosines),
             similarities: Similarities::new(task, &scored.gold, embeddings)?,
@@ -58,9 +60,10 @@ impl TaskDetails {
     }
 }
 
-/// One model's scores on all tasks, and what a full report says beyond them.
+/// One model's scores on all tasks, and what a full report holds beyond them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {
+    /// The scores, a task each.
     pub scored: Vec<ScoredTask>,
     /// In the order of `scored`.
     pub details: Vec<TaskDetails>,

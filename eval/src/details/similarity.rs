@@ -5,14 +5,18 @@ use crate::{Embeddings, Error, Task, correlation};
 /// Of gold scores with one measure of similarity, in [−1, 1]; `None` where it is undefined.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Correlations {
+    /// Pearson's r, in [−1, 1]; `None` where it is undefined.
     pub pearson: Option<f64>,
+    /// Spearman's ρ, in [−1, 1]; `None` where it is undefined.
     pub spearman: Option<f64>,
 }
 
 /// Similarity by distance is its negative. The embeddings are as the model gives them, not scaled.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Similarities {
+    /// By −‖x − y‖₂.
     pub euclidean: Correlations,
+    /// By −‖x − y‖₁.
     pub manhattan: Correlations,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn columns(reports: &[Report]) -> Vec<Column<'_>> {
     let mut columns: Vec<Column> =
         SEVEN.into_iter().filter(|benchmark| scored(benchmark.key())).map(Column::Benchmark).collect();
     columns.push(Column::Average);
-    for name in reports.iter().flat_map(|report| report.tasks.keys()) {
+    for name in reports.iter().flat_map(|report| report.tasks.keys().map(String::as_str)) {
         let column = Column::UserSet(name);
         if Benchmark::from_key(name).is_none() && !columns.contains(&column) {
             columns.push(column);

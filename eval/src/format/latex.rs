@@ -8,7 +8,7 @@ use super::supplement::{Supplement, supplements};
 use crate::Report;
 
 /// A `tabular` with the rules of the booktabs package; the best of each column in bold where there are several.
-/// What a full report has besides follows in tabulars of its own, each under a comment that says what it is.
+/// What a full report has besides follows in tabulars of its own, each under a comment that names it.
 #[derive(Debug, Clone, Copy)]
 pub struct Latex;
 

@@ -18,24 +18,15 @@ pub use markdown::Markdown;
 pub use table::Table;
 pub(crate) use table::write_aligned;
 
-use crate::{Error, Report};
+use crate::Report;
 
 /// A way to write reports; several models become several rows.
 pub trait Format {
+    /// Writes the reports in their order.
+    ///
+    /// # Errors
+    /// Those of `output`.
     fn write(&self, reports: &[Report], output: &mut dyn Write) -> io::Result<()>;
-}
-
-/// The forms by name. A new one is a file and a line here.
-const FORMATS: [(&str, &dyn Format); 5] =
-    [("table", &Table), ("markdown", &Markdown), ("latex", &Latex), ("json", &Json), ("html", &Html)];
-
-/// The form of a name: `table`, `markdown`, `latex`, `json` or `html`.
-pub fn by_name(given: &str) -> Result<&'static dyn Format, Error> {
-    FORMATS.iter().find(|(name, _)| *name == given).map(|(_, format)| *format).ok_or_else(|| Error::Unknown {
-        what: "output form",
-        given: given.to_owned(),
-        known: FORMATS.map(|(name, _)| name).join(", "),
-    })
 }
 
 /// A model's name must not move the terminal's cursor.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Report, TaskDetails, TaskScore};
 
-/// What `model_meta.json` says of a model.
+/// What `model_meta.json` holds about a model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelMeta {
     /// The width of its embeddings.
@@ -35,7 +35,8 @@ pub fn files(report: &Report, meta: &ModelMeta) -> Vec<(PathBuf, Value)> {
     let model = model_name(&report.model);
     let folder = folder(&report.model);
     let mut files = vec![(folder.join("model_meta.json"), model_meta(&model, meta))];
-    for (key, task) in report.tasks.iter() {
+    for (key, task) in &report.tasks {
+        let key = key.as_str();
         let name = NAMES.iter().find(|(own, _)| *own == key).map_or(key, |(_, theirs)| theirs);
         files.push((folder.join(format!("{}.json", file_name(name))), task_result(name, key, task)));
     }
@@ -70,7 +71,7 @@ fn file_name(name: &str) -> String {
 
 /// A `TaskResult` of one split, `test`, and one language.
 ///
-/// `mteb_version` is null, since MTEB computed nothing here, and the revision says where the pairs come from, so that
+/// `mteb_version` is null, since MTEB computed nothing here, and the revision names where the pairs come from, so that
 /// no result is taken for one of MTEB's own copy of a data set.
 fn task_result(name: &str, key: &str, task: &TaskScore) -> Value {
     let (source, languages): (_, &[&str]) = match crate::Benchmark::from_key(key) {

@@ -33,11 +33,6 @@ impl SentEval {
             })
     }
 
-    /// The folder `downstream` itself.
-    pub fn downstream(&self) -> &Path {
-        &self.downstream
-    }
-
     /// The data sets whose folder is there, in the order of [`SEVEN`].
     pub fn present(&self) -> Vec<Benchmark> {
         SEVEN.into_iter().filter(|&benchmark| self.has(benchmark)).collect()

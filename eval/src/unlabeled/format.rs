@@ -10,6 +10,7 @@ use crate::format::{one_line, write_aligned};
 pub enum UnlabeledForm {
     /// Aligned columns for a terminal.
     Table,
+    /// A markdown table, for a README.
     Markdown,
     /// An object for one report, an array of them for several.
     Json,
@@ -32,6 +33,10 @@ const COLUMNS: [(&str, Number, usize); 7] = [
 const LEGEND: &str = "Better: recall@1, MRR and effective dimension higher; rank, alignment, uniformity and mean cosine lower.";
 
 impl UnlabeledForm {
+    /// Writes the reports in their order.
+    ///
+    /// # Errors
+    /// Those of `output`.
     pub fn write(self, reports: &[UnlabeledReport], output: &mut dyn Write) -> io::Result<()> {
         match self {
             UnlabeledForm::Table => table(reports, output),

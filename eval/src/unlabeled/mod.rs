@@ -1,27 +1,27 @@
-//! What can be said of an encoder without labels: sentences, and a second view of each (the sentence with a span
+//! What can be measured of an encoder without labels: on sentences, and a second view of each (the sentence with a span
 //! masked, or its other half of a pair).
 //!
 //! A good encoder finds a sentence by its view among the others ([`ranks`]), keeps the two near ([`alignment`]) and
 //! different sentences apart ([`uniformity`], [`mean_cosine`]), and uses many directions to do so
-//! ([`effective_dimension`]). None of it says whether near means alike in meaning, which takes scored pairs.
+//! ([`effective_dimension`]). None of it shows whether near means alike in meaning, which takes scored pairs.
 
 mod format;
-mod geometry;
 mod retrieval;
 
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use format::UnlabeledForm;
-pub use geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
 pub use retrieval::{mean_rank, mean_reciprocal_rank, ranks, recall_at_1};
 
 use crate::encode::encode_blocks;
+use crate::geometry::{alignment, effective_dimension, mean_cosine, uniformity, unit_rows};
 use crate::{Encode, Error, Progress};
 
 /// Different sentences, and second views of some or all of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Views {
+    /// Each once.
     pub sentences: Vec<String>,
     /// Each with the place of its sentence among [`Self::sentences`].
     pub views: Vec<(usize, String)>,
@@ -33,6 +33,7 @@ pub struct Views {
 pub struct Unlabeled {
     /// Sentences among which each view is to find its own.
     pub sentences: usize,
+    /// Views that were to find their sentence.
     pub views: usize,
     /// The share of views to which their own sentence is the nearest.
     pub recall_at_1: Option<f64>,
@@ -53,7 +54,9 @@ pub struct Unlabeled {
 /// One model's numbers, as JSON has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnlabeledReport {
+    /// The model, as reports call it.
     pub model: String,
+    /// What was measured.
     #[serde(flatten)]
     pub unlabeled: Unlabeled,
 }

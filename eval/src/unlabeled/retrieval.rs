@@ -3,8 +3,6 @@
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::geometry::dot;
-
 /// The rank of its own sentence for each view: 1 where no other sentence is as near.
 ///
 /// `views` has shape [views, width] and `sentences` [n, width], both of unit length; view i is of sentence `own[i]`. A
@@ -17,8 +15,8 @@ pub fn ranks(views: &Array2<f64>, own: &[usize], sentences: &Array2<f64>) -> Vec
     assert_eq!(views.nrows(), own.len(), "each view is of one sentence");
     let rank = |(view, &own): (usize, &usize)| {
         let view = views.row(view);
-        let nearness = dot(view, sentences.row(own));
-        let as_near = |&j: &usize| j != own && dot(view, sentences.row(j)) >= nearness;
+        let nearness = view.dot(&sentences.row(own));
+        let as_near = |&j: &usize| j != own && view.dot(&sentences.row(j)) >= nearness;
         1 + (0..sentences.nrows()).filter(as_near).count()
     };
     own.par_iter().enumerate().map(|(view, own)| rank((view, own))).collect()

@@ -11,18 +11,18 @@ use std::sync::Mutex;
 /// A cache line: the alignment that full-width vector loads want.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(super) struct CacheLine(pub(super) [f32; 16]);
 
 /// Whether a buffer is just what was asked for and never used again, so that a sanitizer sees a read behind its end:
 /// scripts/sanitize builds with `--cfg exact_buffers`.
 pub(super) const EXACT: bool = cfg!(exact_buffers);
 
 /// Buffers not in use, by their capacity in lines.
-static KEPT: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
+static KEPT: Mutex<BTreeMap<usize, Vec<Vec<CacheLine>>>> = Mutex::new(BTreeMap::new());
 
 /// `len` f32 values at an alignment of 64 bytes. Given back for reuse when dropped.
 pub struct Buffer {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
     len: usize,
 }
 
@@ -30,7 +30,7 @@ impl Buffer {
     /// A buffer whose contents are unspecified (zeros, or what its last user left).
     pub fn unspecified(len: usize) -> Self {
         let class = size_class(len.div_ceil(16));
-        let lines = take_kept(class).unwrap_or_else(|| vec![Line([0.0; 16]); class]);
+        let lines = take_kept(class).unwrap_or_else(|| vec![CacheLine([0.0; 16]); class]);
         Buffer { lines, len }
     }
 
@@ -43,7 +43,7 @@ impl Buffer {
 
 /// The smallest buffer not in use that will do, unless it is one of twice the size: those are for rows of
 /// twice the width, and would be missed there.
-fn take_kept(class: usize) -> Option<Vec<Line>> {
+fn take_kept(class: usize) -> Option<Vec<CacheLine>> {
     if EXACT {
         return None;
     }
@@ -79,7 +79,7 @@ impl Drop for Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        // SAFETY: `lines` owns at least `len` initialised, contiguous f32 (Line is repr(C) over [f32; 16]
+        // SAFETY: `lines` owns at least `len` initialised, contiguous f32 (CacheLine is repr(C) over [f32; 16]
         // without padding), and `len` never exceeds 16 times its length.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }

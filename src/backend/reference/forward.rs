@@ -28,7 +28,7 @@ pub(super) struct Forward<'a> {
 /// Between packed rows and the padded grid that batched attention works on.
 struct Padding {
     width: usize,
-    /// `[n · width]`: the packed row at each place of the grid; any valid row where there is none.
+    /// `[n · width]`: the packed row at each place of the grid; any valid row at padding.
     to_grid: Tensor,
     /// `[total_tokens]`: the place in the grid of each packed row.
     from_grid: Tensor,

@@ -19,10 +19,11 @@ use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
 use super::{StepReport, TrainError, Trainer, equal_views};
 use crate::backend;
-use crate::checkpoint::write::{CONFIGURATION, Saved, WEIGHTS, save, write_configuration};
+use crate::checkpoint::configuration::{CONFIGURATION, write_configuration};
 use crate::checkpoint::{HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, EpochBatches, Prefetch};
 use crate::interrupt::{Interrupt, Signal};
+use crate::model_folder::WEIGHTS;
 use crate::output::{OutputFolder, fill};
 use crate::quote::counted;
 use crate::sentence_encoder::SentenceEncoder;
@@ -32,30 +33,40 @@ use crate::weights::Parameters;
 pub trait Observer {
     /// Steps made in earlier parts of the run, and steps in all.
     fn started(&mut self, made: u64, steps: u64, batch_size: usize);
+    /// A step was made.
     fn stepped(&mut self, report: &StepReport);
+    /// A set was scored.
     fn scored(&mut self, score: &Score);
     /// What the held-out lines say.
     fn measured(&mut self, score: &HeldOutScore);
+    /// Something that the user should know and that stops nothing.
     fn note(&mut self, message: &str);
 }
 
 /// How a run ended.
 pub enum Ended {
+    /// All steps were made, and the model is saved.
     Finished(Outcome),
     /// A signal stopped it. All steps made are in a checkpoint.
     Stopped {
+        /// The signal.
         signal: Signal,
+        /// Steps made.
         step: u64,
     },
 }
 
 /// What a run gives.
 pub struct Outcome {
+    /// Steps made, those of earlier parts included.
     pub steps: u64,
+    /// All scores of the run.
     pub scores: Vec<Score>,
+    /// All measurements on held-out lines.
     pub held_out: Vec<HeldOutScore>,
     /// The step whose weights were saved.
     pub saved_step: u64,
+    /// The time that this part of the run took.
     pub seconds: f64,
 }
 
@@ -266,7 +277,7 @@ impl Run {
         });
         fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| {
             write_configuration(&self.options, folder)?;
-            save(&Saved { encoder: &self.model, source: &self.transformer, model_card: &card }, folder)
+            self.model.contents(&self.transformer).save(&self.model.parameters, &card, folder)
         })?;
         self.checkpoints.finish()?;
         Ok(Outcome { steps, scores: self.made.scores, held_out: self.made.held_out, saved_step, seconds })

@@ -7,10 +7,11 @@ use candle_core::Device;
 use sts_eval::unlabeled::Views;
 
 use super::{Best, Made, Observer, Run};
-use crate::checkpoint::write::write_configuration;
+use crate::checkpoint::configuration::write_configuration;
 use crate::checkpoint::{Checkpoint, Origin, RunCheckpoints, Schedule, State};
 use crate::corpus::{Batching, Corpus, Entry};
 use crate::interrupt::Interrupt;
+use crate::model_folder::SaveError;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::output::OutputFolder;
 use crate::regularization::Resolved;
@@ -28,7 +29,7 @@ impl Plan {
     /// # Errors
     /// It cannot be written.
     pub fn begin(&self, output: &OutputFolder) -> Result<(), TrainError> {
-        Ok(write_configuration(&self.options, output.work())?)
+        Ok(write_configuration(&self.options, output.work()).map_err(SaveError::from)?)
     }
 }
 
@@ -148,7 +149,7 @@ fn trainer(
         ..AdamWConfig::default()
     };
     Ok(Trainer {
-        encoder: model.encoder.clone(),
+        encoder: model.encoder.clone().in_parts(options.accumulate),
         optimizer: AdamW::new(optimizer, &model.parameters)?,
         regularization: regularization.build(),
         hyperparameters: Hyperparameters {

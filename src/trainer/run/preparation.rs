@@ -11,7 +11,9 @@ use crate::trainer::TrainError;
 
 /// Turns a batch of text into packed tokens, in the thread that prepares batches.
 pub struct Preparation {
+    /// Decides positions and padding.
     pub encoder: Encoder,
+    /// Turns texts into token ids.
     pub tokenizer: Arc<Tokenizer>,
     /// Put before both views, after the mask.
     pub prompt: Prompt,

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
-use mirror::checkpoint::read_parameters;
 use mirror::encoder::{Encoder, EncoderConfig, Pooling};
-use mirror::sentence_folder::SentenceFolder;
+use mirror::model_folder::SentenceFolder;
+use mirror::model_folder::read_parameters;
 use mirror::tokenize::Tokenizer;
 
 use super::{folder_with, is_a_sentence, layout, seeds_of, write};
@@ -98,7 +98,7 @@ fn fixtures() -> PathBuf {
     if fixtures.is_dir() { fixtures } else { here.join("../tests/fixtures") }
 }
 
-/// The three ways in which a folder says how it tokenizes.
+/// The three forms in which a folder describes its tokenizer.
 fn tokenizers() -> Vec<(&'static str, Vec<u8>)> {
     let file = |path: &str| fs::read(fixtures().join(path)).unwrap();
     let special = br#"{"unk_token":"[UNK]","mask_token":{"content":"[MASK]","lstrip":false,"rstrip":false}}"#;

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, number, scrolling, set_label};
 use crate::TaskDetails;
+use crate::axis::Axis;
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 280.0;

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, plain};
 use super::models::{Model, Models, range};
 use super::{Section, number, set_label};
 use crate::Interval;
+use crate::axis::{Axis, plain};
 
 /// Height of a model's line in a set.
 const LINE: f64 = 18.0;
@@ -30,7 +30,7 @@ pub(super) fn section(models: &Models) -> Option<Section> {
         explanation: html! {
             "A dot is the score, its whiskers the " (plain(bootstrap.confidence * 100.0)) " % interval: how far it \
              would move with other pairs of the same kind. Whiskers that overlap may still hide a significant \
-             difference, since both models see the same pairs; the table above tells."
+             difference, since both models see the same pairs; the table above tests for one."
         },
         content: html! {
             figure.intervals {

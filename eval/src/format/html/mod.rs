@@ -4,7 +4,6 @@
 //! Texts of data and names of models are untrusted. All markup goes through maud, which escapes every value, and the
 //! page's policy forbids scripts and requests besides.
 
-mod axis;
 mod geometry;
 mod intervals;
 mod models;
@@ -21,6 +20,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use self::models::Models;
 use super::Format;
 use crate::Report;
+use crate::axis::{number, plain};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -114,23 +114,13 @@ fn foot(models: &Models) -> Markup {
                     "SICK-R’s pairs are those of the convention " code { (report.convention) } ". "
                 }
                 @if let Some(bootstrap) = reports.first().and_then(|report| report.bootstrap) {
-                    "Intervals cover " (axis::plain(bootstrap.confidence * 100.0)) " % of " (bootstrap.resamples)
+                    "Intervals cover " (plain(bootstrap.confidence * 100.0)) " % of " (bootstrap.resamples)
                     " resamples of the pairs, seed " (bootstrap.seed) ": the same data and models give the same page, \
                      to the byte. "
                 }
                 "Written by sts-eval " (env!("CARGO_PKG_VERSION")) "."
             }
         }
-    }
-}
-
-/// A number with its decimals, and a minus sign rather than a hyphen.
-fn number(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    match text.strip_prefix('-') {
-        Some(digits) if digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) => format!("−{digits}"),
-        Some(zero) => zero.to_owned(),
-        None => text,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The models of a page: each has a colour and a shape, so that neither alone must tell them apart.
+//! The models of a page: each has a colour and a shape, so that neither alone has to distinguish them.
 
 use maud::{Markup, html};
 
@@ -59,7 +59,7 @@ impl<'r> Models<'r> {
     /// Names of all sets, those of the seven in their order, then others in order of appearance.
     pub fn sets(&self) -> Vec<&'r str> {
         let mut names: Vec<&str> = Vec::new();
-        for name in self.reports.iter().flat_map(|report| report.tasks.keys()) {
+        for name in self.reports.iter().flat_map(|report| report.tasks.keys().map(String::as_str)) {
             if !names.contains(&name) {
                 names.push(name);
             }

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, number, set_label};
+use crate::axis::Axis;
 use crate::details::Density;
 
 /// The drawing and the drawn area in it: left, right, top, bottom.

@@ -76,10 +76,10 @@ fn differences(models: &Models) -> Markup {
     html! {
         h3 { "Differences" }
         p.explanation {
-            "Points gained on the same pairs, and the " (super::axis::plain(bootstrap.confidence * 100.0))
+            "Points gained on the same pairs, and the " (super::plain(bootstrap.confidence * 100.0))
             " % interval of a paired bootstrap. What is in bold is significant: its interval leaves out zero. The \
              p-value, two-sided and not corrected for the number of comparisons, cannot be below "
-            (super::axis::plain((2.0 / (bootstrap.resamples as f64 + 1.0) * 1e6).ceil() / 1e6)) "."
+            (super::plain((2.0 / (bootstrap.resamples as f64 + 1.0) * 1e6).ceil() / 1e6)) "."
         }
         (scrolling("Differences between models", table))
     }

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
 use super::models::Models;
 use super::{Section, number, printable, scrolling, set_label, signed};
+use crate::axis::Axis;
 
 pub(super) fn section(models: &Models) -> Option<Section> {
     let rows: Vec<Row> = models.sets().into_iter().flat_map(|name| rows(models, name)).collect();

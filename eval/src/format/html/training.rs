@@ -1,11 +1,11 @@
-//! How training went, where a model's folder says: a drawing for each thing that was measured, a line for each model.
+//! How training went, where a model's folder records it: a drawing for each thing that was measured, a line for each model.
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
 use super::models::{Model, Models};
 use super::{Section, printable};
 use crate::Curve;
+use crate::axis::Axis;
 
 const HEIGHT: f64 = 180.0;
 /// Points below which a curve shows them.
@@ -23,7 +23,7 @@ pub(super) fn section(models: &Models) -> Option<Section> {
         id: "training",
         title: "Training",
         explanation: html! {
-            "What " code { "metrics.jsonl" } " in a model’s folder tells of its training, by step: the loss, what a \
+            "What " code { "metrics.jsonl" } " in a model’s folder records of its training, by step: the loss, what a \
              perturbation of the weights adds to it where there was one, and the scores taken on the way. Long runs \
              are drawn as means over neighbouring steps."
         },

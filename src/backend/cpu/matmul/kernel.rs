@@ -21,7 +21,7 @@ pub(super) struct TileC {
 }
 
 /// # Safety
-/// `rows` ≤ [`tile_rows`], and the tiles lie inside their matrices.
+/// `rows` ≤ [`tile_rows`](super::tile_rows), and the tiles lie inside their matrices.
 #[inline(always)]
 pub(super) unsafe fn kernel_of_rows<S: Simd>(simd: S, rows: usize, a: Tile, panel: Panel, c: TileC) {
     macro_rules! by_rows {

@@ -8,7 +8,7 @@
 mod kernel;
 mod pack;
 
-use super::buffers::EXACT;
+use super::buffers::{CacheLine, EXACT};
 use super::simd::{Simd, kernel};
 use kernel::{TileC, TileInit, kernel_of_rows};
 use pack::{Panel, Tile, pack_b};
@@ -128,20 +128,16 @@ thread_local! {
 
 /// The packed part of B: whole vectors, so that loads are aligned.
 struct Scratch {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
 }
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
 
 impl Scratch {
     fn at_least(&mut self, len: usize) -> *mut f32 {
         let lines = len.div_ceil(16);
         if EXACT {
-            self.lines = vec![Line([0.0; 16]); lines];
+            self.lines = vec![CacheLine([0.0; 16]); lines];
         } else if self.lines.len() < lines {
-            self.lines.resize(lines, Line([0.0; 16]));
+            self.lines.resize(lines, CacheLine([0.0; 16]));
         }
         self.lines.as_mut_ptr().cast()
     }
@@ -183,7 +179,7 @@ fn product<'a, S>(
             let columns = most_columns.min(n - column);
             // SAFETY: the scratch holds `columns` rounded up to whole panels times `depth.len()` values
             // (computed above for the largest block) and, behind them, one packed tile of A; `matmul` has
-            // checked that A, B and C hold what their shapes say.
+            // checked that A, B and C are as long as their shapes require.
             unsafe {
                 // Few rows do not repay the copy, if whole panels can be read where they lie.
                 let direct = b.column_stride == 1 && m <= 3 * tile && columns.is_multiple_of(width);

@@ -1,0 +1,110 @@
+//! The encoder: BERT and RoBERTa over packed batches. Weights are an argument, never hidden state.
+//!
+//! An [`Encoder`] describes what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
+//! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
+//! therefore see only embeddings.
+
+mod accumulation;
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+
+use crate::backend::{self, Backend, Input};
+pub use crate::backend::{Encoded, Tape};
+pub use crate::batch::{PackedBatch, Pass, SequenceId};
+pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, layout};
+use crate::modules::Modules;
+pub use crate::weights::Parameters;
+
+/// An encoder without weights.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// What the encoder is built of.
+    pub config: EncoderConfig,
+    /// How the last layer's rows become an embedding.
+    pub pooling: Pooling,
+    /// Who computes; `None` leaves it to the weights.
+    backend: Option<&'static dyn Backend>,
+    /// In how many parts a batch goes through.
+    parts: usize,
+    /// What comes after pooling, as it is: the loss sees what comes out.
+    pub modules: Arc<Modules>,
+}
+
+impl Encoder {
+    /// Passes go to the backend that suits the weights; [`Self::on`] names one.
+    pub fn new(config: EncoderConfig, pooling: Pooling) -> Self {
+        Encoder { config, pooling, backend: None, parts: 1, modules: Arc::default() }
+    }
+
+    /// The same encoder, computed by `backend` whatever the weights: for tests, which hold one against another.
+    pub fn on(self, backend: &'static dyn Backend) -> Self {
+        Encoder { backend: Some(backend), ..self }
+    }
+
+    /// The same encoder, through which a batch goes in so many parts, one after another: a step needs the memory of
+    /// one part, and its passes with a way back go forward twice.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Encoder { parts, ..self }
+    }
+
+    /// Where each weight lies in [`Parameters`] of this encoder.
+    pub fn layout(&self) -> Arc<Layout> {
+        Arc::new(Layout::new(&self.config.dimensions))
+    }
+
+    /// The width of embeddings after all modules.
+    pub fn width(&self) -> usize {
+        self.modules.width(self.config.dimensions.hidden_size)
+    }
+
+    /// Embeddings `[n, hidden]`, as pooled, without a graph. `noise` is `[total_tokens,
+    /// hidden]`, added to the word embeddings.
+    pub fn embed(
+        &self,
+        weights: &Parameters,
+        batch: &PackedBatch,
+        noise: Option<&Tensor>,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        if self.parts > 1 {
+            return accumulation::embed(self, weights, batch, noise, pass);
+        }
+        self.backend(weights).embed(weights, &self.input(batch, noise, pass))
+    }
+
+    /// As [`Encoder::embed`], with the way back.
+    pub fn embed_tracked(
+        &self,
+        weights: &Parameters,
+        batch: &PackedBatch,
+        noise: Option<&Tensor>,
+        pass: &Pass,
+    ) -> Result<Encoded> {
+        if self.parts > 1 {
+            return accumulation::embed_tracked(self, weights, batch, noise, pass);
+        }
+        self.backend(weights).embed_tracked(weights, &self.input(batch, noise, pass))
+    }
+
+    fn backend(&self, weights: &Parameters) -> &'static dyn Backend {
+        self.backend.unwrap_or_else(|| backend::of(weights))
+    }
+
+    fn input<'a>(&'a self, batch: &'a PackedBatch, noise: Option<&'a Tensor>, pass: &'a Pass) -> Input<'a> {
+        Input { config: &self.config, pooling: self.pooling, batch, noise, pass }
+    }
+
+    /// Appends a tokenised sentence to a batch, padded where the pooling wants padding.
+    pub fn push(&self, batch: &mut PackedBatch, tokens: &[u32], id: SequenceId, max_length: usize) {
+        batch.push(tokens, self.config.position_offset(), id);
+        if self.config.architecture == Architecture::Roberta {
+            batch.renumber_last(self.config.pad_token_id);
+        }
+        if self.pooling == Pooling::MeanPadded && tokens.len() < max_length {
+            let padding = max_length - tokens.len();
+            batch.pad_last(padding, self.config.pad_token_id, |row| self.config.padding_position(row));
+        }
+    }
+}

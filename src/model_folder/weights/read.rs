@@ -1,0 +1,89 @@
+//! The transformer's tensors, from the files of its folder.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::WeightsError;
+use super::file::WeightsFile;
+use super::files::weight_files;
+use super::naming::Naming;
+use crate::model::Layout;
+use crate::model::layout::TensorSpec;
+use crate::quote::quoted;
+use crate::weights::Parameters;
+
+/// Reads the encoder's tensors from `model.safetensors`, else `pytorch_model.bin`, whole or in shards.
+///
+/// All names may carry one prefix, whichever it is, and LayerNorm's the old `gamma` and `beta`. Tensors that the
+/// encoder has no use for (the pooler, heads) are ignored.
+pub fn read_parameters(
+    folder: &Path,
+    layout: &Arc<Layout>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Parameters, WeightsError> {
+    let weights = Weights::open(folder, layout)?;
+    Parameters::from_named(layout.clone(), dtype, device, |spec| weights.get(spec))
+}
+
+/// The pooler's tensors, where the folder has them: they are not trained but written again, since transformers warns
+/// when it loads a model without them.
+pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let weights = Weights::open(folder, layout)?;
+    let mut found = Vec::new();
+    for name in ["pooler.dense.weight", "pooler.dense.bias"] {
+        let Some((file, stored)) = weights.find(name) else { continue };
+        if let Some(tensor) = file.tensor(&stored)? {
+            found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
+        }
+    }
+    Ok(found)
+}
+
+/// A model's opened files of weights.
+struct Weights {
+    files: Vec<WeightsFile>,
+    /// The file of each tensor, by the tensor's name in it.
+    places: HashMap<String, usize>,
+    naming: Naming,
+}
+
+impl Weights {
+    fn open(folder: &Path, layout: &Layout) -> Result<Self, WeightsError> {
+        let files = weight_files(folder)?;
+        let files = files.iter().map(|file| WeightsFile::open(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut places = HashMap::new();
+        for (index, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(first) = places.insert(name.clone(), index) {
+                    let first: &WeightsFile = &files[first];
+                    let reason = format!("it holds {}, as {} does", quoted(&name), first.path().display());
+                    return Err(WeightsError::Corrupt { path: file.path().to_owned(), reason });
+                }
+            }
+        }
+        let naming = Naming::of(layout, &places.keys().map(String::as_str).collect());
+        let naming = naming.map_err(|misfit| WeightsError::of_names(files[0].path().to_owned(), misfit))?;
+        Ok(Weights { files, places, naming })
+    }
+
+    /// The file of the encoder's tensor, and the tensor's name in it.
+    fn find(&self, name: &str) -> Option<(&WeightsFile, String)> {
+        let stored = self.naming.find(name, |name| self.places.contains_key(name))?;
+        Some((&self.files[self.places[&stored]], stored))
+    }
+
+    /// The tensor, checked against its place in the layout.
+    fn get(&self, spec: &TensorSpec) -> Result<Tensor, WeightsError> {
+        let missing = || WeightsError::Missing {
+            path: self.files[0].path().to_owned(),
+            name: spec.name.clone(),
+            others: String::new(),
+        };
+        let (file, stored) = self.find(&spec.name).ok_or_else(missing)?;
+        file.get(&stored, &spec.shape)
+    }
+}

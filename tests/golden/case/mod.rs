@@ -1,0 +1,379 @@
+//! A recorded step: the folder's numbers, our step on the same numbers, and the comparison.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, SequenceId};
+use mirror::model_folder::read_parameters;
+use mirror::objective::registry::BuildContext;
+use mirror::objective::{Evaluation, Objective, Step};
+use mirror::optim::{AdamW, AdamWConfig};
+use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
+use mirror::perturb::plain::Plain;
+use mirror::perturb::sam::{Sam, normalised};
+use mirror::perturb::{Problem, Restriction, WeightPerturbation};
+use serde_json::Value;
+
+mod recorded;
+
+use recorded::Recorded;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Precision {
+    Composed64,
+    Fused32,
+}
+
+impl Precision {
+    fn dtype(self) -> DType {
+        match self {
+            Precision::Composed64 => DType::F64,
+            Precision::Fused32 => DType::F32,
+        }
+    }
+
+    /// Of each tensor's largest value: losses, gradients, embeddings, perturbations.
+    fn values(self) -> f64 {
+        if self == Precision::Composed64 { 1e-6 } else { 1e-4 }
+    }
+
+    fn weights(self, steps: usize) -> f64 {
+        match (self, steps) {
+            (Precision::Composed64, _) => 1e-6,
+            (Precision::Fused32, 1) => 5e-4,
+            (Precision::Fused32, _) => 2e-3,
+        }
+    }
+}
+
+pub struct Folder {
+    pub path: PathBuf,
+    config: EncoderConfig,
+    expected: Value,
+    tensors: HashMap<String, Tensor>,
+    inputs: HashMap<String, Tensor>,
+}
+
+impl Folder {
+    /// The folder that MIRROR_GOLDEN names, else those in the repository.
+    pub fn all() -> Vec<Self> {
+        match std::env::var_os("MIRROR_GOLDEN") {
+            Some(path) => vec![Folder::open(PathBuf::from(path))],
+            None => {
+                let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+                ["bert", "roberta"].iter().map(|name| Folder::open(own.join(name))).collect()
+            }
+        }
+    }
+
+    fn open(path: PathBuf) -> Self {
+        let read = |name: &str| candle_core::safetensors::load(path.join(name), &Device::Cpu).unwrap();
+        let text = std::fs::read_to_string(path.join("expected.json")).unwrap();
+        Folder {
+            config: EncoderConfig::from_folder(&path).unwrap(),
+            expected: serde_json::from_str(&text).unwrap(),
+            tensors: read("expected.safetensors"),
+            inputs: read("inputs.safetensors"),
+            path,
+        }
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.expected[name].as_f64().unwrap_or_else(|| panic!("expected.json lacks {name}"))
+    }
+
+    fn encoder(&self, pooling: &str) -> Encoder {
+        Encoder::new(self.config.clone(), pooling.parse().unwrap())
+    }
+
+    fn parameters(&self, precision: Precision) -> Parameters {
+        let layout = Arc::new(Layout::new(&self.config.dimensions));
+        read_parameters(&self.path, &layout, precision.dtype(), &device()).unwrap()
+    }
+
+    /// Real lengths of the sentences and the token ids of one view, row by row.
+    fn rows(&self, view: u32) -> Vec<Vec<u32>> {
+        let ids: Vec<Vec<i64>> = self.inputs[&format!("input_ids_{}", view + 1)].to_vec2().unwrap();
+        let mask: Vec<Vec<i64>> = self.inputs["attention_mask"].to_vec2().unwrap();
+        let real = |(ids, mask): (Vec<i64>, Vec<i64>)| {
+            ids.into_iter().zip(mask).filter(|&(_, m)| m == 1).map(|(id, _)| id as u32).collect()
+        };
+        ids.into_iter().zip(mask).map(real).collect()
+    }
+
+    fn batch(&self, encoder: &Encoder, views: &[u32]) -> PackedBatch {
+        let width = self.inputs["attention_mask"].dims()[1];
+        let mut batch = PackedBatch::new();
+        for &view in views {
+            for (sentence, tokens) in self.rows(view).iter().enumerate() {
+                encoder.push(&mut batch, tokens, SequenceId { view, sentence: sentence as u32 }, width);
+            }
+        }
+        batch
+    }
+
+    pub fn embeddings(&self, pooling: &str, precision: Precision) -> f64 {
+        let encoder = self.encoder(pooling);
+        let batch = self.batch(&encoder, &[0]);
+        let ours = encoder.embed(&self.parameters(precision), &batch, None, &Pass::inference()).unwrap();
+        let error = relative_error(&ours, &self.tensors[&format!("embeddings/{pooling}")]);
+        assert!(error <= precision.values(), "embeddings/{pooling}: {error:e}");
+        error
+    }
+}
+
+/// The CPU, or the device that MIRROR_TEST_DEVICE names.
+fn device() -> Device {
+    match std::env::var("MIRROR_TEST_DEVICE").as_deref() {
+        Ok("cuda") => Device::new_cuda(0).unwrap(),
+        _ => Device::Cpu,
+    }
+}
+
+/// The largest difference, as a share of the expected tensor's largest value.
+fn relative_error(ours: &Tensor, expected: &Tensor) -> f64 {
+    relative_error_of(&flat(ours), &flat(expected))
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let values = || tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1();
+    values().unwrap()
+}
+
+fn relative_error_of(ours: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(ours.len(), expected.len());
+    let largest = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
+    let difference = ours.iter().zip(expected).fold(0f64, |m, (a, b)| {
+        assert!(a.is_finite() && b.is_finite());
+        m.max((a - b).abs())
+    });
+    difference / largest
+}
+
+pub struct Case<'a> {
+    folder: &'a Folder,
+    name: String,
+    expected: &'a Value,
+    encoder: Encoder,
+    precision: Precision,
+    perturbation: &'static str,
+    worst: std::cell::Cell<f64>,
+    worst_weight: std::cell::Cell<f64>,
+}
+
+impl<'a> Case<'a> {
+    pub fn new(folder: &'a Folder, pooling: &str, regularizer: &str, precision: Precision) -> Self {
+        let name = format!("{pooling}/{regularizer}");
+        let expected = &folder.expected["cases"][&name];
+        assert!(expected.is_object(), "{}: case {name} is missing", folder.path.display());
+        let perturbation =
+            ["delta-sam", "sam"].into_iter().find(|p| regularizer.starts_with(p)).unwrap_or("none");
+        Case {
+            folder,
+            expected,
+            encoder: folder.encoder(pooling),
+            precision,
+            perturbation,
+            name,
+            worst: 0.0.into(),
+            worst_weight: 0.0.into(),
+        }
+    }
+
+    fn objective(&self) -> Objective {
+        if !self.name.contains("r3f") {
+            return Objective::default();
+        }
+        let context = BuildContext { architecture: self.folder.config.architecture };
+        let mut options = mirror::objective::registry::Options::default();
+        options.r3f.r3f_lambda = self.folder.number("r3f_lambda");
+        options.r3f.r3f_eps = Some(self.folder.number("r3f_noise_range"));
+        Objective { terms: vec![options.resolve(&context).unwrap().build("r3f").unwrap()] }
+    }
+
+    fn perturbation(&self) -> Box<dyn WeightPerturbation> {
+        let (rho, beta, restriction) =
+            (self.folder.number("rho"), self.folder.number("beta"), Restriction::All);
+        match self.perturbation {
+            "sam" => Box::new(Sam { rho, restriction }),
+            "delta-sam" => Box::new(DeltaSam { rho, beta, restriction }),
+            _ => Box::new(Plain),
+        }
+    }
+
+    /// Runs five steps and compares all that was recorded; says the largest errors.
+    pub fn run(&self) -> String {
+        let folder = self.folder;
+        let batch = folder.batch(&self.encoder, &[0, 1]);
+        let draws = Recorded { folder };
+        let temperature = folder.number("tau");
+        let step = Step {
+            encoder: &self.encoder,
+            batch: &batch,
+            pass: Pass::inference(),
+            draws: &draws,
+            temperature,
+            prefixes: &[],
+        };
+        let mut weights = folder.parameters(self.precision);
+        let config = AdamWConfig {
+            learning_rate: folder.number("lr"),
+            weight_decay: folder.number("weight_decay"),
+            beta1: folder.expected["adam_betas"][0].as_f64().unwrap(),
+            beta2: folder.expected["adam_betas"][1].as_f64().unwrap(),
+            eps: folder.number("adam_eps"),
+        };
+        let mut optimizer = AdamW::new(config, &weights).unwrap();
+        let mut objective = self.objective();
+        let mut losses = Vec::new();
+        for number in 1..=5 {
+            objective.prepare(&step, &weights).unwrap();
+            let problem = Problem { objective: &objective, step: &step };
+            let (gradient, loss) = if number == 1 {
+                self.first_step(&problem, &weights)
+            } else {
+                let descent = self.perturbation().descend(&problem, &weights).unwrap();
+                (descent.gradient, descent.descent_loss)
+            };
+            losses.push(loss);
+            optimizer.update(&mut weights, &gradient).unwrap();
+            objective.after_update(&weights).unwrap();
+            if number == 1 || number == 5 {
+                self.compare_weights(number, &weights);
+            }
+        }
+        let recorded = self.numbers("losses_5_steps");
+        self.check("losses_5_steps", relative_error_of(&losses, &recorded), self.precision.weights(5));
+        format!("{:.1e} (weights {:.1e})", self.worst.get(), self.worst_weight.get())
+    }
+
+    /// The first step with everything in it compared; gives the gradient and the loss of the descent.
+    /// In f32 it goes on from the recorded g', since a_j may be smaller than f32 losses resolve.
+    fn first_step(&self, problem: &Problem, weights: &Parameters) -> (Parameters, f64) {
+        let evaluation = problem.evaluate(weights).unwrap();
+        self.compare("instance_losses", &evaluation.instance_losses);
+        if self.perturbation == "none" {
+            let gradient = evaluation.mean_gradient().unwrap();
+            self.compare_tensors("grad", &gradient);
+            self.compare("loss", &[evaluation.mean_loss()]);
+            return (gradient, evaluation.mean_loss());
+        }
+        let instance_weights = self.instance_weights(problem, weights, &evaluation);
+        let ascent = evaluation.gradient(&instance_weights).unwrap();
+        self.compare("ascent_grad_norm", &[ascent.norm().unwrap()]);
+        let epsilon = normalised(&ascent, self.folder.number("rho")).unwrap();
+        self.compare_tensors("epsilon", &epsilon);
+        let perturbed = weights.plus(&epsilon, 1.0).unwrap();
+        let there = problem.evaluate(&perturbed).unwrap();
+        let gradient = there.mean_gradient().unwrap();
+        self.compare_tensors("grad", &gradient);
+        self.compare("loss", &[there.mean_loss()]);
+        if self.precision == Precision::Composed64 {
+            // The perturbation as the trainer uses it takes the same step.
+            let descent = self.perturbation().descend(problem, weights).unwrap();
+            self.compare_tensors("grad", &descent.gradient);
+        }
+        (gradient, there.mean_loss())
+    }
+
+    fn instance_weights(&self, problem: &Problem, weights: &Parameters, evaluation: &Evaluation) -> Vec<f64> {
+        let n = evaluation.instance_losses.len();
+        if self.perturbation == "sam" {
+            return vec![1.0 / n as f64; n];
+        }
+        let beta = self.folder.number("beta");
+        let delta_sam = DeltaSam { rho: self.folder.number("rho"), beta, restriction: Restriction::All };
+        let a = delta_sam.loss_changes(problem, weights, &evaluation.instance_losses).unwrap();
+        let recorded = self.numbers("a");
+        if self.precision == Precision::Fused32 {
+            let difference = a.iter().zip(&recorded).fold(0f64, |m, (x, y)| m.max((x - y).abs()));
+            assert!(difference <= 1e-5, "{}: a differs by {difference:e}", self.name);
+            return self.numbers("g_prime");
+        }
+        self.compare("a", &a);
+        let ours = InstanceWeights::new(&a, beta);
+        self.compare("g", &ours.g);
+        self.compare("g_prime", &ours.g_prime);
+        self.compare("r", &[ours.r]);
+        ours.g_prime
+    }
+
+    fn numbers(&self, key: &str) -> Vec<f64> {
+        match &self.expected[key] {
+            Value::Array(list) => list.iter().map(|x| x.as_f64().unwrap()).collect(),
+            number => vec![number.as_f64().unwrap_or_else(|| panic!("{} lacks {key}", self.name))],
+        }
+    }
+
+    fn check(&self, what: &str, error: f64, tolerance: f64) {
+        self.worst.set(self.worst.get().max(error));
+        assert!(error <= tolerance, "{} {:?} {what}: {error:e} > {tolerance:e}", self.name, self.precision);
+    }
+
+    fn compare(&self, key: &str, ours: &[f64]) {
+        self.check(key, relative_error_of(ours, &self.numbers(key)), self.precision.values());
+    }
+
+    fn recorded(&self, kind: &str, name: &str) -> &Tensor {
+        let key = format!("{}/{kind}/{name}", self.name);
+        self.folder.tensors.get(&key).unwrap_or_else(|| panic!("expected.safetensors lacks {key}"))
+    }
+
+    fn compare_tensors(&self, kind: &str, ours: &Parameters) {
+        for (name, tensor) in ours.named() {
+            let (tensor, expected) = (tensor.unwrap(), self.recorded(kind, name));
+            if name.ends_with("key.bias") {
+                let largest: f64 = tensor
+                    .abs()
+                    .unwrap()
+                    .max_all()
+                    .unwrap()
+                    .to_dtype(DType::F64)
+                    .unwrap()
+                    .to_scalar()
+                    .unwrap();
+                assert!(largest <= 1e-6, "{} {kind}/{name}: {largest:e}", self.name);
+            } else {
+                self.check(
+                    &format!("{kind}/{name}"),
+                    relative_error(&tensor, expected),
+                    self.precision.values(),
+                );
+            }
+        }
+    }
+
+    fn compare_weights(&self, steps: usize, ours: &Parameters) {
+        for (name, tensor) in ours.named().filter(|(name, _)| !name.ends_with("key.bias")) {
+            let expected = self.recorded(&format!("weights_after_{steps}"), name);
+            let mut ours = flat(&tensor.unwrap());
+            self.settle_unresolved(steps, name, &mut ours, &flat(expected));
+            let error = relative_error_of(&ours, &flat(expected));
+            self.worst_weight.set(self.worst_weight.get().max(error));
+            let tolerance = self.precision.weights(steps);
+            assert!(error <= tolerance, "{} {:?} {name} after {steps}: {error:e}", self.name, self.precision);
+        }
+    }
+
+    /// AdamW's first step is lr·g/(|g| + 1e-8): where the recorded gradient is not 0 but below what
+    /// f32 resolves, rounding alone decides the step, in PyTorch's f32 as in ours. Such an element
+    /// may be off by what the steps so far can move it, and is then taken as equal.
+    fn settle_unresolved(&self, steps: usize, name: &str, ours: &mut [f64], expected: &[f64]) {
+        if self.precision == Precision::Composed64 {
+            return;
+        }
+        let gradient = flat(self.recorded("grad", name));
+        let largest = gradient.iter().fold(0f64, |m, g| m.max(g.abs()));
+        let unresolved = (1e-6 * largest).max(20.0 * self.folder.number("adam_eps"));
+        let reach = 2.0 * self.folder.number("lr") * steps as f64;
+        for ((ours, expected), gradient) in ours.iter_mut().zip(expected).zip(gradient) {
+            if gradient != 0.0 && gradient.abs() < unresolved {
+                let off = (*ours - expected).abs();
+                assert!(off <= reach, "{} {name} after {steps}: off by {off:e}", self.name);
+                *ours = *expected;
+            }
+        }
+    }
+}

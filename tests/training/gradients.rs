@@ -1,0 +1,283 @@
+//! Gradients: candle loses them silently, and weight decay hides that. Each tensor's is held against finite
+//! differences in f64, and the CPU backend's against the reference.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use mirror::model::Activation;
+use mirror::model_folder::read_parameters;
+use mirror::modules::{Dense, DenseActivation, Modules, Residual, Step as Module};
+use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
+use mirror::objective::{HashedDraws, Objective, Step};
+use mirror::random::Key;
+
+/// The terms that `--reg` adds to NT-Xent.
+fn terms() -> Vec<&'static str> {
+    LOSS_TERMS.iter().map(|&(name, _)| name).collect()
+}
+
+const LENGTH: usize = 9;
+
+/// A tiny model with everything that is random about a step, which is the same in every evaluation.
+struct Problem {
+    encoder: Encoder,
+    weights: Parameters,
+    batch: PackedBatch,
+    draws: HashedDraws,
+    /// Matryoshka's.
+    prefixes: Vec<usize>,
+}
+
+impl Problem {
+    fn new(folder: &str, pooling: Pooling, dtype: DType) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+        let config = EncoderConfig::from_folder(&folder).unwrap();
+        let layout = Arc::new(Layout::new(&config.dimensions));
+        let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
+        let encoder = Encoder::new(config, pooling);
+        let batch = batch(&encoder);
+        Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1), prefixes: Vec::new() }
+    }
+
+    fn with_prefixes(self, prefixes: &[usize]) -> Self {
+        Problem { prefixes: prefixes.to_owned(), ..self }
+    }
+
+    /// With a prompt that is left out of pooling, and modules after it.
+    fn with_a_folder_of_its_own(mut self) -> Self {
+        self.batch.unpooled.fill(2);
+        let hidden = self.encoder.config.dimensions.hidden_size;
+        let random = |seed: u64, shape: &[usize]| {
+            let values: Vec<f64> =
+                (0..shape.iter().product::<usize>() as u32).map(|i| Key::new(seed).normal(i) * 0.5).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+        };
+        let dense = Dense {
+            weight: random(21, &[7, hidden]),
+            bias: Some(random(22, &[7])),
+            activation: DenseActivation::Tanh,
+            residual: Residual::None,
+        };
+        let norm = Module::LayerNorm { weight: random(23, &[7]), bias: random(24, &[7]) };
+        let steps = vec![Module::Normalize, Module::Dense(dense), norm, Module::Truncate(6)];
+        self.encoder.modules = Arc::new(Modules::new(steps));
+        self
+    }
+
+    /// The step's losses, with dropout and drophead.
+    fn step(&self) -> Step<'_> {
+        let pass =
+            Pass { key: self.draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.15, drophead: 0.3 };
+        Step {
+            encoder: &self.encoder,
+            batch: &self.batch,
+            pass,
+            draws: &self.draws,
+            temperature: 0.2,
+            prefixes: &self.prefixes,
+        }
+    }
+
+    /// The terms, prepared at weights other than those that are differentiated at: a proximal term has no
+    /// gradient where it is prepared.
+    fn objective(&self, terms: &[&str]) -> Objective {
+        let mut options = Options::default();
+        options.r3f.r3f_eps = Some(0.05);
+        let context = BuildContext { architecture: self.encoder.config.architecture };
+        let resolved = options.resolve(&context).unwrap();
+        let terms = terms.iter().map(|name| resolved.build(name).unwrap()).collect();
+        let mut objective = Objective { terms };
+        let elsewhere = self.weights.plus(&direction(&self.weights, 99), 0.02).unwrap();
+        objective.prepare(&self.step(), &elsewhere).unwrap();
+        objective
+    }
+
+    fn gradient(&self, objective: &Objective) -> Parameters {
+        objective.evaluate(&self.step(), &self.weights).unwrap().mean_gradient().unwrap()
+    }
+
+    fn loss(&self, objective: &Objective, weights: &Parameters) -> f64 {
+        mirror::objective::mean(&objective.instance_losses(&self.step(), weights).unwrap())
+    }
+}
+
+/// Four sentences of different lengths in two views.
+fn batch(encoder: &Encoder) -> PackedBatch {
+    let mut batch = PackedBatch::new();
+    for view in 0..2u32 {
+        for (sentence, length) in [5, LENGTH, 3, 7].into_iter().enumerate() {
+            let key = Key::new(11).at(u64::from(view)).at(sentence as u64);
+            let tokens: Vec<u32> = (0..length as u64).map(|i| 5 + key.at(i).below(115) as u32).collect();
+            encoder.push(&mut batch, &tokens, SequenceId { view, sentence: sentence as u32 }, LENGTH + 2);
+        }
+    }
+    batch
+}
+
+/// A normally distributed direction.
+fn direction(like: &Parameters, seed: u64) -> Parameters {
+    let mut group = 0;
+    like.map(|flat| {
+        group += 1;
+        let key = Key::new(seed).at(group);
+        let values: Vec<f64> = (0..flat.elem_count() as u32).map(|i| key.normal(i)).collect();
+        Tensor::from_vec(values, flat.dims(), flat.device())?.to_dtype(flat.dtype())
+    })
+    .unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// A direction that moves one tensor only: half along its gradient, half at random.
+fn towards(gradient: &Parameters, name: &str) -> (Parameters, Vec<f64>) {
+    let along = values(&gradient.get(name).unwrap());
+    let key = Key::new(13);
+    let random: Vec<f64> = (0..along.len() as u32).map(|i| key.normal(i)).collect();
+    let (a, r) = (norm(&along).max(1e-300), norm(&random));
+    let moved: Vec<f64> = along.iter().zip(&random).map(|(x, y)| 0.7 * x / a + 0.7 * y / r).collect();
+    let layout = gradient.layout().clone();
+    let parameters = Parameters::from_named(layout, DType::F64, &Device::Cpu, |spec| {
+        if spec.name == name {
+            Tensor::from_slice(&moved, spec.shape.as_slice(), &Device::Cpu)
+        } else {
+            Tensor::zeros(spec.shape.as_slice(), DType::F64, &Device::Cpu)
+        }
+    });
+    (parameters.unwrap(), moved)
+}
+
+/// Every tensor's gradient against the five-point difference of the loss along a direction of its own.
+fn agrees_with_finite_differences(folder: &str, pooling: Pooling, terms: &[&str]) {
+    agrees(Problem::new(folder, pooling, DType::F64), folder, terms);
+}
+
+fn agrees(problem: Problem, folder: &str, terms: &[&str]) {
+    let pooling = problem.encoder.pooling;
+    let objective = problem.objective(terms);
+    let gradient = problem.gradient(&objective);
+    let whole = gradient.norm().unwrap();
+    let mut worst = 0f64;
+    for (_, spec) in gradient.layout().tensors() {
+        let (name, ours) = (&spec.name, values(&gradient.get(&spec.name).unwrap()));
+        if name.ends_with("attention.self.key.bias") {
+            // A key's bias adds the same to all scores of a row: no gradient in exact arithmetic.
+            assert!(norm(&ours) < 1e-12 * whole, "{folder} {terms:?}: {name} {:e}", norm(&ours));
+            continue;
+        }
+        assert!(norm(&ours) > 1e-5 * whole, "{folder} {terms:?}: {name} {:e} of {whole:e}", norm(&ours));
+        let (towards, moved) = towards(&gradient, name);
+        let at = |h: f64| problem.loss(&objective, &problem.weights.plus(&towards, h).unwrap());
+        let h = 2e-4;
+        let measured = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+        let expected: f64 = ours.iter().zip(&moved).map(|(g, d)| g * d).sum();
+        // Rounding of the loss, divided by h, is about 1e-12 of a gradient of 1.
+        let error = (measured - expected).abs() / (norm(&ours) + 1e-5 * whole);
+        assert!(error < 1e-8, "{folder} {pooling} {terms:?}: {name} {measured:e} {expected:e} ({error:e})");
+        worst = worst.max(error);
+    }
+    println!("{folder} {pooling} {terms:?}: largest error {worst:.1e}");
+}
+
+#[test]
+fn nt_xent_agrees_with_finite_differences() {
+    for folder in ["bert", "roberta"] {
+        for pooling in Pooling::ALL {
+            agrees_with_finite_differences(folder, pooling, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_and_modules_agree_with_finite_differences() {
+    for pooling in Pooling::ALL {
+        agrees(Problem::new("bert", pooling, DType::F64).with_a_folder_of_its_own(), "bert", &[]);
+    }
+    agrees(Problem::new("bert", Pooling::Mean, DType::F64).with_a_folder_of_its_own(), "bert", &terms());
+}
+
+#[test]
+fn every_loss_term_agrees_with_finite_differences() {
+    for term in terms() {
+        agrees_with_finite_differences("bert", Pooling::Mean, &[term]);
+        agrees_with_finite_differences("roberta", Pooling::Cls, &[term]);
+    }
+}
+
+/// The loss of prefixes, alone and with every term, whose divergences are means over the same prefixes.
+#[test]
+fn matryoshka_agrees_with_finite_differences() {
+    for terms in [vec![], terms()] {
+        let problem = Problem::new("bert", Pooling::Mean, DType::F64).with_prefixes(&[2, 5, 8]);
+        agrees(problem, "bert", &terms);
+    }
+    let problem = Problem::new("roberta", Pooling::Cls, DType::F64).with_a_folder_of_its_own();
+    agrees(problem.with_prefixes(&[3]), "roberta", &terms());
+}
+
+#[test]
+fn the_cpu_has_the_references_gradient() {
+    for folder in ["bert", "roberta"] {
+        for pooling in Pooling::ALL {
+            for activation in [
+                Activation::Gelu,
+                Activation::GeluTanh,
+                Activation::QuickGelu,
+                Activation::Relu,
+                Activation::Silu,
+            ] {
+                let gradient = |dtype| {
+                    let mut problem = Problem::new(folder, pooling, dtype);
+                    problem.encoder.config.activation = activation;
+                    let objective = problem.objective(&terms());
+                    (problem.loss(&objective, &problem.weights), problem.gradient(&objective))
+                };
+                let ((loss, cpu), (expected_loss, reference)) = (gradient(DType::F32), gradient(DType::F64));
+                let told = format!("{folder} {pooling} {activation:?}");
+                assert!(
+                    (loss - expected_loss).abs() < 1e-4 * expected_loss,
+                    "{told}: {loss} {expected_loss}"
+                );
+                let worst = largest_error(&told, &cpu, &reference);
+                println!("{told}: largest error {worst:.1e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn so_it_has_with_a_prompt_and_modules() {
+    for pooling in Pooling::ALL {
+        let gradient = |dtype| {
+            let problem = Problem::new("roberta", pooling, dtype).with_a_folder_of_its_own();
+            let objective = problem.objective(&terms());
+            problem.gradient(&objective)
+        };
+        largest_error(&format!("{pooling}"), &gradient(DType::F32), &gradient(DType::F64));
+    }
+}
+
+/// Of each tensor, as a share of its largest value.
+fn largest_error(told: &str, cpu: &Parameters, reference: &Parameters) -> f64 {
+    let mut worst = 0f64;
+    for ((name, ours), (_, expected)) in cpu.named().zip(reference.named()) {
+        let (ours, expected) = (values(&ours.unwrap()), values(&expected.unwrap()));
+        let most = |values: &[f64]| values.iter().fold(0f64, |m, v| m.max(v.abs()));
+        if name.ends_with("attention.self.key.bias") {
+            assert!(most(&ours) < 1e-6 * (1.0 + most(&ours)), "{told}: {name} {:e}", most(&ours));
+            continue;
+        }
+        let difference: Vec<f64> = ours.iter().zip(&expected).map(|(a, b)| a - b).collect();
+        let error = most(&difference) / most(&expected);
+        assert!(error < 1e-4, "{told}: {name} {error:e}");
+        worst = worst.max(error);
+    }
+    worst
+}
