@@ -49,8 +49,11 @@ class Peers:
 
     def load_encoder(self):
         if self.encoder is None:
-            self.encoder = transformers.BertModel.from_pretrained(
-                self.folder / "model", add_pooling_layer=False, attn_implementation="sdpa", dtype=torch.float32
+            config = transformers.AutoConfig.from_pretrained(self.folder / "model")
+            encoder = transformers.MODEL_MAPPING[type(config)]
+            attention = "sdpa" if encoder._supports_sdpa else "eager"
+            self.encoder = encoder.from_pretrained(
+                self.folder / "model", add_pooling_layer=False, attn_implementation=attention, dtype=torch.float32
             ).train()
             self.optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=2e-5, weight_decay=0.01, fused=True)
         return self.encoder
@@ -80,15 +83,18 @@ class Peers:
         if form == "chunks":
             order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
             chunks = [order[i : i + BATCH_OF_CHUNK] for i in range(0, len(order), BATCH_OF_CHUNK)]
-            embeddings = torch.cat([self.embed(*pad([sequences[i] for i in chunk])) for chunk in chunks])
+            embeddings = torch.cat([self.embed(*self.pad([sequences[i] for i in chunk])) for chunk in chunks])
             embeddings = embeddings[torch.argsort(torch.tensor(order))]
         else:
-            embeddings = self.embed(*pad(sequences, PADDED_TO if form == "padded to 50" else None))
+            embeddings = self.embed(*self.pad(sequences, PADDED_TO if form == "padded to 50" else None))
         loss = nt_xent(embeddings)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {"seconds": time.perf_counter() - began, "loss": loss.item()}
+
+    def pad(self, sequences, length=None):
+        return pad(sequences, length, self.load_encoder().config.pad_token_id)
 
     # --- encoding ---
 
@@ -161,10 +167,10 @@ class Peers:
         return {module.__name__: module.__version__ for module in modules}
 
 
-def pad(sequences, length=None):
+def pad(sequences, length=None, token=0):
     """Token ids and mask, [n, longest or length]."""
     length = length or max(map(len, sequences))
-    ids = torch.zeros(len(sequences), length, dtype=torch.long)
+    ids = torch.full((len(sequences), length), token)
     mask = torch.zeros(len(sequences), length, dtype=torch.long)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = torch.tensor(sequence)

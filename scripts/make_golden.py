@@ -1,6 +1,6 @@
 """Golden values of one training step (and five), recorded with PyTorch in f64.
 
-The encoder is transformers' own BertModel or RobertaModel without its pooler; the losses, the perturbations and the
+The encoder is transformers' own, without its pooler; the losses, the perturbations and the
 order of things are written out here once more, in plain PyTorch, so that they share no code with what they test.
 Start it by scripts/make-golden.
 
@@ -19,9 +19,25 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.func import functional_call
-from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
-ARCHITECTURES = {"bert": (BertConfig, BertModel), "roberta": (RobertaConfig, RobertaModel)}
+ARCHITECTURES = {
+    "bert": (BertConfig, BertModel),
+    "roberta": (RobertaConfig, RobertaModel),
+    "mpnet": (MPNetConfig, MPNetModel),
+    "distilbert": (DistilBertConfig, DistilBertModel),
+}
+BETA = {"bert": 3.0, "roberta": 5.0, "mpnet": 5.0, "distilbert": 3.0}
+KEY_BIASES = (".key.bias", ".attn.k.bias", ".k_lin.bias")
 REGULARIZERS = ["none", "sam", "delta-sam", "r3f", "sam+r3f", "delta-sam+r3f"]
 POOLINGS = ["mean", "cls"]
 STEPS = 5
@@ -41,7 +57,7 @@ def hyperparameters(architecture):
         "kind": architecture,
         "tau": 0.05,
         "rho": 0.05,
-        "beta": {"bert": 3.0, "roberta": 5.0}[architecture],
+        "beta": BETA[architecture],
         "r3f_lambda": 1.0,
         "r3f_noise_range": 0.05,
         "lr": 1e-3,
@@ -53,23 +69,36 @@ def hyperparameters(architecture):
 
 def tiny_config(options):
     config_class, _ = ARCHITECTURES[options.architecture]
-    own = {"type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0}
-    if options.architecture == "roberta":
-        own = {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1}
-    if options.type_vocab_size is not None:
-        own["type_vocab_size"] = options.type_vocab_size
-    return config_class(
+    shape = dict(
         vocab_size=options.vocab_size,
         hidden_size=options.hidden_size,
         num_hidden_layers=options.layers,
         num_attention_heads=options.heads,
-        intermediate_size=options.intermediate_size,
         max_position_embeddings=64,
         initializer_range=0.2,
+    )
+    if options.architecture == "distilbert":
+        return config_class(**shape, hidden_dim=options.intermediate_size, dropout=0.0, attention_dropout=0.0)
+    own = {"type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0}
+    if options.architecture == "roberta":
+        own = {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+    if options.architecture == "mpnet":
+        own = {"layer_norm_eps": 1e-5, "pad_token_id": 1}
+    if options.type_vocab_size is not None:
+        own["type_vocab_size"] = options.type_vocab_size
+    return config_class(
+        **shape,
+        intermediate_size=options.intermediate_size,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         **own,
     )
+
+
+def bare_model(architecture, config):
+    """transformers' encoder without a pooler, which DistilBERT's never has."""
+    _, model_class = ARCHITECTURES[architecture]
+    return model_class(config) if architecture == "distilbert" else model_class(config, add_pooling_layer=False)
 
 
 def random_weights(model, std, generator):
@@ -77,7 +106,7 @@ def random_weights(model, std, generator):
     forgotten or exchanged one would not show."""
     weights = {}
     for name, parameter in model.named_parameters():
-        mean = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+        mean = 1.0 if name.endswith(("LayerNorm.weight", "layer_norm.weight")) else 0.0
         weights[name] = mean + std * torch.randn(parameter.shape, generator=generator)
     return weights
 
@@ -112,10 +141,10 @@ class Reference:
         architecture = config_json.get("model_type")
         if architecture not in ARCHITECTURES:
             raise Complaint(f"{folder}/config.json: model_type is {architecture}; known are {', '.join(ARCHITECTURES)}")
-        config_class, model_class = ARCHITECTURES[architecture]
+        config_class, _ = ARCHITECTURES[architecture]
         self.config = config_class.from_dict(config_json)
         self.config._attn_implementation = "eager"
-        self.model = model_class(self.config, add_pooling_layer=False).double().eval()
+        self.model = bare_model(architecture, self.config).double().eval()
         self.names = [name for name, _ in self.model.named_parameters()]
         stored = load_file(folder / "model.safetensors")
         self.weights = {name: stored[name].double() for name in self.names}
@@ -127,11 +156,12 @@ class Reference:
 
     def position_ids(self, input_ids):
         """[B, S]. RoBERTa counts the tokens that are not padding, from pad_token_id + 1, and cannot do so when it is
-        given embeddings for ids: so they are always passed."""
-        if self.config.model_type == "bert":
+        given embeddings for ids: so they are always passed. MPNet does the same, with padding of id 1 built in."""
+        if self.config.model_type in ("bert", "distilbert"):
             return torch.arange(input_ids.shape[1]).expand_as(input_ids)
-        real = (input_ids != self.config.pad_token_id).long()
-        return real.cumsum(1) * real + self.config.pad_token_id
+        padding = 1 if self.config.model_type == "mpnet" else self.config.pad_token_id
+        real = (input_ids != padding).long()
+        return real.cumsum(1) * real + padding
 
     def hidden_states(self, weights, view, noise=None):
         """[B, S, H]"""
@@ -313,9 +343,8 @@ def make(options):
         raise Complaint(f"{options.folder} exists already; name a new folder, or remove it first")
     generator = torch.Generator().manual_seed(options.seed)
     config = tiny_config(options)
-    _, model_class = ARCHITECTURES[options.architecture]
     constants = hyperparameters(options.architecture)
-    weights = random_weights(model_class(config, add_pooling_layer=False), config.initializer_range, generator)
+    weights = random_weights(bare_model(options.architecture, config), config.initializer_range, generator)
     inputs = random_inputs(
         config, weights, options.sentences, options.width, constants["r3f_noise_range"], generator
     )
@@ -358,7 +387,7 @@ def tensor_errors(ours, expected):
         kind = name.split("/")[0] if name.startswith("embeddings/") else name.split("/")[2]
         if name not in ours or name not in expected:
             yield kind, math.inf, name
-        elif name.endswith("key.bias"):
+        elif name.endswith(KEY_BIASES):
             # Its true gradient is 0 (softmax does not see it), so what is recorded is rounding noise; AdamW
             # makes steps of it, which change nothing.
             if kind in ("grad", "epsilon"):
@@ -394,7 +423,7 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=1)
     shape = parser.add_argument_group("shape of the tiny model and its batch")
     shape.add_argument("--vocab-size", type=int, default=120)
-    shape.add_argument("--type-vocab-size", type=int, help="default: 2 for bert, 1 for roberta")
+    shape.add_argument("--type-vocab-size", type=int, help="default: 2 for bert, 1 for roberta; the others have none")
     shape.add_argument("--hidden-size", type=int, default=32)
     shape.add_argument("--layers", type=int, default=2)
     shape.add_argument("--heads", type=int, default=4)
@@ -405,7 +434,7 @@ def parse(arguments):
     if options.hidden_size % options.heads:
         parser.error(f"--hidden-size {options.hidden_size} is not divisible by --heads {options.heads}")
     if not 3 <= options.width <= 62:
-        parser.error(f"--width {options.width} is not from 3 to 62 (64 positions, of which RoBERTa leaves out two)")
+        parser.error(f"--width {options.width} is not from 3 to 62 (64 positions, of which RoBERTa and MPNet leave out two)")
     if options.vocab_size <= MASK_ID + 1 or options.sentences < 2:
         parser.error(f"--vocab-size has to be over {MASK_ID + 1} and --sentences over 1")
     return options

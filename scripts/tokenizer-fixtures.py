@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of tests/model_folder/tokenizer/: small BERT, RoBERTa and XLM-RoBERTa tokenizers, and the ids that
+"""Makes the fixtures of tests/model_folder/tokenizer/: small BERT, MPNet, RoBERTa and XLM-RoBERTa tokenizers, and the ids that
 transformers' AutoTokenizer gives for odd strings under many settings of a folder.
 
     pip install transformers sentence-transformers torch
@@ -20,7 +20,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from tokenizers import AddedToken, BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel, MPNetTokenizer
 
 ODD = [
     "", " ", "   ", "\t", "\n", "a", " a", "a ", "  leading and trailing  ", "A man is playing a guitar.",
@@ -36,6 +36,7 @@ ODD = [
 ]
 NAMES = {
     "bert": dict(cls="[CLS]", sep="[SEP]", mask="[MASK]", lowmask="[mask]", pad="[PAD]", unk="[UNK]"),
+    "mpnet": dict(cls="<s>", sep="</s>", mask="<mask>", lowmask="<MASK>", pad="<pad>", unk="[UNK]"),
     "roberta": dict(cls="<s>", sep="</s>", mask="<mask>", lowmask="<MASK>", pad="<pad>", unk="<unk>"),
     "unigram": dict(cls="<s>", sep="</s>", mask="<mask>", lowmask="<MASK>", pad="<pad>", unk="<unk>"),
 }
@@ -61,14 +62,19 @@ def train(kind, corpus, folder):
     if kind == "unigram":
         return train_unigram(lines, os.path.join(folder, "tokenizer.json"))
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind == "bert" else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = BertWordPieceTokenizer(lowercase=False) if kind == "bert" else ByteLevelBPETokenizer()
-    if kind == "bert":
+    word_piece = kind in ("bert", "mpnet")
+    if kind == "mpnet":
+        special.append("[UNK]")  # That of its class; it keeps RoBERTa's besides.
+    tokenizer = BertWordPieceTokenizer(lowercase=False) if word_piece else ByteLevelBPETokenizer()
+    if word_piece:
         lines += [line.lower() for line in lines] + ["é ü ö 北 京 wörld"] * 5
     tokenizer.train_from_iterator(lines, vocab_size=600, special_tokens=special)
     tokenizer.save_model(folder)
     if kind == "bert":
         # Read back, it frames sentences with [CLS] and [SEP]. RoBERTa's stays without, as trained: its class adds them.
         tokenizer = BertWordPieceTokenizer(os.path.join(folder, "vocab.txt"), lowercase=False)
+    if kind == "mpnet":
+        return MPNetTokenizer(os.path.join(folder, "vocab.txt"))._tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
     tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
 
 
@@ -134,6 +140,27 @@ def bert_cases():
                                          "sentence_bert_config.json": {"max_seq_length": 20, "do_lower_case": True}}
 
 
+def mpnet_cases():
+    mpnet = {"model_type": "mpnet", "vocab_size": 600}
+    mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
+    for file in ["vocab.txt", "tokenizer.json"]:
+        yield f"{file}, no config", [file], {"config.json": mpnet}
+        for lower in [True, False]:
+            config = {"do_lower_case": lower, "tokenizer_class": "MPNetTokenizer", "mask_token": "<mask>", "model_max_length": 512}
+            yield f"{file} {lower}", [file], {"config.json": mpnet, "tokenizer_config.json": config}
+        # As all-mpnet-base-v2 has it.
+        yield f"{file}, special_tokens_map.json", [file], {
+            "config.json": mpnet, "special_tokens_map.json": {"mask_token": mask | {"normalized": True}, "unk_token": "[UNK]"},
+            "tokenizer_config.json": {"tokenizer_class": "MPNetTokenizerFast", "strip_accents": None, "tokenize_chinese_chars": False}}
+        yield f"{file}, accents", [file], {"config.json": mpnet, "tokenizer_config.json": {
+            "tokenizer_class": "MPNetTokenizer", "strip_accents": False, "mask_token": mask}}
+        yield f"{file}, added", [file], {"config.json": mpnet, "tokenizer_config.json": {
+            "tokenizer_class": "MPNetTokenizer", "mask_token": "<mask>", "added_tokens_decoder": {
+                "4": {"content": "<mask>", "lstrip": False, "rstrip": True, "normalized": False, "single_word": False, "special": True},
+                "600": {"content": "<x>", "lstrip": False, "rstrip": False, "normalized": True, "single_word": True, "special": False}}}}
+    yield "left", ["vocab.txt"], {"config.json": mpnet, "tokenizer_config.json": {"truncation_side": "left"}}
+
+
 def roberta_cases():
     roberta = {"model_type": "roberta", "vocab_size": 600}
     mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
@@ -162,7 +189,7 @@ def load(folder, files):
 
 def main(corpus, out, count=0, only=None):
     rng = random.Random(0)
-    for kind, cases in [("bert", bert_cases()), ("roberta", roberta_cases()), ("unigram", unigram_cases())]:
+    for kind, cases in [("bert", bert_cases()), ("mpnet", mpnet_cases()), ("roberta", roberta_cases()), ("unigram", unigram_cases())]:
         if only not in (None, kind):
             continue
         base = os.path.join(out, f"tokenizer-{kind}")

@@ -47,18 +47,23 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::model::Architecture;
     use crate::model::layout::{Dimensions, Layout};
     use crate::random::Key;
 
     fn zeros(hidden_size: usize, dtype: DType) -> Parameters {
-        let layout = Layout::new(&Dimensions {
-            vocab_size: 7,
-            max_position_embeddings: 5,
-            type_vocab_size: 2,
-            hidden_size,
-            intermediate_size: 6,
-            num_hidden_layers: 1,
-        });
+        let layout = Layout::new(
+            Architecture::Bert,
+            &Dimensions {
+                vocab_size: 7,
+                max_position_embeddings: 5,
+                type_vocab_size: 2,
+                hidden_size,
+                intermediate_size: 6,
+                num_hidden_layers: 1,
+                relative_bias: [0, 1],
+            },
+        );
         Parameters::zeros(Arc::new(layout), dtype, &Device::Cpu).unwrap()
     }
 

@@ -35,6 +35,8 @@ pub enum OutputError {
     InUse(PathBuf),
     #[error("{output} is what {reader} reads; choose another one")]
     IsInput { output: String, reader: String },
+    #[error("{output} lies within {folder}, which {reader} reads; choose another one")]
+    WithinInput { output: String, folder: PathBuf, reader: String },
     #[error("{flag} {path} is the same file as that of {other}; choose another name")]
     Twice { flag: String, other: String, path: PathBuf },
     #[error("{path} is a folder; {flag} takes a file")]
@@ -52,7 +54,8 @@ pub enum OutputError {
 impl OutputError {
     /// Whether the command line itself asks for what cannot be.
     pub fn is_usage(&self) -> bool {
-        matches!(self, OutputError::IsInput { .. } | OutputError::Twice { .. })
+        use OutputError::{IsInput, Twice, WithinInput};
+        matches!(self, IsInput { .. } | WithinInput { .. } | Twice { .. })
     }
 
     /// The same of the folder that was asked for, where it is about one that stands for it.

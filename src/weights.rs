@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use sha2::{Digest, Sha256};
 
 use crate::model::layout::{Layout, TensorSpec};
+use crate::model::{Kind, Part};
 use crate::output::sums::hex;
 
 /// A point or a direction in weight space: one flat tensor `[len]` for the embeddings and one for
@@ -94,6 +95,14 @@ impl Parameters {
         match self.layout.find(name) {
             Some((group, spec)) => self.view(group, spec),
             None => candle_core::bail!("the encoder has no tensor called {name}"),
+        }
+    }
+
+    /// The name and a view of what a part has in group 0, or in a layer's group.
+    pub fn part(&self, group: usize, part: Part, kind: Kind) -> Result<(&str, Tensor)> {
+        match self.layout.part(group, part, kind) {
+            Some(spec) => Ok((&spec.name, self.view(group, spec)?)),
+            None => candle_core::bail!("the encoder has no {kind:?} of {part:?} in group {group}"),
         }
     }
 

@@ -55,6 +55,21 @@ pub enum Error {
     )]
     NoData { folder: PathBuf, looked_for: String },
 
+    #[error("{folder} is no folder; --words takes one with published sets of word pairs: {known}")]
+    NoWordFolder { folder: PathBuf, known: &'static str },
+
+    #[error("{folder} holds no set of word pairs that is known; these are {known}")]
+    NoWordSets { folder: PathBuf, known: &'static str },
+
+    #[error("{set} is there twice, as {first} and {second}; leave one of them in the folder")]
+    WordSetTwice { set: &'static str, first: PathBuf, second: PathBuf },
+
+    #[error("{path}, line {line}: a word is missing")]
+    NoWord { path: PathBuf, line: usize },
+
+    #[error("{path}, line {line}: the score is of pair {found}, where the words are of pair {pair}")]
+    OtherPair { path: PathBuf, line: usize, found: u64, pair: u64 },
+
     #[error("{data_set} is incomplete: {path} is missing; get the data set again")]
     MissingFile { data_set: &'static str, path: PathBuf },
 

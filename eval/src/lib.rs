@@ -4,8 +4,8 @@
 //! The story in four steps, each a type that the next one takes:
 //!
 //! 1. **Read.** [`SentEval::open`] finds the data sets in SentEval's folder layout, [`SentEval::tasks`] reads those
-//!    that are there, and [`UserSet`] reads a TSV, CSV or JSONL file. Both give [`Task`]s: scored [`Pair`]s in
-//!    [`Subset`]s, sentences verbatim.
+//!    that are there, [`WordFolder`] does so with sets of word pairs, and [`UserSet`] reads a TSV, CSV or JSONL file. All
+//!    give [`Task`]s: scored [`Pair`]s in [`Subset`]s, sentences verbatim.
 //! 2. **Encode once.** [`Embeddings::encode`] hands each distinct sentence of all tasks to an [`Encode`]r, one time,
 //!    sorted by length. An encoder is anything that returns an [`ndarray::Array2<f32>`], a row a sentence; this crate
 //!    knows no model and no framework.
@@ -70,6 +70,7 @@ mod task;
 mod text;
 pub mod unlabeled;
 mod user_set;
+mod words;
 
 pub use benchmark::{Benchmark, Convention, SEVEN};
 pub use bootstrap::{Bootstrap, Difference, Interval, Resampled};
@@ -83,6 +84,7 @@ pub use score::{DEFAULT_BLOCK_SIZE, ScoredTask, evaluate, evaluate_task, score_t
 pub use senteval::SentEval;
 pub use task::{Pair, Subset, Task, check_names};
 pub use user_set::{PairFormat, UserSet};
+pub use words::{WordFolder, WordSet};
 
 /// The README's code is compiled and run with the documentation's.
 #[cfg(doctest)]

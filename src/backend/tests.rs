@@ -13,6 +13,9 @@ use crate::weights::Parameters;
 
 const BACKENDS: [&dyn Backend; 2] = [&Cpu, &Reference];
 
+/// With token types, without, and with a relative bias.
+const ARCHITECTURES: [Architecture; 3] = [Architecture::Bert, Architecture::DistilBert, Architecture::Mpnet];
+
 /// More than one block of 65536 values.
 const LEN: usize = 70_001;
 
@@ -94,17 +97,18 @@ struct Case {
 }
 
 impl Case {
-    fn new() -> Self {
+    fn new(architecture: Architecture) -> Self {
         let dimensions = Dimensions {
             vocab_size: 30,
             max_position_embeddings: 12,
-            type_vocab_size: 2,
+            type_vocab_size: if architecture == Architecture::Bert { 2 } else { 0 },
             hidden_size: 8,
             intermediate_size: 12,
             num_hidden_layers: 2,
+            relative_bias: if architecture == Architecture::Mpnet { [32, 2] } else { [0, 2] },
         };
         let config = EncoderConfig {
-            architecture: Architecture::Bert,
+            architecture,
             dimensions,
             num_attention_heads: 2,
             activation: Activation::Gelu,
@@ -112,7 +116,7 @@ impl Case {
             pad_token_id: 0,
         };
         // The layout of a deeper encoder: its last group is not this one's.
-        let layout = Layout::new(&Dimensions { num_hidden_layers: 3, ..dimensions });
+        let layout = Layout::new(architecture, &Dimensions { num_hidden_layers: 3, ..dimensions });
         let zeros = Parameters::zeros(Arc::new(layout), DType::F32, &Device::Cpu).unwrap();
         let weights = zeros.normals(Key::new(1)).unwrap().scaled(0.3).unwrap();
         let mut batch = PackedBatch::new();
@@ -141,7 +145,12 @@ impl Case {
 
 #[test]
 fn passes_are_the_references_and_gradients_add() {
-    let case = Case::new();
+    for architecture in ARCHITECTURES {
+        passes_are_the_references(Case::new(architecture));
+    }
+}
+
+fn passes_are_the_references(case: Case) {
     let noise = Tensor::zeros((17, 8), DType::F64, &Device::Cpu).unwrap();
     let noise = Reference.normals(Key::new(9), &noise).unwrap().affine(0.1, 0.0).unwrap();
     let input = case.input(Some(&noise));
@@ -175,10 +184,10 @@ fn passes_are_the_references_and_gradients_add() {
 
 #[test]
 fn a_gradient_of_another_form_is_an_error() {
-    let case = Case::new();
+    let case = Case::new(Architecture::Bert);
     for backend in BACKENDS {
         let encoded = backend.embed_tracked(&case.weights, &case.input(None)).unwrap();
-        let layout = Arc::new(Layout::new(&case.config.dimensions));
+        let layout = Arc::new(case.config.layout());
         let mut shorter = Parameters::zeros(layout, DType::F32, &Device::Cpu).unwrap();
         assert!(
             encoded.tape.backward(&case.weights, &encoded.embeddings, &mut shorter).is_err(),

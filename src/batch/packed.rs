@@ -26,8 +26,7 @@ impl PackedBatch {
         PackedBatch { cu_seqlens: vec![0], ..PackedBatch::default() }
     }
 
-    /// Appends a sequence whose every row is attended to. `position_offset` is 0 for BERT and
-    /// `pad_token_id + 1` for RoBERTa.
+    /// Appends a sequence whose every row is attended to, at positions from `position_offset`.
     pub fn push(&mut self, tokens: &[u32], position_offset: u32, id: SequenceId) {
         self.token_ids.extend_from_slice(tokens);
         self.position_ids.extend((0..tokens.len() as u32).map(|p| p + position_offset));
@@ -44,20 +43,20 @@ impl PackedBatch {
         }
     }
 
-    /// Numbers the last sequence as RoBERTa does: a padding token in the text itself has the position
-    /// `pad_token_id`, and is not counted.
-    pub fn renumber_last(&mut self, pad_token_id: u32) {
+    /// Numbers the last sequence as [`Positions::Counted`](crate::model::Positions) says: from `padding + 1`, but
+    /// tokens that are `padding`, be they of the text itself, have the position `padding` and are not counted.
+    pub fn renumber_last(&mut self, padding: u32) {
         let Some(last) = self.len().checked_sub(1) else { return };
-        let mut next = pad_token_id;
+        let mut next = padding;
         for row in self.rows(last) {
-            let is_pad = self.token_ids[row] == pad_token_id;
+            let is_pad = self.token_ids[row] == padding;
             next += u32::from(!is_pad);
-            self.position_ids[row] = if is_pad { pad_token_id } else { next };
+            self.position_ids[row] = if is_pad { padding } else { next };
         }
     }
 
     /// Appends `count` padding rows to the last sequence: rows that are computed and pooled but
-    /// not attended to. RoBERTa gives them all the position `pad_token_id`; BERT counts on.
+    /// not attended to.
     pub fn pad_last(&mut self, count: usize, pad_token_id: u32, position_of: impl Fn(usize) -> u32) {
         let real = self.key_lens.last().copied().unwrap_or(0);
         for i in 0..count {

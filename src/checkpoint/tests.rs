@@ -14,6 +14,7 @@ use super::origin::{Machine, Origin};
 use super::run_checkpoints::{BestState, Newest};
 use super::scores::Score;
 use super::{CheckpointError, RunCheckpoints, Snapshot, State};
+use crate::encoder::Architecture;
 use crate::encoder::layout::Dimensions;
 use crate::encoder::{Layout, Parameters};
 use crate::random::Key;
@@ -23,14 +24,18 @@ fn layout() -> Arc<Layout> {
 }
 
 fn layout_of(num_hidden_layers: usize) -> Arc<Layout> {
-    Arc::new(Layout::new(&Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers,
-    }))
+    Arc::new(Layout::new(
+        Architecture::Bert,
+        &Dimensions {
+            vocab_size: 3,
+            max_position_embeddings: 2,
+            type_vocab_size: 1,
+            hidden_size: 2,
+            intermediate_size: 3,
+            num_hidden_layers,
+            relative_bias: [0, 1],
+        },
+    ))
 }
 
 fn parameters(layout: &Arc<Layout>, seed: u64) -> Parameters {

@@ -18,9 +18,9 @@ use crate::trainer::TrainOptions;
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// Flags that are no settings: they say where settings come from, or apply to one run.
-const NO_SETTINGS: [&str; 5] = ["config", "resume", "help", "version", "overwrite"];
+const NO_SETTINGS: [&str; 7] = ["config", "preset", "show", "resume", "help", "version", "overwrite"];
 
-const PATHS: [&str; 4] = ["model", "corpus", "output", "data"];
+const PATHS: [&str; 5] = ["model", "corpus", "output", "data", "log-dir"];
 
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what each is")]
@@ -92,11 +92,18 @@ impl Settings {
         if metadata.len() > LARGEST_FILE {
             return Err(ConfigurationError::Refused(format!("{shown} is too large for a configuration")));
         }
-        let text = decode(std::fs::read(path).map_err(read)?, &shown)?;
+        Settings::parse(&decode(std::fs::read(path).map_err(read)?, &shown)?, shown)
+    }
+
+    /// Reads a text, which messages call `shown`.
+    ///
+    /// # Errors
+    /// A text that is not TOML, and a key that is no flag.
+    pub(super) fn parse(text: &str, shown: String) -> Result<Self, ConfigurationError> {
         let line_of = |start: usize| {
             1 + text.as_bytes()[..start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
         };
-        let entries: BTreeMap<Spanned<String>, Value> = toml::from_str(&text).map_err(|error| {
+        let entries: BTreeMap<Spanned<String>, Value> = toml::from_str(text).map_err(|error| {
             let line = line_of(error.span().map_or(0, |span| span.start));
             let advice = text.lines().nth(line - 1).map_or("", about_backslashes);
             let reason = reason(error.message());
@@ -114,6 +121,20 @@ impl Settings {
         }
         settings.sort_by_key(|setting| setting.line);
         Ok(Settings { shown, settings })
+    }
+
+    /// What messages call it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The settings that it has.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.settings.iter().map(|setting| setting.key.as_str())
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys().any(|own| own == key)
     }
 
     /// `options` with the file's settings, but for those that `given` names.
@@ -156,6 +177,11 @@ fn known() -> Vec<(String, Vec<String>)> {
 }
 
 fn unknown(shown: &str, line: usize, key: &str, known: &[(String, Vec<String>)]) -> String {
+    if NO_SETTINGS.contains(&key) {
+        return format!(
+            "{shown}, line {line}: {key} is not a setting of a run; give --{key} on the command line"
+        );
+    }
     let alias = known.iter().find(|(_, aliases)| aliases.iter().any(|alias| alias == key));
     let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
     let likely = alias.map(|(name, _)| name.as_str()).or_else(|| meant(key, names.iter().copied()));

@@ -6,7 +6,7 @@ use clap::Args;
 use sts_eval::format::mteb::ModelMeta;
 use sts_eval::{
     Benchmark, Convention, DEFAULT_BLOCK_SIZE, Progress, Report, ScoredTask, SentEval, Task, UserSet,
-    compare, evaluate, examine,
+    WordFolder, WordSet, compare, evaluate, examine,
 };
 
 use super::backend::{Backend, BackendName, Loaded};
@@ -30,10 +30,10 @@ use crate::trainer::plan::DEFAULT_DATA;
 /// Sentences that are tokenised together.
 const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE * 8;
 
-/// Score sentence encoders on STS12-16, STS-B and SICK-R, or on pairs of your own.
+/// Score sentence encoders on STS12-16, STS-B and SICK-R, on word pairs, or on pairs of your own.
 ///
 /// Scores are Spearman's rank correlation × 100 between people's scores and cosines; a year's subsets are
-/// scored together. Without STS data and --set, the small built-in pairs are scored. With --corpus no labels are
+/// scored together. Without STS data, --words and --set, the small built-in pairs are scored. With --corpus no labels are
 /// needed: how embeddings of your own sentences behave is measured.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
@@ -44,6 +44,10 @@ pub struct Eval {
     /// STS data in SentEval's layout [default: data/sts, where it exists]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Folder with sets of word pairs: Multi-SimLex (English), SimLex-999 and SimVerb-3500 in their published forms,
+    /// whichever are there
+    #[arg(long, value_name = "DIR")]
+    words: Option<PathBuf>,
     /// Your own pairs: score, sentence, sentence, as .tsv, .csv or .jsonl; may be given again
     #[arg(long = "set", value_name = "NAME=FILE")]
     sets: Vec<UserSet>,
@@ -73,6 +77,7 @@ pub struct Eval {
 const EXAMPLES: &str = "Examples:
   mirror eval --model mirror-out --data data/sts
   mirror eval --model before --model after --data data/sts --html report.html
+  mirror eval --model before --model after --words words
   mirror eval --model mirror-out --set mine=pairs.tsv --json -
   mirror eval --model before --model after --corpus sentences.txt
   mirror eval --model mirror-onnx --backend onnx --precision int8 --data data/sts";
@@ -96,15 +101,8 @@ impl Eval {
             let request = unlabeled::Request { models, overrides, prompt, vectors, forms, targets, device };
             return unlabeled::run(&self.unlabeled, corpus, &request);
         }
-        let (tasks, missing) = self.tasks()?;
+        let Sets { tasks, missing, mut notes } = self.sets()?;
         let runtime = self.backend.set_up(overrides, &self.models)?;
-        let mut notes = notes(&tasks, &missing);
-        notes.extend(
-            self.sets
-                .iter()
-                .zip(tasks.iter().rev().take(self.sets.len()).rev())
-                .flat_map(|(_, task)| remarks(task)),
-        );
         let mut findings = Findings::default();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
@@ -157,7 +155,7 @@ impl Eval {
 
     /// Where STS data is, if there is some to score on.
     fn data(&self) -> Option<PathBuf> {
-        let found = Path::new(DEFAULT_DATA).is_dir() && self.sets.is_empty();
+        let found = Path::new(DEFAULT_DATA).is_dir() && self.sets.is_empty() && self.words.is_none();
         self.data.clone().or_else(|| found.then(|| PathBuf::from(DEFAULT_DATA)))
     }
 
@@ -168,7 +166,8 @@ impl Eval {
             Some(corpus) => inputs.add("--corpus", corpus),
             None => {
                 self.sets.iter().for_each(|set| inputs.add("--set", &set.path));
-                self.data().iter().for_each(|folder| files::add_data(&mut inputs, folder));
+                self.data().iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
+                self.words.iter().for_each(|folder| files::add_data(&mut inputs, "--words", folder));
             }
         }
         self.vectors.embedding_type.add_inputs(&mut inputs);
@@ -202,38 +201,60 @@ impl Eval {
         Ok(())
     }
 
-    /// The sets to score, and which of the seven are not there.
-    fn tasks(&self) -> Result<(Vec<Task>, Vec<Benchmark>), Ending> {
-        let mut tasks = Vec::new();
-        let mut missing = Vec::new();
+    /// The sets to score.
+    fn sets(&self) -> Result<Sets, Ending> {
+        let mut sets = Sets::default();
         if let Some(folder) = self.data() {
             let data = SentEval::open(&folder)?;
-            tasks = data.tasks(self.convention)?;
-            missing = data.missing();
+            sets.tasks = data.tasks(self.convention)?;
+            sets.missing = data.missing();
+        }
+        if let Some(folder) = &self.words {
+            let words = WordFolder::open(folder)?;
+            for task in words.tasks()? {
+                sets.notes.extend(incomplete(&task));
+                sets.tasks.push(task);
+            }
+            sets.notes.extend(words.unknown().iter().map(|path| {
+                format!("{}: left out, since no published set that is known is called so", path.display())
+            }));
         }
         for set in &self.sets {
-            tasks.push(set.read()?);
+            let task = set.read()?;
+            sets.notes.extend(remarks(&task));
+            sets.tasks.push(task);
         }
-        if tasks.is_empty() {
-            tasks.push(builtin::pairs()?);
+        if sets.tasks.is_empty() {
+            sets.tasks.push(builtin::pairs()?);
+            sets.notes.push(
+                "no STS data (fetch it with mirror data fetch, or give --data DIR, --words DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
+            );
         }
-        Ok((tasks, missing))
+        if !sets.missing.is_empty() {
+            let names: Vec<&str> = sets.missing.iter().map(|b| b.key()).collect();
+            sets.notes.push(format!("not there, and left out of the average: {}", names.join(", ")));
+        }
+        Ok(sets)
     }
 }
 
-/// What a reader of the scores should know of the sets.
-fn notes(tasks: &[Task], missing: &[Benchmark]) -> Vec<String> {
-    let mut notes = Vec::new();
-    if tasks.iter().any(|task| task.name == builtin::PAIRS_NAME) {
-        notes.push(
-            "no STS data (fetch it with mirror data fetch, or give --data DIR or --set NAME=FILE): scoring the built-in pairs, which are no benchmark".into(),
-        );
-    }
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().map(|b| b.key()).collect();
-        notes.push(format!("not there, and left out of the average: {}", names.join(", ")));
-    }
-    notes
+/// What is scored.
+#[derive(Default)]
+struct Sets {
+    tasks: Vec<Task>,
+    /// Those of the seven that are not there.
+    missing: Vec<Benchmark>,
+    /// What a reader of the scores should know of the sets.
+    notes: Vec<String>,
+}
+
+/// That a set of word pairs is not the published one.
+fn incomplete(task: &Task) -> Option<String> {
+    let published = WordSet::from_key(&task.name)?.pairs();
+    (task.pair_count() != published).then(|| {
+        let (name, pairs) = (&task.name, counted(task.pair_count() as u64, "pair"));
+        format!("warning: {name}: {pairs}, where the published set has {published}; its score compares with no published one")
+    })
 }
 
 /// What a reader should know of pairs of their own.

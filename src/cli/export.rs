@@ -28,9 +28,9 @@ use crate::trainer::plan::DEFAULT_DATA;
 ///
 /// Writes a folder that sentence-transformers (backend="onnx"), fastembed, transformers.js,
 /// text-embeddings-inference and ONNX Runtime load: onnx/model.onnx (f32), onnx/model_fp16.onnx,
-/// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and
-/// token_type_ids, and gives last_hidden_state and sentence_embedding, pooled and normalised as the model
-/// specifies.
+/// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and,
+/// where the model has token types, token_type_ids, and gives last_hidden_state and sentence_embedding,
+/// pooled and normalised as the model specifies.
 ///
 /// Each graph is run by ONNX Runtime beside the model on sentences of all kinds: embeddings of length 1 may
 /// differ by 1e-4 (f32) or 2e-3 (f16), and the mean cosine may not be below 0.98 (int8). Where they do, the
@@ -167,7 +167,7 @@ impl Export {
     fn place(&self) -> Result<Place, Ending> {
         let mut inputs = Inputs::default();
         files::add_model(&mut inputs, &self.model);
-        self.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+        self.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
         inputs.refuse_streams()?;
         let changes_model =
             self.pooling.0.is_some() || self.max_length.is_some() || self.normalize || self.no_normalize;

@@ -26,9 +26,9 @@ pub fn add_model_folder(inputs: &mut Inputs, folder: &Path) {
     looked_for_in_a_model().for_each(|name| inputs.add_absent("--model", &folder.join(name)));
 }
 
-/// A folder of STS data.
-pub fn add_data(inputs: &mut Inputs, folder: &Path) {
-    inputs.add_folder("--data", folder, is_read_from_data);
+/// A folder of STS data or of word pairs, which `flag` names.
+pub fn add_data(inputs: &mut Inputs, flag: &str, folder: &Path) {
+    inputs.add_folder(flag, folder, is_read_from_data);
 }
 
 /// Text: a file, or standard input where there is none.

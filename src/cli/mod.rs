@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::configuration::{ConfigurationError, Settings};
 use crate::corpus::CorpusError;
 use crate::interrupt::Signal;
 use crate::output::OutputError;
@@ -29,10 +28,12 @@ mod machine;
 mod mistakes;
 mod model;
 mod new_graphs;
+mod presets;
 mod progress;
 mod prompt;
 mod resume;
 mod search;
+mod settings;
 mod sharpness;
 mod text;
 mod train;
@@ -113,7 +114,10 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 impl Command {
     fn run(self, matches: &ArgMatches) -> Done {
         match self {
-            Command::Train(train) => with_configuration(*train, matches).and_then(train::Train::run),
+            Command::Train(train) => match settings::gather(*train, matches)? {
+                (train, sources) if train.show => settings::show(train.options, &sources),
+                (train, _) => train.run(),
+            },
             Command::Eval(eval) => eval.run(),
             Command::Encode(encode) => encode.run(),
             Command::Search(search) => search.run(),
@@ -187,20 +191,6 @@ fn is_refusal(error: &clap::Error) -> bool {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
     ];
     !help.contains(&error.kind())
-}
-
-/// Adds the settings of a TOML file, which flags override; of a run that is resumed they may not differ.
-fn with_configuration(train: train::Train, matches: &ArgMatches) -> Result<train::Train, Ending> {
-    let Some(matches) = matches.subcommand_matches("train") else { return Ok(train) };
-    let given = configuration::given(matches);
-    if let Some(folder) = &train.resume {
-        let options = resume::with_saved_configuration(folder, train.options, given)?;
-        return Ok(train::Train { options, ..train });
-    }
-    let Some(path) = &train.config else { return Ok(train) };
-    let settings = Settings::read(path).map_err(ConfigurationError::ending)?;
-    let options = settings.apply(train.options, given).map_err(ConfigurationError::ending)?;
-    Ok(train::Train { options, ..train })
 }
 
 /// Whoever reads our output has read enough: no error.

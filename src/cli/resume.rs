@@ -54,7 +54,7 @@ fn contradiction(
 ) -> Result<Option<(String, String, String)>, Ending> {
     let mut saved = saved.clone();
     let mut asked = asked.clone();
-    for path in [&mut asked.corpus, &mut asked.data].into_iter().flatten() {
+    for path in [&mut asked.corpus, &mut asked.data, &mut asked.log_dir].into_iter().flatten() {
         *path = std::path::absolute(&path)?;
     }
     // A model folder is saved as an absolute path; an id is no path, and the same is then the same.

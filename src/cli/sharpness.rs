@@ -16,7 +16,6 @@ use crate::corpus::{Batching, Corpus, Format};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::output::{Inputs, OutputFile, OutputFiles};
-use crate::perturb::registry::default_beta;
 use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
@@ -42,7 +41,7 @@ pub struct Sharpness {
     /// Distance ρ from the weights
     #[arg(long, default_value_t = 0.05, value_name = "ρ")]
     rho: f64,
-    /// δ-SAM's β [default: 3 for BERT, 5 for RoBERTa, as in training]
+    /// δ-SAM's β [default: as in training]
     #[arg(long, value_name = "β")]
     beta: Option<f64>,
     /// Sentences in a batch, each seen in two views
@@ -207,7 +206,7 @@ impl Sharpness {
     }
 
     fn settings(&self, architecture: Architecture) -> Settings {
-        let beta = self.beta.unwrap_or_else(|| default_beta(architecture));
+        let beta = self.beta.unwrap_or(architecture.description().defaults.beta);
         Settings {
             rho: self.rho,
             beta,

@@ -12,6 +12,7 @@ use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
+use super::presets::{self, Preset};
 use super::progress::{TrainingProgress, say};
 use super::{Done, Ending, new_graphs, resume};
 use crate::checkpoint::HeldOutScore;
@@ -19,9 +20,9 @@ use crate::interrupt::Interrupt;
 use crate::output::{Inputs, OutputError, OutputFolder};
 use crate::ownership;
 use crate::quote::counted;
-use crate::trainer::TrainOptions;
 use crate::trainer::plan::{Plan, plan, plan_resumed};
 use crate::trainer::run::{Ended, FIRST_FILES, Outcome, Run};
+use crate::trainer::{TrainOptions, event_log};
 use crate::unlabeled::collapse;
 
 /// Train a sentence encoder from a masked language model and unlabeled sentences.
@@ -38,9 +39,14 @@ pub struct Train {
     /// --no-pairs, --no-keep-best and --eval switch off
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[arg(long, value_name = "NAME", help = presets::help())]
+    pub preset: Option<Preset>,
+    /// Print the settings that the run would have, as a file that --config takes, and end
+    #[arg(long)]
+    pub show: bool,
     /// Resume the run that was stopped or killed in this folder, exactly where it was, with its own settings; no
     /// other flag is needed
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overwrite"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "preset", "show", "overwrite"])]
     pub resume: Option<PathBuf>,
 }
 
@@ -48,6 +54,8 @@ const EXAMPLES: &str = "Examples:
   mirror train
   mirror train --model bert-base-uncased --corpus sentences.txt --output out
   mirror train --model ./my-roberta --corpus sentences.txt --reg delta-sam,r3f --epochs 2
+  mirror train --preset word --corpus words.txt --model bert-base-uncased --output out
+  mirror train --preset word --show
   mirror train --config out/train.toml --seed 43 --output out-43
   mirror train --resume out";
 
@@ -62,6 +70,9 @@ impl Train {
     fn start(self) -> Done {
         let options = self.options.settled()?;
         let mut inputs = inputs(&options)?;
+        if let Some(folder) = &options.log_dir {
+            event_log::check(folder, options.overwrite)?;
+        }
         if let Some(folder) = &options.output {
             new_graphs::prepare(folder);
         }
@@ -69,6 +80,7 @@ impl Train {
         let files = Located::default();
         let plan = plan(options, |model| files.locate(model, &mut inputs))?;
         let options = plan.options();
+        refuse_logging_into(&inputs, options)?;
         let output = OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?;
         refuse_others_files(&output, &inputs)?;
         let plan = plan.into_folder(output.path())?;
@@ -89,6 +101,7 @@ impl Train {
         let device = machine(&options).set_up()?;
         let files = Located::default();
         let plan = plan_resumed(options, |model| files.locate(model, &mut inputs))?;
+        refuse_logging_into(&inputs, plan.options())?;
         refuse_others_files(&output, &inputs)?;
         make(plan.into_folder(output.path())?, output, &device)
     }
@@ -139,13 +152,19 @@ fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
 fn inputs(options: &TrainOptions) -> Result<Inputs, OutputError> {
     let mut inputs = Inputs::default();
     options.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
-    options.data.iter().for_each(|folder| files::add_data(&mut inputs, folder));
+    options.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
     files::add_model(&mut inputs, &options.model);
     inputs.refuse_streams()?;
     if let Some(folder) = &options.output {
         inputs.refuse("--output", folder)?;
     }
+    refuse_logging_into(&inputs, options)?;
     Ok(inputs)
+}
+
+/// Refuses a log in a folder that is read: a model's, a corpus's, one of STS data.
+fn refuse_logging_into(inputs: &Inputs, options: &TrainOptions) -> Result<(), OutputError> {
+    options.log_dir.as_deref().map_or(Ok(()), |folder| inputs.refuse_within("--log-dir", folder))
 }
 
 /// What of the output folder is an earlier run's or export's, and may be replaced.

@@ -27,7 +27,7 @@ const MOST_SENTENCES: usize = 20_000;
 pub struct UnlabeledFlags {
     /// Sentences without labels, one a line: measure how often a masked view finds its own sentence among
     /// others, and how embeddings are spread
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "sets", "latex", "html", "mteb", "backend"], help_heading = "Without labels")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "words", "sets", "latex", "html", "mteb", "backend"], help_heading = "Without labels")]
     corpus: Option<PathBuf>,
     /// Different sentences of the corpus to draw
     #[arg(

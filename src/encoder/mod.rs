@@ -1,4 +1,4 @@
-//! The encoder: BERT and RoBERTa over packed batches. Weights are an argument, never hidden state.
+//! The encoder over packed batches. Weights are an argument, never hidden state.
 //!
 //! An [`Encoder`] describes what is computed; a [`Backend`] computes it. Either pass gives embeddings `[n, hidden]`
 //! and, when tracked, a [`Tape`] that turns a gradient of the embeddings into one of the weights. Losses
@@ -13,6 +13,7 @@ use candle_core::{Result, Tensor};
 use crate::backend::{self, Backend, Input};
 pub use crate::backend::{Encoded, Tape};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
+use crate::model::Positions;
 pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, layout};
 use crate::modules::Modules;
 pub use crate::weights::Parameters;
@@ -51,7 +52,7 @@ impl Encoder {
 
     /// Where each weight lies in [`Parameters`] of this encoder.
     pub fn layout(&self) -> Arc<Layout> {
-        Arc::new(Layout::new(&self.config.dimensions))
+        Arc::new(self.config.layout())
     }
 
     /// The width of embeddings after all modules.
@@ -99,12 +100,11 @@ impl Encoder {
     /// Appends a tokenised sentence to a batch, padded where the pooling wants padding.
     pub fn push(&self, batch: &mut PackedBatch, tokens: &[u32], id: SequenceId, max_length: usize) {
         batch.push(tokens, self.config.position_offset(), id);
-        if self.config.architecture == Architecture::Roberta {
-            batch.renumber_last(self.config.pad_token_id);
-        }
         if self.pooling == Pooling::MeanPadded && tokens.len() < max_length {
-            let padding = max_length - tokens.len();
-            batch.pad_last(padding, self.config.pad_token_id, |row| self.config.padding_position(row));
+            batch.pad_last(max_length - tokens.len(), self.config.pad_token_id, |row| row as u32);
+        }
+        if let Positions::Counted { padding } = self.config.positions() {
+            batch.renumber_last(padding);
         }
     }
 }

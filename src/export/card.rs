@@ -18,12 +18,16 @@ pub fn card(model: &SentenceEncoder, precisions: &[Precision]) -> String {
         true => String::new(),
         false => format!(", {}", model.encoder.modules),
     };
+    let inputs = match model.encoder.config.has_token_types() {
+        true => "`input_ids`, `attention_mask` and `token_type_ids`",
+        false => "`input_ids` and `attention_mask`",
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         card,
         "Maps a sentence of at most {} tokens to {width} numbers whose cosine tells how alike two sentences are. \
          Exported by `mirror {}`.\n\n\
-         Each graph takes `input_ids`, `attention_mask` and `token_type_ids` (int64, `[batch, sequence]`) and gives \
+         Each graph takes {inputs} (int64, `[batch, sequence]`) and gives \
          `sentence_embedding` (f32, `[batch, {width}]`: pooling `{pooling}`{modules}{scaled}) and `last_hidden_state`.\n\n\
          | graph | numbers |\n|---|---|",
         model.max_length,

@@ -3,13 +3,14 @@
 //! Linear layers, LayerNorm, attention and GELU have the forms that PyTorch's exporter gives them, since
 //! those are what ONNX Runtime fuses.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 
 use super::Precision;
 use super::graph::{Dim, GraphBuilder, Value, float, int, ints};
 use super::weights::Initializer;
-use crate::encoder::{Architecture, EncoderConfig, Parameters};
-use crate::model::{Activation, QUICK_SLOPE};
+use crate::encoder::{EncoderConfig, Parameters};
+use crate::model::layout::TensorSpec;
+use crate::model::{Activation, Kind, Part, Positions, QUICK_SLOPE};
 use crate::onnx_file::INPUTS;
 use crate::onnx_file::proto::DataType;
 
@@ -19,8 +20,8 @@ pub struct Tokens {
     pub ids: Value,
     /// `[batch, sequence]`, int64: 1 where attended to.
     pub mask: Value,
-    /// `[batch, sequence]`, int64.
-    pub types: Value,
+    /// `[batch, sequence]`, int64, where the model has token types.
+    pub types: Option<Value>,
 }
 
 /// What the layers put out.
@@ -68,17 +69,25 @@ impl<'a> EncoderGraph<'a> {
     /// Adds the inputs that the architecture has: token ids, attention mask, token types.
     pub fn inputs(&mut self) -> Tokens {
         let dims = [Dim::Named("batch_size"), Dim::Named("sequence_length")];
-        let [ids, mask, types] = INPUTS.map(|name| self.graph.input(name, &dims));
-        Tokens { ids, mask, types }
+        let [ids, mask, types] = INPUTS;
+        Tokens {
+            ids: self.graph.input(ids, &dims),
+            mask: self.graph.input(mask, &dims),
+            types: self.config.has_token_types().then(|| self.graph.input(types, &dims)),
+        }
     }
 
     /// All layers.
     pub fn hidden_states(&mut self, tokens: &Tokens) -> Result<HiddenStates> {
         let mut hidden_states = self.embeddings(tokens)?;
-        let key_bias = self.key_bias(&tokens.mask);
+        let mut score_bias = self.key_bias(&tokens.mask);
+        if let Some(bias) = self.config.relative_bias() {
+            let relative = self.relative_bias(tokens, bias)?;
+            score_bias = self.graph.node("Add", &[&relative, &score_bias], vec![]);
+        }
         let mut first = None;
         for layer in 0..self.config.dimensions.num_hidden_layers {
-            hidden_states = self.layer(layer, &hidden_states, &key_bias)?;
+            hidden_states = self.layer(layer, &hidden_states, &score_bias)?;
             first.get_or_insert_with(|| hidden_states.clone());
         }
         Ok(HiddenStates { first: first.unwrap_or_else(|| hidden_states.clone()), last: hidden_states })
@@ -87,33 +96,39 @@ impl<'a> EncoderGraph<'a> {
     /// `[batch, sequence, hidden]`
     fn embeddings(&mut self, tokens: &Tokens) -> Result<Value> {
         self.graph.scope("embeddings");
-        let words = self.weight("embeddings.word_embeddings.weight")?;
+        let words = self.shared_weight(Part::WordEmbeddings)?;
         let words = self.graph.node("Gather", &[&words, &tokens.ids], vec![]);
         let positions = self.positions(tokens)?;
-        let types = self.weight("embeddings.token_type_embeddings.weight")?;
-        let types = self.graph.node("Gather", &[&types, &tokens.types], vec![]);
-        let sum = self.graph.node("Add", &[&words, &positions], vec![]);
-        let sum = self.graph.node("Add", &[&sum, &types], vec![]);
-        self.layer_norm("embeddings.LayerNorm", &sum)
+        let types = match &tokens.types {
+            Some(types) => {
+                let table = self.shared_weight(Part::TokenTypeEmbeddings)?;
+                Some(self.graph.node("Gather", &[&table, types], vec![]))
+            }
+            None => None,
+        };
+        let mut sum = self.graph.node("Add", &[&words, &positions], vec![]);
+        if let Some(types) = types {
+            sum = self.graph.node("Add", &[&sum, &types], vec![]);
+        }
+        self.layer_norm(0, Part::EmbeddingNorm, &sum)
     }
 
-    /// Position embeddings `[batch, sequence, hidden]`: BERT's of 0, 1, …; RoBERTa's of its tokens, counted
-    /// from the padding token's id and without padding tokens.
+    /// Position embeddings `[batch, sequence, hidden]`.
     ///
     /// Counted, not sliced: a slice's length is only known at run time, and ONNX Runtime fuses what has
     /// the same shape for sure.
     fn positions(&mut self, tokens: &Tokens) -> Result<Value> {
-        let table = self.weight("embeddings.position_embeddings.weight")?;
+        let table = self.shared_weight(Part::PositionEmbeddings)?;
         let graph = &mut self.graph;
         let axis = graph.integer(1);
-        let ids = match self.config.architecture {
-            Architecture::Bert => {
+        let ids = match self.config.positions() {
+            Positions::FromZero => {
                 let ones = graph.node("Equal", &[&tokens.ids, &tokens.ids], vec![]);
                 let ones = graph.cast(&ones, DataType::Int64);
                 graph.node("CumSum", &[&ones, &axis], vec![int("exclusive", 1)])
             }
-            Architecture::Roberta => {
-                let pad = graph.integer(i64::from(self.config.pad_token_id));
+            Positions::Counted { padding } => {
+                let pad = graph.integer(i64::from(padding));
                 let is_pad = graph.node("Equal", &[&tokens.ids, &pad], vec![]);
                 let is_token = graph.node("Not", &[&is_pad], vec![]);
                 let is_token = graph.cast(&is_token, DataType::Int64);
@@ -141,37 +156,37 @@ impl<'a> EncoderGraph<'a> {
     }
 
     /// One post-LN transformer layer, `[batch, sequence, hidden]` to the same.
-    fn layer(&mut self, layer: usize, hidden_states: &Value, key_bias: &Value) -> Result<Value> {
-        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let context = self.attention(layer, hidden_states, key_bias)?;
-        let output = self.linear(&name("attention.output.dense"), &context)?;
+    fn layer(&mut self, layer: usize, hidden_states: &Value, score_bias: &Value) -> Result<Value> {
+        let group = 1 + layer;
+        let context = self.attention(group, hidden_states, score_bias)?;
+        let output = self.linear(group, Part::AttentionOutput, &context)?;
         let output = self.graph.node("Add", &[&output, hidden_states], vec![]);
-        let attended = self.layer_norm(&name("attention.output.LayerNorm"), &output)?;
+        let attended = self.layer_norm(group, Part::AttentionNorm, &output)?;
 
-        let intermediate = self.linear(&name("intermediate.dense"), &attended)?;
+        let intermediate = self.linear(group, Part::Intermediate, &attended)?;
         let intermediate = self.activation(&intermediate);
-        let output = self.linear(&name("output.dense"), &intermediate)?;
+        let output = self.linear(group, Part::Output, &intermediate)?;
         let output = self.graph.node("Add", &[&output, &attended], vec![]);
-        self.layer_norm(&name("output.LayerNorm"), &output)
+        self.layer_norm(group, Part::OutputNorm, &output)
     }
 
     /// Multi-head self-attention before the output projection.
-    fn attention(&mut self, layer: usize, hidden_states: &Value, key_bias: &Value) -> Result<Value> {
+    fn attention(&mut self, group: usize, hidden_states: &Value, score_bias: &Value) -> Result<Value> {
         let (heads, head_size) = (self.config.num_attention_heads, self.config.head_size());
-        let mut by_heads = |part: &str, order: [i64; 4]| -> Result<Value> {
-            let projected =
-                self.linear(&format!("encoder.layer.{layer}.attention.self.{part}"), hidden_states)?;
+        let mut by_heads = |part, order: [i64; 4]| -> Result<Value> {
+            let projected = self.linear(group, part, hidden_states)?;
             let shape = self.graph.integers(&[0, 0, heads as i64, head_size as i64]);
             let projected = self.graph.node("Reshape", &[&projected, &shape], vec![]);
             Ok(self.graph.node("Transpose", &[&projected], vec![ints("perm", &order)]))
         };
-        let query = by_heads("query", [0, 2, 1, 3])?;
-        let key = by_heads("key", [0, 2, 3, 1])?;
-        let value = by_heads("value", [0, 2, 1, 3])?;
-        self.graph.scope(format!("encoder.layer.{layer}.attention.self"));
+        let query = by_heads(Part::Query, [0, 2, 1, 3])?;
+        let key = by_heads(Part::Key, [0, 2, 3, 1])?;
+        let value = by_heads(Part::Value, [0, 2, 1, 3])?;
+        let query_module = self.module(group, Part::Query)?;
+        self.graph.scope(query_module.rsplit_once('.').map_or(query_module, |(attention, _)| attention));
         let scores = self.scaled_product(&query, &key, (head_size as f32).sqrt());
         let graph = &mut self.graph;
-        let scores = graph.node("Add", &[&scores, key_bias], vec![]);
+        let scores = graph.node("Add", &[&scores, score_bias], vec![]);
         let probs = graph.node("Softmax", &[&scores], vec![int("axis", -1)]);
         let context = graph.node("MatMul", &[&probs, &value], vec![]);
         let context = graph.node("Transpose", &[&context], vec![ints("perm", &[0, 2, 1, 3])]);
@@ -190,30 +205,29 @@ impl<'a> EncoderGraph<'a> {
         self.graph.node("Div", &[&product, &scale], vec![])
     }
 
-    fn linear(&mut self, name: &str, x: &Value) -> Result<Value> {
-        self.graph.scope(name);
+    fn linear(&mut self, group: usize, part: Part, x: &Value) -> Result<Value> {
+        self.graph.scope(self.module(group, part)?);
+        let (name, weight) = self.parameters.part(group, part, Kind::Weight)?;
         let product = match self.precision {
-            Precision::Int8 => self.quantized_product(name, x)?,
+            Precision::Int8 => self.quantized_product(name, &weight, x)?,
             Precision::F32 | Precision::F16 => {
-                let (name, float) = (format!("{name}.weight"), self.float);
-                let weight = self.parameters.get(&name)?.t()?;
-                let weight = self.graph.initializer(Initializer::weight(name, weight, float));
+                let weight = Initializer::weight(name.to_owned(), weight.t()?, self.float);
+                let weight = self.graph.initializer(weight);
                 self.graph.node("MatMul", &[x, &weight], vec![])
             }
         };
-        let bias = self.weight(&format!("{name}.bias"))?;
+        let bias = self.weight(group, part, Kind::Bias)?;
         Ok(self.graph.node("Add", &[&product, &bias], vec![]))
     }
 
     /// `x · weightᵀ` in integers: `x` in eight bits by its own range in this batch, the weight by columns.
-    fn quantized_product(&mut self, name: &str, x: &Value) -> Result<Value> {
+    fn quantized_product(&mut self, name: &str, weight: &Tensor, x: &Value) -> Result<Value> {
         let [quantized, scale, zero_point] = self.quantize(x);
         let graph = &mut self.graph;
-        let weight = self.parameters.get(&format!("{name}.weight"))?;
-        let (weight, scales) = Initializer::quantized(format!("{name}.weight_quantized"), &weight)?;
+        let (weight, scales) = Initializer::quantized(format!("{name}_quantized"), weight)?;
         let weight = graph.initializer(weight);
         let dims = vec![scales.len()];
-        let scales = Initializer::float(format!("{name}.weight_scale"), dims, &scales, DataType::Float);
+        let scales = Initializer::float(format!("{name}_scale"), dims, &scales, DataType::Float);
         let scales = graph.initializer(scales);
         let product = graph.node("MatMulInteger", &[&quantized, &weight, &zero_point], vec![]);
         let product = graph.cast(&product, DataType::Float);
@@ -235,11 +249,11 @@ impl<'a> EncoderGraph<'a> {
     }
 
     /// Over the last dimension, its sums in f32.
-    fn layer_norm(&mut self, name: &str, x: &Value) -> Result<Value> {
-        self.graph.scope(name);
+    fn layer_norm(&mut self, group: usize, part: Part, x: &Value) -> Result<Value> {
+        self.graph.scope(self.module(group, part)?);
         let epsilon = self.config.layer_norm_eps as f32;
-        let weight = self.weight(&format!("{name}.weight"))?;
-        let bias = self.weight(&format!("{name}.bias"))?;
+        let weight = self.weight(group, part, Kind::Weight)?;
+        let bias = self.weight(group, part, Kind::Bias)?;
         if self.graph.opset >= 17 {
             let attributes = vec![int("axis", -1), float("epsilon", epsilon), int("stash_type", 1)];
             return Ok(self.graph.node("LayerNormalization", &[x, &weight, &bias], attributes));
@@ -313,8 +327,22 @@ impl<'a> EncoderGraph<'a> {
     }
 
     /// A tensor of the model as it is, in the type of hidden states.
-    fn weight(&mut self, name: &str) -> Result<Value> {
-        let tensor = self.parameters.get(name)?;
+    fn weight(&mut self, group: usize, part: Part, kind: Kind) -> Result<Value> {
+        let (name, tensor) = self.parameters.part(group, part, kind)?;
         Ok(self.graph.initializer(Initializer::weight(name.to_owned(), tensor, self.float)))
+    }
+
+    /// A table that belongs to no layer.
+    pub(super) fn shared_weight(&mut self, part: Part) -> Result<Value> {
+        self.weight(0, part, Kind::Weight)
+    }
+
+    /// The name of a part's module.
+    fn module(&self, group: usize, part: Part) -> Result<&'a str> {
+        let spec = self.parameters.layout().part(group, part, Kind::Weight);
+        match spec.map(TensorSpec::module) {
+            Some(module) => Ok(module),
+            None => candle_core::bail!("the encoder has no {part:?} in group {group}"),
+        }
     }
 }

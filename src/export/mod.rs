@@ -5,7 +5,8 @@
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
-//! The graph takes `input_ids`, `attention_mask` and `token_type_ids`, int64 `[batch, sequence]`, and gives
+//! The graph takes `input_ids`, `attention_mask` and, of a model that has token types, `token_type_ids`, int64
+//! `[batch, sequence]`, and gives
 //! `last_hidden_state`, f32 `[batch, sequence, hidden]`, and `sentence_embedding`, f32 `[batch, width]`,
 //! pooled, through the modules after pooling, and normalised, as the model says.
 
@@ -26,6 +27,7 @@ pub mod folder;
 pub mod graph;
 mod modules;
 pub mod pooling;
+mod relative;
 pub mod sentences;
 #[cfg(test)]
 mod tests;

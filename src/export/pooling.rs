@@ -21,7 +21,7 @@ pub fn pad(graph: &mut GraphBuilder, tokens: &Tokens, max_length: usize, pad_tok
     Tokens {
         ids: padded(&tokens.ids, &pad),
         mask: padded(&tokens.mask, &nothing),
-        types: padded(&tokens.types, &nothing),
+        types: tokens.types.as_ref().map(|types| padded(types, &nothing)),
     }
 }
 

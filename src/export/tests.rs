@@ -40,13 +40,24 @@ struct Case {
     opset: u32,
 }
 
+/// Architectures, each with an id of its padding token.
+const KINDS: [(&str, u32); 7] = [
+    ("bert", 0),
+    ("bert", 3),
+    ("roberta", 1),
+    ("xlm-roberta", 5),
+    ("mpnet", 1),
+    ("mpnet", 4),
+    ("distilbert", 0),
+];
+
 const VOCABULARY: u32 = 23;
 const LONGEST: usize = 9;
 
 fn case() -> impl Strategy<Value = Case> {
     let shape = (1usize..4, 1usize..4, 4usize..9, 1usize..12, 1usize..3);
     let kind = (
-        prop::sample::select(vec![("bert", 0u32), ("bert", 3), ("roberta", 1), ("xlm-roberta", 5)]),
+        prop::sample::select(KINDS.to_vec()),
         prop::sample::select(vec!["gelu", "gelu_new", "quick_gelu", "relu", "silu"]),
         prop::sample::select(vec![1e-12, 1e-5]),
         prop::sample::select(Pooling::ALL.to_vec()),
@@ -69,7 +80,7 @@ fn case() -> impl Strategy<Value = Case> {
             let config = serde_json::json!({
                 "model_type": model_type, "vocab_size": VOCABULARY, "hidden_size": heads * head_size,
                 "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": intermediate,
-                "hidden_act": activation, "max_position_embeddings": LONGEST as u32 + pad + 3,
+                "hidden_act": activation, "activation": activation, "max_position_embeddings": LONGEST as u32 + pad + 3,
                 "type_vocab_size": types, "layer_norm_eps": epsilon, "pad_token_id": pad,
             });
             let config = EncoderConfig::from_json(&config.to_string(), Path::new("config.json")).unwrap();
@@ -92,7 +103,7 @@ impl Case {
         Parameters::from_named(layout, candle_core::DType::F32, &Device::Cpu, |spec| {
             number += 1;
             let key = Key::new(self.seed).at(number);
-            let one = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let one = if spec.is_norm_weight() { 1.0 } else { 0.0 };
             let values: Vec<f32> =
                 (0..spec.len() as u32).map(|i| (key.normal(i) * scale + one) as f32).collect();
             Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)

@@ -1,16 +1,9 @@
 //! Sizes and choices of an encoder, as its config.json gives them.
 
 use super::activation::Activation;
-use super::layout::Dimensions;
-
-/// The two families; they differ in position ids, defaults and the tokenizer, not in the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// BERT and what is built like it; positions count from 0.
-    Bert,
-    /// RoBERTa and the models built like it (XLM-RoBERTa, CamemBERT).
-    Roberta,
-}
+use super::architecture::{Architecture, PositionRule};
+use super::layout::{Dimensions, Layout};
+use super::relative::RelativeBias;
 
 /// What of `config.json` the encoder needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,21 +23,36 @@ pub struct EncoderConfig {
 }
 
 impl EncoderConfig {
-    /// The position id of a sequence's first token. RoBERTa counts from `pad_token_id + 1`.
-    pub fn position_offset(&self) -> u32 {
-        match self.architecture {
-            Architecture::Bert => 0,
-            Architecture::Roberta => self.pad_token_id + 1,
+    /// Where the encoder's tensors lie, by the names that its architecture gives them.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.architecture, &self.dimensions)
+    }
+
+    /// Which position each token has.
+    pub fn positions(&self) -> Positions {
+        match self.architecture.description().positions {
+            PositionRule::FromZero => Positions::FromZero,
+            PositionRule::AfterPadding => Positions::Counted { padding: self.pad_token_id },
+            PositionRule::After(padding) => Positions::Counted { padding },
         }
     }
 
-    /// The position id of a padding row `row` rows into its sequence: RoBERTa gives all of them
-    /// `pad_token_id`, BERT counts on.
-    pub fn padding_position(&self, row: usize) -> u32 {
-        match self.architecture {
-            Architecture::Bert => row as u32,
-            Architecture::Roberta => self.pad_token_id,
+    /// The position id of a sequence's first token.
+    pub fn position_offset(&self) -> u32 {
+        match self.positions() {
+            Positions::FromZero => 0,
+            Positions::Counted { padding } => padding + 1,
         }
+    }
+
+    /// What is added to attention's scores, by distance.
+    pub fn relative_bias(&self) -> Option<RelativeBias> {
+        self.architecture.description().relative_bias
+    }
+
+    /// Whether there are embeddings of token types.
+    pub fn has_token_types(&self) -> bool {
+        self.dimensions.type_vocab_size > 0
     }
 
     /// The longest sequence, special tokens included, that the position embeddings allow.
@@ -56,4 +64,16 @@ impl EncoderConfig {
     pub fn head_size(&self) -> usize {
         self.dimensions.hidden_size / self.num_attention_heads
     }
+}
+
+/// Which position a token has, for a padding token that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Its place in the sequence, from 0.
+    FromZero,
+    /// Tokens other than `padding` are counted from `padding + 1`; those that are it have the position `padding`.
+    Counted {
+        /// The id of the padding token.
+        padding: u32,
+    },
 }

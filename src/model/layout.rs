@@ -2,11 +2,18 @@
 
 use std::collections::HashMap;
 
+use super::architecture::Architecture;
+use super::part::{Kind, Part};
+
 /// One named tensor inside a group's flat buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Name as in a checkpoint without the `bert.` / `roberta.` prefix.
+    /// Name as transformers' class without a head has it.
     pub name: String,
+    /// Which part of the encoder it belongs to.
+    pub part: Part,
+    /// Its weight or its bias.
+    pub kind: Kind,
     /// Its first value's place in the flat tensor of its group.
     pub offset: usize,
     /// The shape that its values are viewed in.
@@ -28,6 +35,26 @@ impl TensorSpec {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len()
     }
+
+    /// Whether it is a LayerNorm's factor, which is about 1.
+    pub fn is_norm_weight(&self) -> bool {
+        self.part.is_norm() && self.kind == Kind::Weight
+    }
+
+    /// The name that a LayerNorm's tensor had in TensorFlow, and has in checkpoints that came from there.
+    pub fn old_name(&self) -> Option<String> {
+        let old = match self.kind {
+            Kind::Weight => "gamma",
+            Kind::Bias => "beta",
+        };
+        let module = self.name.strip_suffix(self.kind.suffix())?;
+        self.part.is_norm().then(|| format!("{module}{old}"))
+    }
+
+    /// The name of the tensor's module.
+    pub fn module(&self) -> &str {
+        self.name.rsplit_once('.').map_or(&self.name, |(module, _)| module)
+    }
 }
 
 /// The tensors that share one flat buffer: the embeddings, or one layer.
@@ -40,12 +67,14 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(named: Vec<(String, Vec<usize>)>) -> Self {
+    fn new(before: &str, architecture: Architecture, parts: Vec<(Part, Kind, Vec<usize>)>) -> Self {
+        let module = architecture.description().module;
         let mut offset = 0;
-        let tensors = named
+        let tensors = parts
             .into_iter()
-            .map(|(name, shape)| {
-                let spec = TensorSpec { name, offset, shape };
+            .map(|(part, kind, shape)| {
+                let name = format!("{before}{}.{}", module(part), kind.suffix());
+                let spec = TensorSpec { name, part, kind, offset, shape };
                 offset += spec.len();
                 spec
             })
@@ -54,13 +83,15 @@ impl Group {
     }
 }
 
-/// The order and shapes of all trained parameters: group 0 holds the embeddings, group `1 + l`
-/// layer `l`. Within a layer query, key and value lie together, so that the three projections are
+/// The order and shapes of all trained parameters: group 0 holds the embeddings and what layers share, group
+/// `1 + l` layer `l`. Within a layer query, key and value lie together, so that the three projections are
 /// one `[3 · hidden, hidden]` matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The embeddings, then a group a layer.
     pub groups: Vec<Group>,
+    /// Whose names the tensors have.
+    pub architecture: Architecture,
     index: HashMap<String, (usize, usize)>,
 }
 
@@ -71,7 +102,7 @@ pub struct Dimensions {
     pub vocab_size: usize,
     /// Rows of the position embedding.
     pub max_position_embeddings: usize,
-    /// Rows of the token type embedding.
+    /// Rows of the token type embedding; 0 where there are no token types.
     pub type_vocab_size: usize,
     /// Width of a hidden state.
     pub hidden_size: usize,
@@ -79,6 +110,8 @@ pub struct Dimensions {
     pub intermediate_size: usize,
     /// Encoder layers.
     pub num_hidden_layers: usize,
+    /// The size of the relative bias's table, `[buckets, heads]`; no buckets where there is none.
+    pub relative_bias: [usize; 2],
 }
 
 impl Dimensions {
@@ -89,17 +122,14 @@ impl Dimensions {
 }
 
 impl Layout {
-    /// The layout of an encoder with these sizes.
-    pub fn new(d: &Dimensions) -> Self {
-        let h = d.hidden_size;
-        let mut groups = vec![Group::new(vec![
-            ("embeddings.word_embeddings.weight".into(), vec![d.vocab_size, h]),
-            ("embeddings.position_embeddings.weight".into(), vec![d.max_position_embeddings, h]),
-            ("embeddings.token_type_embeddings.weight".into(), vec![d.type_vocab_size, h]),
-            ("embeddings.LayerNorm.weight".into(), vec![h]),
-            ("embeddings.LayerNorm.bias".into(), vec![h]),
-        ])];
-        groups.extend((0..d.num_hidden_layers).map(|layer| Group::new(layer_tensors(layer, d))));
+    /// The tensors of an encoder of these sizes, by the architecture's names.
+    pub fn new(architecture: Architecture, d: &Dimensions) -> Self {
+        let mut groups = vec![Group::new("", architecture, shared_parts(d))];
+        let layers = architecture.description().layers;
+        groups.extend(
+            (0..d.num_hidden_layers)
+                .map(|layer| Group::new(&format!("{layers}.{layer}."), architecture, layer_parts(d))),
+        );
         let index = groups
             .iter()
             .enumerate()
@@ -107,13 +137,18 @@ impl Layout {
                 group.tensors.iter().enumerate().map(move |(t, spec)| (spec.name.clone(), (g, t)))
             })
             .collect();
-        Layout { groups, index }
+        Layout { groups, architecture, index }
     }
 
     /// Group index and place of the tensor called `name`.
     pub fn find(&self, name: &str) -> Option<(usize, &TensorSpec)> {
         let &(group, tensor) = self.index.get(name)?;
         Some((group, &self.groups[group].tensors[tensor]))
+    }
+
+    /// The tensor of a part: of group 0, or of a layer's group.
+    pub fn part(&self, group: usize, part: Part, kind: Kind) -> Option<&TensorSpec> {
+        self.groups.get(group)?.tensors.iter().find(|spec| (spec.part, spec.kind) == (part, kind))
     }
 
     /// All tensors with their group's index, in order.
@@ -132,27 +167,117 @@ impl Layout {
     }
 }
 
-fn layer_tensors(layer: usize, d: &Dimensions) -> Vec<(String, Vec<usize>)> {
+fn shared_parts(d: &Dimensions) -> Vec<(Part, Kind, Vec<usize>)> {
+    let h = d.hidden_size;
+    let mut parts = vec![
+        (Part::WordEmbeddings, Kind::Weight, vec![d.vocab_size, h]),
+        (Part::PositionEmbeddings, Kind::Weight, vec![d.max_position_embeddings, h]),
+    ];
+    if d.type_vocab_size > 0 {
+        parts.push((Part::TokenTypeEmbeddings, Kind::Weight, vec![d.type_vocab_size, h]));
+    }
+    parts.push((Part::EmbeddingNorm, Kind::Weight, vec![h]));
+    parts.push((Part::EmbeddingNorm, Kind::Bias, vec![h]));
+    if d.relative_bias[0] > 0 {
+        parts.push((Part::RelativeBias, Kind::Weight, d.relative_bias.to_vec()));
+    }
+    parts
+}
+
+fn layer_parts(d: &Dimensions) -> Vec<(Part, Kind, Vec<usize>)> {
     let (h, i) = (d.hidden_size, d.intermediate_size);
-    [
-        ("attention.self.query.weight", vec![h, h]),
-        ("attention.self.key.weight", vec![h, h]),
-        ("attention.self.value.weight", vec![h, h]),
-        ("attention.self.query.bias", vec![h]),
-        ("attention.self.key.bias", vec![h]),
-        ("attention.self.value.bias", vec![h]),
-        ("attention.output.dense.weight", vec![h, h]),
-        ("attention.output.dense.bias", vec![h]),
-        ("attention.output.LayerNorm.weight", vec![h]),
-        ("attention.output.LayerNorm.bias", vec![h]),
-        ("intermediate.dense.weight", vec![i, h]),
-        ("intermediate.dense.bias", vec![i]),
-        ("output.dense.weight", vec![h, i]),
-        ("output.dense.bias", vec![h]),
-        ("output.LayerNorm.weight", vec![h]),
-        ("output.LayerNorm.bias", vec![h]),
+    vec![
+        (Part::Query, Kind::Weight, vec![h, h]),
+        (Part::Key, Kind::Weight, vec![h, h]),
+        (Part::Value, Kind::Weight, vec![h, h]),
+        (Part::Query, Kind::Bias, vec![h]),
+        (Part::Key, Kind::Bias, vec![h]),
+        (Part::Value, Kind::Bias, vec![h]),
+        (Part::AttentionOutput, Kind::Weight, vec![h, h]),
+        (Part::AttentionOutput, Kind::Bias, vec![h]),
+        (Part::AttentionNorm, Kind::Weight, vec![h]),
+        (Part::AttentionNorm, Kind::Bias, vec![h]),
+        (Part::Intermediate, Kind::Weight, vec![i, h]),
+        (Part::Intermediate, Kind::Bias, vec![i]),
+        (Part::Output, Kind::Weight, vec![h, i]),
+        (Part::Output, Kind::Bias, vec![h]),
+        (Part::OutputNorm, Kind::Weight, vec![h]),
+        (Part::OutputNorm, Kind::Bias, vec![h]),
     ]
-    .into_iter()
-    .map(|(name, shape)| (format!("encoder.layer.{layer}.{name}"), shape))
-    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(architecture: Architecture, type_vocab_size: usize, buckets: usize) -> Vec<String> {
+        let layout = Layout::new(
+            architecture,
+            &Dimensions {
+                vocab_size: 3,
+                max_position_embeddings: 2,
+                type_vocab_size,
+                hidden_size: 2,
+                intermediate_size: 3,
+                num_hidden_layers: 1,
+                relative_bias: [buckets, 2],
+            },
+        );
+        layout.tensors().map(|(_, spec)| spec.name.clone()).collect()
+    }
+
+    #[test]
+    fn names_are_those_of_transformers() {
+        let of = |names: &[String], parts: &[&str]| {
+            let expected = parts.iter().flat_map(|p| [format!("{p}.weight"), format!("{p}.bias")]);
+            let expected: std::collections::BTreeSet<String> = expected.collect();
+            assert_eq!(expected, names.iter().filter(|n| n.contains(".0.")).cloned().collect());
+        };
+        let bert = names(Architecture::Bert, 2, 0);
+        assert_eq!(bert[2], "embeddings.token_type_embeddings.weight");
+        assert!(bert.contains(&"encoder.layer.0.attention.output.LayerNorm.bias".to_owned()));
+        let mpnet = names(Architecture::Mpnet, 0, 32);
+        assert_eq!(
+            mpnet[2..5].concat(),
+            [
+                "embeddings.LayerNorm.weight",
+                "embeddings.LayerNorm.bias",
+                "encoder.relative_attention_bias.weight"
+            ]
+            .concat()
+        );
+        of(
+            &mpnet,
+            &[
+                "attention.attn.q",
+                "attention.attn.k",
+                "attention.attn.v",
+                "attention.attn.o",
+                "attention.LayerNorm",
+                "intermediate.dense",
+                "output.dense",
+                "output.LayerNorm",
+            ]
+            .map(|part| format!("encoder.layer.0.{part}"))
+            .each_ref()
+            .map(String::as_str),
+        );
+        let distil = names(Architecture::DistilBert, 0, 0);
+        of(
+            &distil,
+            &[
+                "attention.q_lin",
+                "attention.k_lin",
+                "attention.v_lin",
+                "attention.out_lin",
+                "sa_layer_norm",
+                "ffn.lin1",
+                "ffn.lin2",
+                "output_layer_norm",
+            ]
+            .map(|part| format!("transformer.layer.0.{part}"))
+            .each_ref()
+            .map(String::as_str),
+        );
+    }
 }

@@ -1,11 +1,18 @@
-//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie.
+//! What an encoder is, as data: sizes and choices of its configuration, and where its weights lie. What tells one
+//! architecture from another is [`architecture`]'s to say.
 
 mod activation;
+pub mod architecture;
 mod encoder_config;
 pub mod layout;
+mod part;
 mod pooling;
+mod relative;
 
 pub use activation::{Activation, QUICK_SLOPE};
-pub use encoder_config::{Architecture, EncoderConfig};
+pub use architecture::Architecture;
+pub use encoder_config::{EncoderConfig, Positions};
 pub use layout::Layout;
+pub use part::{Kind, Part};
 pub use pooling::Pooling;
+pub use relative::RelativeBias;

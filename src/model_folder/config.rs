@@ -1,15 +1,16 @@
-//! The transformer's config.json: BERT and RoBERTa, as transformers writes them.
+//! The transformer's config.json, as transformers writes it for the architectures that are known.
 
 use std::path::{Path, PathBuf};
 
-use candle_transformers::models::bert::Config as BertConfig;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
 use super::SentenceFolderError;
 use crate::json;
+use crate::model::architecture::{Description, TokenTypes};
 use crate::model::layout::Dimensions;
-use crate::model::{Activation, Architecture, EncoderConfig, Pooling};
+use crate::model::{Activation, Architecture, EncoderConfig, Pooling, RelativeBias};
 use crate::quote::{quoted, reason, shortened};
 
 #[derive(Debug, Error)]
@@ -19,7 +20,7 @@ pub enum ConfigError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} is not a model configuration: {reason}")]
     Invalid { path: PathBuf, reason: String },
-    #[error("{path} says model_type {found}; this program knows bert, roberta, xlm-roberta and camembert")]
+    #[error("{path} says model_type {found}; this program knows {}", Architecture::known())]
     Architecture { path: PathBuf, found: String },
     #[error(
         "{folder} has an adapter_config.json: it adapts another model's weights; merge the two in Python with \
@@ -49,80 +50,44 @@ impl EncoderConfig {
     /// It is malformed, or not the configuration of an encoder that is computed here.
     pub fn from_json(text: &(impl AsRef<[u8]> + ?Sized), path: &Path) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
-        let mut json: Value = json::from_slice(text.as_ref()).map_err(|e| invalid(reason(e)))?;
-        let fields = json.as_object_mut().ok_or_else(|| invalid("it is not a JSON object".into()))?;
+        let json: Value = json::from_slice(text.as_ref()).map_err(|e| invalid(reason(e)))?;
+        let fields = json.as_object().ok_or_else(|| invalid("it is not a JSON object".into()))?;
 
         let architecture = architecture(fields, path)?;
-        let activation = activation(fields).map_err(invalid)?;
-        refuse_variants(fields).map_err(invalid)?;
-        // candle's enum knows fewer activation names than transformers; ours is read above.
-        fields.insert("hidden_act".into(), "gelu".into());
-        for (field, default) in
-            [("initializer_range", 0.02), ("hidden_dropout_prob", 0.1), ("layer_norm_eps", 1e-12)]
-        {
-            if fields.get(field).is_none_or(Value::is_null) {
-                fields.insert(field.into(), default.into());
-            }
-        }
-        let default_pad = if architecture == Architecture::Bert { 0 } else { 1 };
-        if fields.get("pad_token_id").is_none_or(Value::is_null) {
-            fields.insert("pad_token_id".into(), default_pad.into());
-        }
-        fields.entry("type_vocab_size").or_insert_with(|| if default_pad == 0 { 2.into() } else { 1.into() });
-        let config: BertConfig = serde_json::from_value(json).map_err(|e| invalid(reason(e)))?;
-        Self::from_bert(&config, architecture, activation).map_err(invalid)
+        Self::from_fields(fields, architecture).map_err(invalid)
     }
 
-    fn from_bert(c: &BertConfig, architecture: Architecture, activation: Activation) -> Result<Self, String> {
-        let sizes = [
-            ("vocab_size", c.vocab_size),
-            ("hidden_size", c.hidden_size),
-            ("num_hidden_layers", c.num_hidden_layers),
-            ("num_attention_heads", c.num_attention_heads),
-            ("intermediate_size", c.intermediate_size),
-            ("max_position_embeddings", c.max_position_embeddings),
-            ("type_vocab_size", c.type_vocab_size),
-        ];
-        if let Some((name, size)) = sizes.into_iter().find(|&(_, s)| s == 0 || s > LARGEST_SIZE) {
-            return Err(format!("{name} is {size}"));
+    fn from_fields(fields: &Fields, architecture: Architecture) -> Result<Self, String> {
+        let description = architecture.description();
+        let activation = activation(fields, description.keys.activation)?;
+        refuse_variants(fields)?;
+        let layer_norm_eps = match description.layer_norm_eps {
+            Some(built_in) => built_in,
+            None => field_or(fields, "layer_norm_eps", 1e-12)?,
+        };
+        if !(layer_norm_eps > 0.0 && layer_norm_eps < 1.0) {
+            return Err(format!("layer_norm_eps is {layer_norm_eps}"));
         }
-        if c.num_hidden_layers > 1024 {
-            return Err(format!("num_hidden_layers is {}", c.num_hidden_layers));
-        }
-        if !c.hidden_size.is_multiple_of(c.num_attention_heads) {
+        let (dimensions, num_attention_heads) = dimensions(fields, description)?;
+        let pad_token_id: usize = field_or(fields, "pad_token_id", description.pad_token_id as usize)?;
+        if pad_token_id >= dimensions.vocab_size {
             return Err(format!(
-                "hidden_size {} is not a multiple of num_attention_heads {}",
-                c.hidden_size, c.num_attention_heads
-            ));
-        }
-        if !(c.layer_norm_eps > 0.0 && c.layer_norm_eps < 1.0) {
-            return Err(format!("layer_norm_eps is {}", c.layer_norm_eps));
-        }
-        if c.pad_token_id >= c.vocab_size {
-            return Err(format!(
-                "pad_token_id {} lies outside a vocabulary of {}",
-                c.pad_token_id, c.vocab_size
+                "pad_token_id {pad_token_id} lies outside a vocabulary of {}",
+                dimensions.vocab_size
             ));
         }
         let config = EncoderConfig {
             architecture,
-            dimensions: Dimensions {
-                vocab_size: c.vocab_size,
-                max_position_embeddings: c.max_position_embeddings,
-                type_vocab_size: c.type_vocab_size,
-                hidden_size: c.hidden_size,
-                intermediate_size: c.intermediate_size,
-                num_hidden_layers: c.num_hidden_layers,
-            },
-            num_attention_heads: c.num_attention_heads,
+            dimensions,
+            num_attention_heads,
             activation,
-            layer_norm_eps: c.layer_norm_eps,
-            pad_token_id: c.pad_token_id as u32,
+            layer_norm_eps,
+            pad_token_id: pad_token_id as u32,
         };
         if config.max_sequence_length() < 3 {
             return Err(format!(
                 "max_position_embeddings {} leaves no room for a token",
-                c.max_position_embeddings
+                dimensions.max_position_embeddings
             ));
         }
         Ok(config)
@@ -155,28 +120,91 @@ pub fn noted_pooling(transformer: &Path) -> Result<Option<Pooling>, SentenceFold
 type Fields = serde_json::Map<String, Value>;
 
 fn architecture(fields: &Fields, path: &Path) -> Result<Architecture, ConfigError> {
-    match fields.get("model_type").and_then(Value::as_str) {
-        Some("bert") => Ok(Architecture::Bert),
-        Some("roberta" | "xlm-roberta" | "camembert") => Ok(Architecture::Roberta),
-        other => Err(ConfigError::Architecture {
-            path: path.to_owned(),
-            found: other.map_or("nothing".into(), quoted),
-        }),
-    }
-}
-
-fn activation(fields: &Fields) -> Result<Activation, String> {
-    let name = match fields.get("hidden_act") {
-        None | Some(Value::Null) => return Ok(Activation::Gelu),
-        Some(Value::String(name)) => name,
-        Some(other) => return Err(format!("hidden_act is {}, expected a name", shortened(other))),
-    };
-    Activation::parse(name).ok_or_else(|| {
-        format!("hidden_act {} is not known; {} are", quoted(name), Activation::names().join(", "))
+    let found = fields.get("model_type").and_then(Value::as_str);
+    found.and_then(Architecture::parse).ok_or_else(|| ConfigError::Architecture {
+        path: path.to_owned(),
+        found: found.map_or("nothing".into(), quoted),
     })
 }
 
-/// Variants of BERT whose forward pass is another one: computing them as plain BERT would be wrong.
+/// The sizes, and the number of attention heads.
+fn dimensions(fields: &Fields, description: &Description) -> Result<(Dimensions, usize), String> {
+    let keys = &description.keys;
+    // transformers' DistilBertConfig takes the common names too.
+    let named = |key: &'static str, common: &'static str| {
+        let key = if fields.contains_key(key) || !fields.contains_key(common) { key } else { common };
+        size(fields, key)
+    };
+    let num_attention_heads = named(keys.num_attention_heads, "num_attention_heads")?;
+    let buckets = match description.relative_bias {
+        None => 0,
+        Some(bias) => buckets(fields, bias)?,
+    };
+    let dimensions = Dimensions {
+        vocab_size: size(fields, "vocab_size")?,
+        hidden_size: named(keys.hidden_size, "hidden_size")?,
+        num_hidden_layers: named(keys.num_hidden_layers, "num_hidden_layers")?,
+        intermediate_size: size(fields, keys.intermediate_size)?,
+        max_position_embeddings: size(fields, "max_position_embeddings")?,
+        type_vocab_size: match description.token_types {
+            TokenTypes::None => 0,
+            TokenTypes::Embedded(usual) if !fields.contains_key("type_vocab_size") => usual,
+            TokenTypes::Embedded(_) => size(fields, "type_vocab_size")?,
+        },
+        relative_bias: [buckets, num_attention_heads],
+    };
+    if dimensions.num_hidden_layers > 1024 {
+        return Err(format!("{} is {}", keys.num_hidden_layers, dimensions.num_hidden_layers));
+    }
+    if !dimensions.hidden_size.is_multiple_of(num_attention_heads) {
+        return Err(format!(
+            "{} {} is not a multiple of {} {num_attention_heads}",
+            keys.hidden_size, dimensions.hidden_size, keys.num_attention_heads
+        ));
+    }
+    Ok((dimensions, num_attention_heads))
+}
+
+/// The rows of the relative bias's table. transformers goes by the buckets that its class has built in.
+fn buckets(fields: &Fields, bias: RelativeBias) -> Result<usize, String> {
+    const KEY: &str = "relative_attention_num_buckets";
+    let rows = if fields.contains_key(KEY) { size(fields, KEY)? } else { bias.buckets };
+    match rows < bias.buckets {
+        true => Err(format!("{KEY} is {rows}, but distances fall into {} buckets", bias.buckets)),
+        false => Ok(rows),
+    }
+}
+
+fn size(fields: &Fields, key: &str) -> Result<usize, String> {
+    let value = fields.get(key).ok_or_else(|| format!("missing field `{key}`"))?;
+    match parsed(key, value)? {
+        size @ 1..=LARGEST_SIZE => Ok(size),
+        size => Err(format!("{key} is {size}")),
+    }
+}
+
+fn field_or<T: DeserializeOwned>(fields: &Fields, key: &str, default: T) -> Result<T, String> {
+    match fields.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(value) => parsed(key, value),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(key: &str, value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| format!("{key}: {}", reason(error)))
+}
+
+fn activation(fields: &Fields, key: &str) -> Result<Activation, String> {
+    let name = match fields.get(key) {
+        None | Some(Value::Null) => return Ok(Activation::Gelu),
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("{key} is {}, expected a name", shortened(other))),
+    };
+    Activation::parse(name)
+        .ok_or_else(|| format!("{key} {} is not known; {} are", quoted(name), Activation::names().join(", ")))
+}
+
+/// Variants whose forward pass is another one: computing them as the plain encoder would be wrong.
 fn refuse_variants(fields: &Fields) -> Result<(), String> {
     match fields.get("position_embedding_type").and_then(Value::as_str) {
         None | Some("absolute") => {}
@@ -228,6 +256,7 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Positions;
 
     fn parse(json: &str) -> Result<EncoderConfig, ConfigError> {
         EncoderConfig::from_json(json, Path::new("config.json"))
@@ -246,12 +275,45 @@ mod tests {
             (1, 2, 62)
         );
         assert_eq!(roberta.dimensions.type_vocab_size, 1);
+        // MPNet's class goes by padding of id 1 whatever the configuration says, and by 32 buckets.
+        let mpnet = parse(&BERT.replace("\"bert\"", "\"mpnet\",\"pad_token_id\":7")).unwrap();
+        assert_eq!((mpnet.pad_token_id, mpnet.positions()), (7, Positions::Counted { padding: 1 }));
+        assert_eq!((mpnet.dimensions.type_vocab_size, mpnet.dimensions.relative_bias), (0, [32, 4]));
+    }
+
+    #[test]
+    fn distilbert_has_keys_of_its_own_and_takes_the_common_ones() {
+        let own = r#"{"model_type":"distilbert","vocab_size":120,"dim":32,"n_layers":2,"n_heads":4,"hidden_dim":64,
+            "activation":"relu","max_position_embeddings":64,"layer_norm_eps":0.1,"type_vocab_size":2}"#;
+        let config = parse(own).unwrap();
+        assert_eq!((config.activation, config.layer_norm_eps), (Activation::Relu, 1e-12));
+        assert_eq!((config.num_attention_heads, config.dimensions.type_vocab_size), (4, 0));
+        let common =
+            own.replace("\"dim\"", "\"hidden_size\"").replace("\"n_layers\"", "\"num_hidden_layers\"");
+        assert_eq!(parse(&common).unwrap(), config);
+        for (from, to, named) in [
+            ("\"dim\":32", "\"dim\":33", "dim 33 is not a multiple of n_heads 4"),
+            ("\"dim\":32,", "", "missing field `dim`"),
+            ("\"relu\"", "\"mish\"", "activation \"mish\" is not known"),
+        ] {
+            let message = parse(&own.replace(from, to)).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+        }
     }
 
     #[test]
     fn what_cannot_be_computed_is_refused_by_name() {
         for (from, to, named) in [
-            ("\"bert\"", "\"t5\"", "t5"),
+            (
+                "\"bert\"",
+                "\"t5\"",
+                "model_type \"t5\"; this program knows bert, roberta, xlm-roberta, camembert, mpnet",
+            ),
+            (
+                "\"bert\"",
+                "\"mpnet\",\"relative_attention_num_buckets\":31",
+                "relative_attention_num_buckets is 31",
+            ),
             ("\"hidden_size\":32", "\"hidden_size\":33", "num_attention_heads"),
             ("\"hidden_size\":32", "\"hidden_size\":-1", "invalid value"),
             ("\"vocab_size\":120", "\"vocab_size\":9999999999", "vocab_size"),

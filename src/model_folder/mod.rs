@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::model::{Architecture, EncoderConfig, Pooling};
+use crate::model::{EncoderConfig, Pooling};
 use crate::tokenize::{TokenizeError, Tokenizer};
 pub use config::ConfigError;
 pub use modules::ModulesError;
@@ -75,9 +75,10 @@ impl ModelFolder {
 
     /// The pooling that the folder asks for, else the one that its kind of model is known for.
     pub fn pooling(&self) -> Pooling {
-        self.noted_pooling.unwrap_or(match (self.sentence.pooling, self.config.architecture) {
-            (Some(PoolingMode::Mean), _) | (None, Architecture::Bert) => Pooling::Mean,
-            (Some(PoolingMode::Cls), _) | (None, Architecture::Roberta) => Pooling::Cls,
+        self.noted_pooling.unwrap_or(match self.sentence.pooling {
+            Some(PoolingMode::Mean) => Pooling::Mean,
+            Some(PoolingMode::Cls) => Pooling::Cls,
+            None => self.config.architecture.description().defaults.pooling,
         })
     }
 

@@ -10,7 +10,7 @@ use super::weights::read::read_pooler;
 use super::weights::{WEIGHTS, WeightsError, tensors};
 use super::{SETTINGS, Settings, modules};
 use crate::encoder::Encoder;
-use crate::model::{Architecture, Pooling};
+use crate::model::Pooling;
 use crate::output::{OutputError, write_whole, write_whole_with};
 use crate::tokenize::{TokenizeError, Tokenizer};
 use crate::weights::Parameters;
@@ -81,13 +81,7 @@ impl Contents<'_> {
     /// The source's config.json without a head, and with the pooling noted where 1_Pooling cannot say it.
     fn config(&self) -> Result<Value, SaveError> {
         let mut config = read_json(&self.source.join("config.json"))?;
-        let class = match (config["model_type"].as_str(), self.encoder.config.architecture) {
-            (Some("xlm-roberta"), _) => "XLMRobertaModel",
-            (Some("camembert"), _) => "CamembertModel",
-            (_, Architecture::Bert) => "BertModel",
-            (_, Architecture::Roberta) => "RobertaModel",
-        };
-        config["architectures"] = json!([class]);
+        config["architectures"] = json!([self.encoder.config.architecture.description().class]);
         let pooling = self.encoder.pooling;
         match config.as_object_mut() {
             Some(fields) if matches!(pooling, Pooling::Mean | Pooling::Cls) => {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 use super::{LossTerm, Passes, Step};
-use crate::model::Architecture;
 use crate::weights::Parameters;
 
 /// R3F's flags.
@@ -19,7 +18,7 @@ pub struct Options {
     /// Weight λ of R3F's divergence (the paper's value)
     #[arg(long, default_value_t = 1.0, value_name = "λ", help_heading = "R3F (--reg r3f)")]
     pub r3f_lambda: f64,
-    /// Range ε of R3F's noise on word embeddings [default: the paper's: 5e-2 for BERT, 1e-3 for RoBERTa]
+    /// Range ε of R3F's noise on word embeddings [default: the paper's: 5e-2 for BERT and DistilBERT, 1e-3 for RoBERTa, its kin and MPNet]
     #[arg(long, value_name = "ε", help_heading = "R3F (--reg r3f)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r3f_eps: Option<f64>,
@@ -47,10 +46,7 @@ impl Options {
     /// # Errors
     /// A value that makes no sense.
     pub fn resolve(self, context: &BuildContext) -> std::result::Result<R3f, InvalidOption> {
-        let eps = self.r3f_eps.unwrap_or(match context.architecture {
-            Architecture::Bert => 5e-2,
-            Architecture::Roberta => 1e-3,
-        });
+        let eps = self.r3f_eps.unwrap_or(context.architecture.description().defaults.r3f_eps);
         Ok(R3f {
             lambda: at_least_zero("--r3f-lambda", self.r3f_lambda)?,
             eps: positive("--r3f-eps", eps)?,

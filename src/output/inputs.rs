@@ -151,6 +151,24 @@ impl Inputs {
         }
     }
 
+    /// Refuses a folder to write to that is an input, or lies within one that is a folder.
+    pub fn refuse_within(&self, flag: &str, folder: &Path) -> Result<(), OutputError> {
+        self.refuse(flag, folder)?;
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        // What is not there yet will lie in the nearest folder that is, wherever links to it lead.
+        let there = absolute.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+        for above in there.ancestors() {
+            if let Some(reader) = self.reader_of(&Identity::of(above)) {
+                return Err(OutputError::WithinInput {
+                    output: format!("{flag} {}", folder.display()),
+                    folder: above.to_owned(),
+                    reader: reader.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a standard output or standard error that goes to a file that is read.
     pub fn refuse_streams(&self) -> Result<(), OutputError> {
         #[cfg(unix)]

@@ -8,7 +8,6 @@ use super::delta_sam::DeltaSam;
 use super::per_instance::PerInstance;
 use super::sam::Sam;
 use super::{Restriction, WeightPerturbation};
-use crate::model::Architecture;
 use crate::objective::registry::{BuildContext, InvalidOption, at_least_zero, positive};
 
 const HEADING: &str = "Weight perturbations (--reg sam, asam, delta-sam, sam-instance)";
@@ -21,7 +20,7 @@ pub struct Options {
     #[arg(long, value_name = "ρ", help_heading = HEADING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f64>,
-    /// δ-SAM's β: how far instance weights depart from uniform [default: 3 for BERT, our choice; 5 for RoBERTa, the paper's]
+    /// δ-SAM's β: how far instance weights depart from uniform [default: 5 for RoBERTa and its kin, the paper's, and MPNet; 3 for BERT and DistilBERT, our choice]
     #[arg(long, value_name = "β", help_heading = HEADING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
@@ -34,14 +33,6 @@ pub struct Options {
     /// Perturb every k-th step only; the steps between are plain
     #[arg(long, default_value_t = 1, value_name = "K", help_heading = HEADING)]
     pub perturb_every: u64,
-}
-
-/// δ-SAM's β where no flag says.
-pub fn default_beta(architecture: Architecture) -> f64 {
-    match architecture {
-        Architecture::Bert => 3.0,
-        Architecture::Roberta => 5.0,
-    }
 }
 
 /// What the flags come to once the model and the perturbation are known: every value named and in its range.
@@ -62,7 +53,7 @@ impl Options {
     /// A value that makes no sense, whichever perturbation is asked for.
     pub fn resolve(self, context: &BuildContext, name: Option<&str>) -> Result<Resolved, InvalidOption> {
         let rho = self.rho.unwrap_or(if name == Some("asam") { 0.5 } else { 0.05 });
-        let beta = self.beta.unwrap_or_else(|| default_beta(context.architecture));
+        let beta = self.beta.unwrap_or(context.architecture.description().defaults.beta);
         positive("--perturb-every", self.perturb_every as f64)?;
         Ok(Resolved {
             rho: at_least_zero("--rho", rho)?,

@@ -4,6 +4,8 @@ use candle_core::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Kind;
+use crate::model::layout::TensorSpec;
 use crate::weights::Parameters;
 
 /// The parameters that a perturbation moves; norms are over these alone.
@@ -21,20 +23,19 @@ pub enum Restriction {
 }
 
 impl Restriction {
-    fn allows(self, name: &str) -> bool {
-        let layer_norm = name.contains("LayerNorm");
+    fn allows(self, spec: &TensorSpec) -> bool {
         match self {
             Restriction::All => true,
-            Restriction::LayerNorm => layer_norm,
-            Restriction::NoEmbeddings => !name.contains("_embeddings."),
-            Restriction::Matrices => !layer_norm && name.ends_with(".weight"),
+            Restriction::LayerNorm => spec.part.is_norm(),
+            Restriction::NoEmbeddings => !spec.part.is_embedding(),
+            Restriction::Matrices => !spec.part.is_norm() && spec.kind == Kind::Weight,
         }
     }
 
     /// `direction` with the entries of all other parameters set to 0, in place.
     pub fn apply(self, direction: Parameters) -> Result<Parameters> {
         let layout = direction.layout().clone();
-        for (group, spec) in layout.tensors().filter(|(_, spec)| !self.allows(&spec.name)) {
+        for (group, spec) in layout.tensors().filter(|(_, spec)| !self.allows(spec)) {
             direction.view(group, spec)?.zero_set()?;
         }
         Ok(direction)

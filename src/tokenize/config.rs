@@ -8,12 +8,26 @@ use tokenizers::AddedToken;
 pub(crate) enum TokenizerClass {
     /// Sets lower-casing, accents and Chinese characters from tokenizer_config.json.
     Bert,
+    /// The same rules with RoBERTa's special tokens.
+    Mpnet,
     /// Sets add_prefix_space from tokenizer_config.json.
     Roberta,
     /// The same, for tokens that begin with ▁ (XLM-RoBERTa, CamemBERT).
     SentencePiece,
     /// Takes tokenizer.json as it is.
     FromJson,
+}
+
+impl TokenizerClass {
+    /// Whether it has BERT's rules: WordPiece on words, with switches in tokenizer_config.json.
+    pub fn is_word_piece(self) -> bool {
+        matches!(self, TokenizerClass::Bert | TokenizerClass::Mpnet)
+    }
+
+    /// Whether its own mask takes the blank before it, as a word of the text would.
+    pub fn masks_with_blank(self) -> bool {
+        matches!(self, TokenizerClass::Roberta | TokenizerClass::Mpnet)
+    }
 }
 
 /// The roles in the order in which `transformers` gives ids to tokens that the vocabulary lacks.
@@ -61,6 +75,7 @@ impl TokenizerConfig {
                 [None, None, Some("[UNK]"), Some("[SEP]"), Some("[PAD]"), Some("[CLS]"), Some("[MASK]")]
                     [index]
             }
+            TokenizerClass::Mpnet => Some(["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"][index]),
             TokenizerClass::Roberta | TokenizerClass::SentencePiece => {
                 Some(["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"][index])
             }

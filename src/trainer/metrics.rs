@@ -7,21 +7,26 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::event_log::{EventLog, EventLogError};
+
 /// The log's name in an output folder.
 pub const METRICS: &str = "metrics.jsonl";
 
 #[derive(Debug, Error)]
-#[error("cannot write to {path}: {source}")]
 #[allow(missing_docs, reason = "the messages say what each is")]
-pub struct MetricsError {
-    path: PathBuf,
-    source: io::Error,
+pub enum MetricsError {
+    #[error("cannot write to {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Events(#[from] EventLogError),
 }
 
 /// The open log of a run. Lines are flushed as they are written, so that they can be followed.
 pub struct Metrics {
     path: PathBuf,
     file: BufWriter<File>,
+    /// The same lines for TensorBoard.
+    events: Option<EventLog>,
 }
 
 impl Metrics {
@@ -37,9 +42,19 @@ impl Metrics {
             Ok(file)
         };
         match open() {
-            Ok(file) => Ok(Metrics { path, file: BufWriter::new(file) }),
-            Err(source) => Err(MetricsError { path, source }),
+            Ok(file) => Ok(Metrics { path, file: BufWriter::new(file), events: None }),
+            Err(source) => Err(MetricsError::Write { path, source }),
         }
+    }
+
+    /// The same log, which from now on goes to event files in `folder` too, if there is one: of steps from `step` on,
+    /// with what the log has of these already.
+    ///
+    /// # Errors
+    /// As [`EventLog::open`].
+    pub fn with_events(mut self, folder: Option<&Path>, step: u64) -> Result<Self, MetricsError> {
+        self.events = folder.map(|folder| EventLog::open(folder, &self.path, step)).transpose()?;
+        Ok(self)
     }
 
     /// Appends a record as one line of JSON.
@@ -49,7 +64,8 @@ impl Metrics {
             self.file.write_all(b"\n")?;
             self.file.flush()
         };
-        line().map_err(|source| MetricsError { path: self.path.clone(), source })
+        line().map_err(|source| MetricsError::Write { path: self.path.clone(), source })?;
+        Ok(self.events.as_mut().map_or(Ok(()), |events| events.write(record))?)
     }
 
     /// Makes what was written durable, and tells how many bytes that is.
@@ -59,6 +75,7 @@ impl Metrics {
             self.file.get_ref().sync_all()?;
             Ok(self.file.get_ref().metadata()?.len())
         };
-        sync().map_err(|source| MetricsError { path: self.path.clone(), source })
+        self.events.as_ref().map_or(Ok(()), EventLog::sync)?;
+        sync().map_err(|source| MetricsError::Write { path: self.path.clone(), source })
     }
 }

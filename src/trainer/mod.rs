@@ -17,6 +17,7 @@ use crate::weights::Parameters;
 pub mod curves;
 mod equal_views;
 mod error;
+pub mod event_log;
 mod free_memory;
 pub mod memory;
 pub mod metrics;

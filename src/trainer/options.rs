@@ -89,7 +89,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Training")]
     pub drophead: f64,
     /// How hidden states become an embedding: auto, mean, cls, mean-padded or first-last-avg; auto is
-    /// what the folder's 1_Pooling says, else mean for BERT and cls for RoBERTa
+    /// what the folder's 1_Pooling says, else cls for RoBERTa and its kin, and mean for the others
     #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Training")]
     pub pooling: PoolingChoice,
     /// Seed of all randomness
@@ -129,6 +129,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DIR", help_heading = "Scoring")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// Folder to log the run to as TensorBoard's event files, beside metrics.jsonl; a folder for each run
+    #[arg(long, value_name = "DIR", help_heading = "Scoring")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_dir: Option<PathBuf>,
 
     /// Write a checkpoint every N steps (100), or so often (90s, 10m, 2h), or never; a signal that stops
     /// the run writes one too

@@ -169,12 +169,16 @@ impl TrainOptions {
             check_lasting("--corpus", corpus)?;
             *corpus = std::path::absolute(&corpus)?;
         }
-        if let Some(data) = &mut self.data {
-            *data = std::path::absolute(&data)?;
+        for path in [&mut self.data, &mut self.log_dir].into_iter().flatten() {
+            *path = std::path::absolute(&path)?;
         }
         let output = std::path::absolute(self.output.as_deref().unwrap_or(Path::new(".")))?;
-        for (flag, path) in [("--corpus", &self.corpus), ("--data", &self.data), ("--output", &Some(output))]
-        {
+        for (flag, path) in [
+            ("--corpus", &self.corpus),
+            ("--data", &self.data),
+            ("--log-dir", &self.log_dir),
+            ("--output", &Some(output)),
+        ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 return Err(PlanError::NotUtf8 { flag, path: path.clone() });
             }

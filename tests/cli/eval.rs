@@ -101,3 +101,66 @@ fn sets_that_cannot_be_read_are_named_by_file_and_line() {
     w.write("sts/STS/STSBenchmark/sts-test.csv", "main\tf\t2012\t1\t2.5\ta\tb\n");
     w.fails("train --data sts", &["sts-dev.csv, line 1", "column"]);
 }
+
+#[test]
+fn word_pairs_are_scored_as_sentences_are() {
+    let w = Workspace::new();
+    w.model(Kind::Bert, "m");
+    let rows = ["a man\tdog", "guitar\tgreen", "loudly\tloud", "fields\tfield", "runs\trun", "sings\tdogs"];
+    let table = |order: usize, separator: &str| {
+        let row =
+            |(i, row): (usize, &&str)| format!("{row}\t{}.5\n", (i * order) % 7).replace('\t', separator);
+        rows.iter().enumerate().map(row).collect::<String>()
+    };
+    w.write("words/multisimlex-en.tsv", table(2, "\t"));
+    w.write("words/SimLex-999.csv", format!("word1,word2,SimLex999\n{}", table(3, ",")));
+    w.write("words/EN-SimVerb-3500.txt", table(4, "\t").replace('\n', "\r\n"));
+    w.write("words/simlex-german.txt", table(5, "\t"));
+    let said =
+        w.run("eval --model m --words words --json s.json --markdown s.md --latex s.tex --html s.html");
+    let report = w.json("s.json");
+    let names = ["Multi-SimLex", "SimLex-999", "SimVerb-3500"];
+    assert_eq!(report["averaged"], serde_json::json!(names), "{report}");
+    for (name, order) in names.into_iter().zip([2, 3, 4]) {
+        let task = &report["tasks"][name];
+        // The same pairs as somebody's own.
+        let scored: String = table(order, "\t")
+            .lines()
+            .map(|line| line.rsplit_once('\t').unwrap())
+            .map(|(words, score)| format!("{score}\t{words}\n"))
+            .collect();
+        w.write("own.tsv", scored);
+        w.run("eval --model m --set own=own.tsv --json own.json");
+        assert_eq!(task["spearman"], w.json("own.json")["tasks"]["own"]["spearman"], "{name}");
+        assert!(task["interval"]["low"].is_number(), "{report}");
+        let score = format!("{:.2}", task["spearman"].as_f64().unwrap());
+        for form in ["s.md", "s.tex", "s.html"] {
+            let text = String::from_utf8(w.read(form)).unwrap();
+            assert!(text.contains(name) && text.contains(&score), "{form}: {text}");
+        }
+        assert!(said.stdout.contains(name) && said.stdout.contains(&score), "{}", said.stdout);
+        assert!(
+            said.stderr.contains(&format!("warning: {name}: 6 pairs, where the published set has")),
+            "{}",
+            said.stderr
+        );
+    }
+    assert!(said.stderr.contains("words/simlex-german.txt: left out"), "{}", said.stderr);
+    // Any of them will do, beside other sets.
+    std::fs::remove_file(w.path("words/SimLex-999.csv")).unwrap();
+    let said = w.run("eval --model m --words words --set own=own.tsv --json -");
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    let tasks: Vec<&String> = report["tasks"].as_object().unwrap().keys().collect();
+    assert_eq!(tasks, ["Multi-SimLex", "SimVerb-3500", "own"]);
+
+    w.write("words/EN-SimVerb-3500.txt", "take\tremove\t6.8\nwalk\ttrail\n");
+    w.fails("eval --model m --words words", &["words/EN-SimVerb-3500.txt, line 2: 2 columns where"]);
+    w.write("else/notes.txt", "nothing");
+    w.fails(
+        "eval --model m --words else",
+        &["else holds no set", "Multi-SimLex (", "SimLex-999.txt", "SimVerb-3500.txt"],
+    );
+    w.fails("eval --model m --words absent", &["absent is no folder", "SimLex-999.txt"]);
+    w.fails("eval --model m --words own.tsv", &["own.tsv is no folder"]);
+    w.refuses_usage("eval --model m --words words --corpus own.tsv", &["--words", "--corpus"]);
+}

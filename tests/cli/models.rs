@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::{bf16, f16};
-use mirror::encoder::{EncoderConfig, Layout};
+use mirror::encoder::EncoderConfig;
 use mirror::random::Key;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 pub enum Kind {
     Bert,
     Roberta,
+    Mpnet,
+    DistilBert,
 }
 
 /// Names, shapes and values of a model's tensors.
@@ -26,12 +28,15 @@ impl Kind {
         match self {
             Kind::Bert => "bert.",
             Kind::Roberta => "roberta.",
+            Kind::Mpnet => "mpnet.",
+            Kind::DistilBert => "distilbert.",
         }
     }
 
     fn tokenizer_files(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::Bert => ("tokenizer-bert", &["tokenizer.json", "vocab.txt"]),
+            Kind::Bert | Kind::DistilBert => ("tokenizer-bert", &["tokenizer.json", "vocab.txt"]),
+            Kind::Mpnet => ("tokenizer-mpnet", &["tokenizer.json", "vocab.txt"]),
             Kind::Roberta => ("tokenizer-roberta", &["tokenizer.json", "vocab.json", "merges.txt"]),
         }
     }
@@ -40,6 +45,8 @@ impl Kind {
         let (model_type, pad, types) = match self {
             Kind::Bert => ("bert", 0, 2),
             Kind::Roberta => ("roberta", 1, 1),
+            Kind::Mpnet => ("mpnet", 1, 0),
+            Kind::DistilBert => return distilbert(),
         };
         json!({
             "model_type": model_type, "architectures": null, "vocab_size": 600, "hidden_size": 32,
@@ -52,15 +59,23 @@ impl Kind {
     /// Values that f16 and bf16 hold exactly: multiples of 1/64 of seven bits.
     pub fn tensors(self) -> Tensors {
         let config = EncoderConfig::from_json(&self.config().to_string(), Path::new("config.json")).unwrap();
-        let layout = Layout::new(&config.dimensions);
+        let layout = config.layout();
         let tensors = layout.tensors().enumerate().map(|(number, (_, spec))| {
             let key = Key::new(7).at(number as u64);
-            let one = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let one = if spec.is_norm_weight() { 1.0 } else { 0.0 };
             let value = |i| ((key.normal(i) * 12.0).round().clamp(-63.0, 63.0) / 64.0 + one) as f32;
             (spec.name.clone(), (spec.shape.clone(), (0..spec.len() as u32).map(value).collect()))
         });
         tensors.collect()
     }
+}
+
+fn distilbert() -> Value {
+    json!({
+        "model_type": "distilbert", "architectures": null, "vocab_size": 600, "dim": 32, "n_layers": 2, "n_heads": 4,
+        "hidden_dim": 64, "activation": "gelu", "max_position_embeddings": 64, "pad_token_id": 0, "dropout": 0.1,
+        "attention_dropout": 0.1, "sinusoidal_pos_embds": false,
+    })
 }
 
 impl Workspace {

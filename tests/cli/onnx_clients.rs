@@ -55,10 +55,12 @@ struct Export {
     precisions: &'static [&'static str],
 }
 
-/// A BERT and a RoBERTa model with every pooling, and real models.
+/// A BERT and a RoBERTa model with every pooling, the other architectures, and real models.
 fn exports(w: &Workspace) -> Vec<Export> {
     w.model(Kind::Bert, "bert");
     w.model(Kind::Roberta, "roberta");
+    w.model(Kind::Mpnet, "mpnet");
+    w.model(Kind::DistilBert, "distilbert");
     let all = &["f32", "f16", "int8"];
     let some = &["f32"];
     let export = |name, model: &str, pooling, normalized, precisions| Export {
@@ -77,6 +79,10 @@ fn exports(w: &Workspace) -> Vec<Export> {
         export("roberta-mean", "roberta", "mean", true, some),
         export("roberta-mean-padded", "roberta", "mean-padded", true, some),
         export("roberta-first-last-avg", "roberta", "first-last-avg", false, some),
+        export("mpnet-mean", "mpnet", "mean", true, all),
+        export("mpnet-mean-padded", "mpnet", "mean-padded", false, some),
+        export("distilbert-mean", "distilbert", "mean", true, all),
+        export("distilbert-cls", "distilbert", "cls", false, some),
         export("built-in", "builtin", "mean", false, all),
     ];
     if let Some(minilm) = installed("MIRROR_MINILM") {

@@ -229,6 +229,11 @@ fn eval_never_writes_what_it_reads() {
         &format!("eval --model m --data sts --markdown {sts} --overwrite"),
         &["is what --data reads"],
     );
+    w.write("words/SimLex-999.txt", "cold\twarm\t1.5\nbig\tlarge\t9.25\n");
+    w.refuses_usage(
+        "eval --model m --words words --latex words/SimLex-999.txt --overwrite",
+        &["is what --words reads"],
+    );
     for form in ["json", "markdown"] {
         let arguments = format!("eval --model m --corpus corpus.txt --{form} corpus.txt --overwrite");
         w.refuses_usage(&arguments, &["is what --corpus reads"]);

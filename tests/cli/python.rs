@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use safetensors::tensor::Dtype;
 use serde_json::json;
 
-use crate::models::Kind;
+use crate::models::{Kind, Tensors};
 use crate::train::TINY;
 use crate::workspace::Workspace;
 
@@ -56,6 +57,22 @@ fn trained_folders_load_in_sentence_transformers_and_transformers() {
     w.corpus("corpus.txt");
     w.model(Kind::Bert, "bert");
     w.model(Kind::Roberta, "roberta");
+    for (kind, name) in [(Kind::Mpnet, "mpnet"), (Kind::DistilBert, "distilbert")] {
+        let model = w.model(kind, name);
+        // As a model with a head is saved, with what belongs to the head.
+        let mut tensors: Tensors = kind
+            .tensors()
+            .into_iter()
+            .map(|(tensor, values)| (kind.prefix().to_owned() + &tensor, values))
+            .collect();
+        tensors.insert("lm_head.dense.bias".to_owned(), (vec![1], vec![0.5]));
+        model.set_tensors(&tensors, Dtype::F32);
+        w.run(&format!("train --model {name} {TINY} --reg delta-sam,r3f --output {name}-trained"));
+        // From vocab.txt alone, the folder says nothing else of its tokenizer.
+        std::fs::remove_file(w.path(name).join("tokenizer.json")).unwrap();
+        w.run(&format!("train --model {name}-trained {TINY} --output {name}-again"));
+        w.run(&format!("train --model {name} {TINY} --pooling cls --output {name}-vocab"));
+    }
     w.run(&format!("train --model bert {TINY} --output bert-mean"));
     w.run(&format!("train --model roberta {TINY} --output roberta-cls"));
     let normalised = w.model(Kind::Bert, "normalised");
@@ -67,7 +84,18 @@ fn trained_folders_load_in_sentence_transformers_and_transformers() {
     w.run(&format!("train --model normalised {TINY} --output bert-normalised"));
     // The built-in one is stored as f16, and has a tokenizer of its own.
     w.run("train --batch-size 16 --max-steps 1 --no-eval --output built-in");
-    for folder in ["bert-mean", "roberta-cls", "bert-normalised", "built-in"] {
+    for folder in [
+        "bert-mean",
+        "roberta-cls",
+        "bert-normalised",
+        "built-in",
+        "mpnet-trained",
+        "mpnet-again",
+        "mpnet-vocab",
+        "distilbert-trained",
+        "distilbert-again",
+        "distilbert-vocab",
+    ] {
         loads(&w, &python, folder);
     }
 }

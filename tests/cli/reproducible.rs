@@ -62,7 +62,12 @@ fn matryoshka_is_another_loss_that_gives_the_same_bytes_on_any_number_of_threads
 
 #[test]
 fn batches_of_several_chunks_give_the_same_bytes_too() {
-    let w = tiny(Kind::Roberta);
+    for kind in [Kind::Roberta, Kind::Mpnet] {
+        batches_of_several_chunks(tiny(kind));
+    }
+}
+
+fn batches_of_several_chunks(w: Workspace) {
     w.write("corpus.txt", sentences(200).join("\n"));
     for reg in ["none", "delta-sam,r3f"] {
         let run = |threads| weights_of_batches(&w, 100, &format!("--reg {reg} --threads {threads}"));

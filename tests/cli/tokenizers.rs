@@ -18,7 +18,12 @@ fn fixture(kind: &str, file: &str) -> PathBuf {
 
 /// A model of the type `model_type` with these tokenizer files alone.
 pub fn model(w: &Workspace, name: &str, model_type: &str, files: &[(&str, Vec<u8>)]) {
-    let kind = if model_type == "bert" { Kind::Bert } else { Kind::Roberta };
+    let kind = match model_type {
+        "bert" => Kind::Bert,
+        "mpnet" => Kind::Mpnet,
+        "distilbert" => Kind::DistilBert,
+        _ => Kind::Roberta,
+    };
     let model = w.model(kind, name);
     model.configure("model_type", model_type.into());
     for file in ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"] {
@@ -77,6 +82,10 @@ fn trained_and_exported_folders_tokenise_as_the_one_they_came_from() {
         ("xlm-roberta", vec![tokenizer_json("unigram", true)]),
         ("xlm-roberta", vec![tokenizer_json("unigram", false), bare()]),
         ("camembert", vec![tokenizer_json("unigram", false)]),
+        ("mpnet", vec![tokenizer_json("mpnet", true)]),
+        ("mpnet", vec![read("mpnet", "vocab.txt")]),
+        ("distilbert", vec![read("bert", "vocab.txt")]),
+        ("distilbert", vec![tokenizer_json("bert", true), cased()]),
     ];
     for (index, (model_type, files)) in models.iter().enumerate() {
         let name = format!("m{index}");

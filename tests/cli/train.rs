@@ -108,6 +108,9 @@ fn help_names_every_flag() {
         "--config",
         "--reg",
         "--pairs",
+        "--preset",
+        "--show",
+        "--log-dir",
         "--rho",
         "--beta",
         "--r3f-eps",
@@ -193,6 +196,68 @@ fn a_configuration_file_is_the_flags() {
     assert_eq!(resolved["r3f-eps"].as_float(), Some(0.05), "{resolved}");
     w.run("train --config from-file/train.toml --output again");
     assert_eq!(weights("from-file"), weights("again"));
+}
+
+#[test]
+fn a_preset_is_settings_that_files_and_flags_override() {
+    let w = Workspace::new();
+    let shown: toml::Table = w.run("train --preset word --show").stdout.parse().unwrap();
+    let number = |key: &str| shown[key].as_float().or(shown[key].as_integer().map(|n| n as f64)).unwrap();
+    for (key, value) in [
+        ("temperature", 0.2),
+        ("max-length", 25.0),
+        ("mask-span", 0.0),
+        ("epochs", 2.0),
+        ("batch-size", 200.0),
+        ("learning-rate", 2e-5),
+        ("dropout", 0.1),
+        ("holdout", 0.0),
+    ] {
+        assert_eq!(number(key), value, "{key}");
+    }
+    assert_eq!(shown["pooling"].as_str(), Some("cls"));
+    w.write("mine.toml", "temperature = 0.3\nepochs = 5\nseed = 7\n");
+    let said = w.run("train --preset word --config mine.toml --epochs 4 --show").stdout;
+    for line in [
+        "max-length = 25 # --preset word",
+        "temperature = 0.3 # mine.toml",
+        "seed = 7 # mine.toml",
+        "epochs = 4 # command line",
+        "weight-decay = 0.01",
+    ] {
+        assert!(said.lines().any(|shown| shown == line), "{line}\n{said}");
+    }
+    // What is shown is the same run.
+    w.model(Kind::Bert, "m");
+    w.write(
+        "words.txt",
+        ["man", "dog", "guitar", "green", "run", "sings", "loud", "field", "two", "over"].join("\n"),
+    );
+    let run = "--model m --corpus words.txt --batch-size 4 --max-steps 3 --lr 1e-3 --no-eval";
+    w.write("shown.toml", w.run(&format!("train --preset word {run} --show")).stdout);
+    let said = w.run(&format!("train --preset word {run} --output preset"));
+    for remark in ["warning", "dropout alone", "too short"] {
+        assert!(!said.stderr.contains(remark), "{}", said.stderr);
+    }
+    w.run("train --config shown.toml --output shown");
+    w.run("train --config preset/train.toml --output saved");
+    let flags = "--temperature 0.2 --max-length 25 --mask-span 0 --epochs 2 --pooling cls --holdout 0";
+    w.run(&format!("train {run} {flags} --output flags"));
+    let weights = |folder: &str| w.read(&format!("{folder}/model.safetensors"));
+    for folder in ["shown", "saved", "flags"] {
+        assert_eq!(weights("preset"), weights(folder), "{folder}");
+    }
+    w.refuses_usage(
+        "train --preset wrods",
+        &["no preset \"wrods\" (did you mean word?); the presets are word"],
+    );
+    w.refuses_usage("train --preset word --resume flags", &["--preset", "--resume"]);
+    w.refuses_usage("train --preset word --epochs 0 --show", &["--epochs"]);
+    w.write("mine.toml", "preset = \"word\"\n");
+    w.refuses_usage(
+        "train --config mine.toml",
+        &["mine.toml, line 1: preset is not a setting of a run; give --preset"],
+    );
 }
 
 #[test]

@@ -59,6 +59,25 @@ fn matryoshka_survives_kills() {
     workshop.ends("killed").assert_same(&reference, "--matryoshka 3,8");
 }
 
+/// MPNet's relative bias has a gradient to which all layers and sequences add, and moments of its own.
+#[test]
+fn an_mpnet_that_was_killed_ends_in_the_same_bytes() {
+    let workshop = Workshop::of("mpnet");
+    let flags = ["--reg", "delta-sam,r3f"];
+    let reference = workshop.reference("reference", &flags);
+    let mut command = workshop.train("killed", &flags);
+    for lines in [4, 15, 29] {
+        let mut child = command.spawn().unwrap();
+        workshop.wait_for_lines("killed", lines, &mut child);
+        kill(child);
+        command = workshop.resume("killed");
+    }
+    succeed(&mut workshop.resume("killed"));
+    workshop.ends("killed").assert_same(&reference, "mpnet");
+    let other_threads = workshop.reference("threads", &["--reg", "delta-sam,r3f", "--threads", "2"]);
+    other_threads.assert_same(&reference, "mpnet on two threads");
+}
+
 #[test]
 fn runs_that_were_killed_end_in_the_same_bytes() {
     let workshop = Workshop::new();

@@ -13,6 +13,7 @@ mod damage;
 mod disk;
 mod folder;
 mod kills;
+mod log_dir;
 mod outputs;
 mod overwriting;
 mod refusals;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use mirror::encoder::layout::{Dimensions, Layout};
+use mirror::encoder::EncoderConfig;
 use mirror::random::Key;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -20,9 +20,14 @@ pub struct Workshop {
 
 impl Workshop {
     pub fn new() -> Self {
+        Workshop::of("bert")
+    }
+
+    /// With a model of this type.
+    pub fn of(model_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/builtin");
-        write_model(&folder.path().join("model"), &built_in.join("model"));
+        write_model(model_type, &folder.path().join("model"), &built_in.join("model"));
         let corpus = fs::read_to_string(built_in.join("corpus.txt")).unwrap();
         let lines: Vec<&str> = corpus.lines().take(100).collect();
         fs::write(folder.path().join("corpus.txt"), lines.join("\n")).unwrap();
@@ -192,28 +197,21 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A BERT of two layers with the built-in tokenizer and random weights.
-fn write_model(folder: &Path, tokenizer: &Path) {
+/// A model of two layers with the built-in tokenizer and random weights.
+fn write_model(model_type: &str, folder: &Path, tokenizer: &Path) {
     copy(tokenizer, folder);
     let config = serde_json::json!({
-        "model_type": "bert", "vocab_size": 7000, "hidden_size": 16, "num_hidden_layers": 2,
+        "model_type": model_type, "vocab_size": 7000, "hidden_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 128,
         "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0,
     });
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let layout = Layout::new(&Dimensions {
-        vocab_size: 7000,
-        max_position_embeddings: 128,
-        type_vocab_size: 2,
-        hidden_size: 16,
-        intermediate_size: 32,
-        num_hidden_layers: 2,
-    });
+    let layout = EncoderConfig::from_folder(folder).unwrap().layout();
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = layout
         .tensors()
         .enumerate()
         .map(|(i, (_, spec))| {
-            let around = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let around = if spec.is_norm_weight() { 1.0 } else { 0.0 };
             let key = Key::new(1).at(i as u64);
             let value = |channel| (around + 0.2 * key.normal(channel)) as f32;
             let values = (0..spec.len() as u32).flat_map(|channel| value(channel).to_le_bytes());

@@ -44,7 +44,7 @@ fn encoder() -> Encoder {
 fn random_weights(layout: Arc<Layout>) -> Parameters {
     Parameters::from_named(layout, DType::F32, &Device::Cpu, |spec| {
         let key = Key::new(spec.offset as u64).at(spec.name.len() as u64);
-        let centre = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+        let centre = if spec.is_norm_weight() { 1.0 } else { 0.0 };
         let values: Vec<f64> = (0..spec.len() as u32).map(|c| centre + 0.2 * key.normal(c)).collect();
         Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)
     })

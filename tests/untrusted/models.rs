@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use mirror::encoder::Architecture;
 use mirror::encoder::layout::{Dimensions, Layout};
 use mirror::encoder::{EncoderConfig, Parameters};
 use mirror::model_folder::read_parameters;
@@ -19,7 +20,7 @@ const CONFIG: &str = r#"{"model_type":"bert","vocab_size":120,"hidden_size":32,"
 fn read_config(text: &str) {
     match EncoderConfig::from_json(text, Path::new("config.json")) {
         Ok(config) => {
-            let layout = Layout::new(&config.dimensions);
+            let layout = config.layout();
             assert!(layout.groups.len() <= 1025);
         }
         Err(error) => assert!(error.to_string().starts_with("config.json"), "{error}"),
@@ -27,14 +28,18 @@ fn read_config(text: &str) {
 }
 
 fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(&Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers: 1,
-    }))
+    Arc::new(Layout::new(
+        Architecture::Bert,
+        &Dimensions {
+            vocab_size: 3,
+            max_position_embeddings: 2,
+            type_vocab_size: 1,
+            hidden_size: 2,
+            intermediate_size: 3,
+            num_hidden_layers: 1,
+            relative_bias: [0, 1],
+        },
+    ))
 }
 
 /// Reads weights that are these bytes.

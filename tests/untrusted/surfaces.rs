@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use mirror::encoder::Architecture;
 use mirror::encoder::layout::{Dimensions, Layout};
 use tempfile::TempDir;
 
@@ -56,14 +57,18 @@ fn is_a_sentence(error: impl std::fmt::Display) {
 
 /// That of the smallest encoder there is.
 fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(&Dimensions {
-        vocab_size: 3,
-        max_position_embeddings: 2,
-        type_vocab_size: 1,
-        hidden_size: 2,
-        intermediate_size: 3,
-        num_hidden_layers: 1,
-    }))
+    Arc::new(Layout::new(
+        Architecture::Bert,
+        &Dimensions {
+            vocab_size: 3,
+            max_position_embeddings: 2,
+            type_vocab_size: 1,
+            hidden_size: 2,
+            intermediate_size: 3,
+            num_hidden_layers: 1,
+            relative_bias: [0, 1],
+        },
+    ))
 }
 
 /// A folder with these files, the one that the first byte chooses being the rest of the bytes.

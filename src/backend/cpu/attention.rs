@@ -5,6 +5,7 @@
 
 use super::buffers::Buffer;
 use super::matmul::{Init, Matrix, matmul};
+use super::relative::Strips;
 use super::simd::{LANES, Simd, fma, kernel, sum_lanes};
 use crate::batch::{Pass, attention_row_key, drophead_factors};
 use crate::random::{Dropout, Key};
@@ -27,13 +28,29 @@ impl Heads {
 }
 
 /// One sequence's part of the projections: `queries` rows of `q` `[queries, hidden]` and `rows` rows
-/// of `kv` `[rows, 2 · hidden]`, keys before values. Only the first `keys` rows are attended to.
+/// of `kv` `[rows, 2 · hidden]`, keys before values. Only the first `keys` rows are attended to. Queries are the
+/// sequence's first rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Sequence<'a> {
     pub q: &'a [f32],
     pub kv: &'a [f32],
     pub queries: usize,
     pub keys: usize,
+    /// Added to the scores, where there is one.
+    pub bias: Option<&'a Strips>,
+}
+
+impl<'a> Sequence<'a> {
+    /// One head's products of queries and keys, with the bias: `[queries, keys]` scores before they are scaled.
+    fn scores(&self, head: usize, q: Matrix<'a>, k: Matrix<'a>, scores: &mut [f32]) {
+        match self.bias {
+            None => matmul(scores, self.keys, Init::Zero, q, k.t()),
+            Some(bias) => {
+                bias.fill(head, self.keys, scores);
+                matmul(scores, self.keys, Init::Keep, q, k.t());
+            }
+        }
+    }
 }
 
 /// The randomness of one sequence in one layer.
@@ -110,7 +127,7 @@ pub(crate) fn forward(h: Heads, s: Sequence, masks: &Masks, scratch: &mut Scratc
         let k = Matrix::strided(&s.kv[at..], s.keys, d, 2 * hidden);
         let v = Matrix::strided(&s.kv[hidden + at..], s.keys, d, 2 * hidden);
         let p = &mut scratch.probabilities[..s.queries * s.keys];
-        matmul(p, s.keys, Init::Zero, q, k.t());
+        s.scores(head, q, k, p);
         softmax(p, s.keys, h.scale());
         mask_in_place(p, s.keys, masks.of_head(head));
         matmul(&mut context[at..], hidden, Init::Zero, Matrix::new(p, s.queries, s.keys), v);
@@ -118,7 +135,7 @@ pub(crate) fn forward(h: Heads, s: Sequence, masks: &Masks, scratch: &mut Scratc
 }
 
 /// From `context`'s gradient those of `q` and `kv`, which are overwritten: rows of `kv` that are not
-/// attended to get zeros.
+/// attended to get zeros. Those of the unscaled scores are added to `bias_gradient`.
 pub(crate) fn backward(
     h: Heads,
     s: Sequence,
@@ -126,6 +143,7 @@ pub(crate) fn backward(
     scratch: &mut Scratch,
     context_gradient: &[f32],
     (q_gradient, kv_gradient): (&mut [f32], &mut [f32]),
+    mut bias_gradient: Option<&mut Strips>,
 ) {
     let (d, hidden) = (h.size(), h.hidden);
     kv_gradient[s.keys * 2 * hidden..].fill(0.0);
@@ -142,10 +160,13 @@ pub(crate) fn backward(
         let g = Matrix::strided(&context_gradient[at..], s.queries, d, hidden);
         let (p, masked, dp) =
             (&mut scratch.probabilities[..len], &mut scratch.masked[..len], &mut scratch.gradient[..len]);
-        matmul(p, s.keys, Init::Zero, q, k.t());
+        s.scores(head, q, k, p);
         softmax(p, s.keys, h.scale());
         matmul(dp, s.keys, Init::Zero, g, v.t());
         softmax_backward(p, masked, dp, s.keys, h.scale(), masks.of_head(head));
+        if let Some(sum) = &mut bias_gradient {
+            sum.add(head, s.keys, dp);
+        }
         let (masked, ds) = (Matrix::new(masked, s.queries, s.keys), Matrix::new(dp, s.queries, s.keys));
         matmul(&mut kv_gradient[hidden + at..], 2 * hidden, Init::Zero, masked.t(), g);
         matmul(&mut kv_gradient[at..], 2 * hidden, Init::Zero, ds.t(), q);
@@ -297,7 +318,12 @@ mod tests {
             let at = head * d;
             let k: Vec<&[f64]> = (0..keys).map(|r| &kv[r * 2 * hidden + at..][..d]).collect();
             for query in 0..queries {
-                let p = reference::probabilities(&q[query * hidden + at..][..d], &k, 1.0 / (d as f64).sqrt());
+                let p = reference::probabilities(
+                    &q[query * hidden + at..][..d],
+                    &k,
+                    1.0 / (d as f64).sqrt(),
+                    |_| 0.0,
+                );
                 let row = attention_row_key(masks.sequence, masks.layer, head, query);
                 for (key, p) in p.iter().enumerate() {
                     let keep = masks.dropout.map_or(1.0, |d| f64::from(d.factor(row, key as u32)));
@@ -327,7 +353,7 @@ mod tests {
             let upstream = values(3, queries * h.hidden);
             let pass = Pass { key: Key::new(4), hidden_dropout: 0.0, attention_dropout, drophead };
             let masks = Masks::new(&pass, pass.sequence(SequenceId { view: 1, sentence: 2 }), 3, heads);
-            let sequence = Sequence { q: &q, kv: &kv, queries, keys };
+            let sequence = Sequence { q: &q, kv: &kv, queries, keys, bias: None };
             let mut scratch = Scratch::new(rows, rows);
             let mut context = vec![0f32; q.len()];
             forward(h, sequence, &masks, &mut scratch, &mut context);
@@ -338,7 +364,7 @@ mod tests {
             }
 
             let (mut dq, mut dkv) = (vec![9f32; q.len()], vec![9f32; kv.len()]);
-            backward(h, sequence, &masks, &mut scratch, &upstream, (&mut dq, &mut dkv));
+            backward(h, sequence, &masks, &mut scratch, &upstream, (&mut dq, &mut dkv), None);
             let loss = |q: &[f64], kv: &[f64]| -> f64 {
                 plain(h, (queries, keys), q, kv, &masks).iter().zip(&upstream)
                     .map(|(c, &u)| c * f64::from(u)).sum()

@@ -4,7 +4,8 @@
 //! for in a forward, and what a layer hands to the next is still in the cache. Threads that find no chunk help with
 //! the products of those that there are.
 
-use super::shape::EncoderShape;
+use super::relative::Strips;
+use super::shape::{EmbeddingWeights, EncoderShape};
 use crate::batch::{PackedBatch, Pass};
 use crate::random::{Key, Site};
 use std::ops::Range;
@@ -31,6 +32,11 @@ pub(crate) struct Chunk {
 impl Chunk {
     pub fn total_tokens(&self) -> usize {
         self.cu_seqlens[self.sequences.len()]
+    }
+
+    /// Rows of its longest sequence.
+    pub fn longest(&self) -> usize {
+        self.cu_seqlens.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0)
     }
 }
 
@@ -87,6 +93,8 @@ pub(crate) struct ChunkContext<'a> {
     pub chunk: &'a Chunk,
     /// `[n]`
     pub sequence_keys: Vec<Key>,
+    /// The relative position bias, where there is one.
+    pub relative: Option<Strips>,
     /// Threads that may share the chunk's products.
     pub threads: usize,
 }
@@ -97,15 +105,18 @@ pub(crate) fn threads_each(chunks: usize) -> usize {
 }
 
 impl<'a> ChunkContext<'a> {
+    /// `shared` is the first weight group.
     pub fn new(
         shape: &'a EncoderShape,
-        batch: &'a PackedBatch,
-        pass: &'a Pass,
+        shared: &[f32],
+        (batch, pass): (&'a PackedBatch, &'a Pass),
         chunk: &'a Chunk,
         threads: usize,
     ) -> Self {
         let sequence_keys = chunk.sequences.iter().map(|&i| pass.sequence(batch.ids[i])).collect();
-        ChunkContext { shape, batch, pass, chunk, sequence_keys, threads }
+        let table = EmbeddingWeights::new(shape, shared).relative_bias;
+        let relative = Strips::new(shape, table, chunk.longest());
+        ChunkContext { shape, batch, pass, chunk, sequence_keys, relative, threads }
     }
 
     pub fn len(&self) -> usize {

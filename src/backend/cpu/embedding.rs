@@ -1,11 +1,11 @@
-//! Token, position and type embeddings with LayerNorm and dropout, and their sparse gradient.
+//! Token, position and, where there are any, type embeddings with LayerNorm and dropout, and their sparse gradient.
 
 use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
 use super::shape::{EmbeddingGradients, EmbeddingWeights};
 use super::simd::kernel;
-use super::weight_gradients::add_to;
+use super::vectors::add_to;
 use crate::batch::PackedBatch;
 use crate::random::{Dropout, Key, Site};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ pub(crate) fn forward(c: &ChunkContext, w: &EmbeddingWeights, noise: Option<&[f3
         let word = &w.word[at(c.batch.token_ids[row])];
         let position = &w.position[at(c.batch.position_ids[row])];
         let noise = noise.map(|noise| &noise[row * hidden..(row + 1) * hidden]);
-        add_rows(word, noise, position, &w.token_type[..hidden], out);
+        add_rows(word, noise, position, w.token_type.get(..hidden), out);
     }
     let mut y = Buffer::unspecified(tokens * hidden);
     let mut rstd = Buffer::unspecified(tokens);
@@ -49,7 +49,7 @@ fn add_rows<'a, S>(
     word: &'a [f32],
     noise: Option<&'a [f32]>,
     position: &'a [f32],
-    token_type: &'a [f32],
+    token_type: Option<&'a [f32]>,
     out: &'a mut [f32],
 ) {
     out.copy_from_slice(word);
@@ -58,8 +58,17 @@ fn add_rows<'a, S>(
             *out += x;
         }
     }
-    for ((out, &p), &t) in out.iter_mut().zip(position).zip(token_type) {
-        *out += p + t;
+    match token_type {
+        Some(token_type) => {
+            for ((out, &p), &t) in out.iter_mut().zip(position).zip(token_type) {
+                *out += p + t;
+            }
+        }
+        None => {
+            for (out, &p) in out.iter_mut().zip(position) {
+                *out += p;
+            }
+        }
     }
 }
 }
@@ -107,8 +116,8 @@ pub(crate) fn accumulate_tables(batch: &PackedBatch, sum_gradient: &[f32], gradi
     let mut by_position = Buffer::zeros(positions * hidden);
     scatter(&batch.position_ids, sum_gradient, &mut by_position, hidden);
     add_to(gradients.position, &by_position);
-    for row in by_position.chunks_exact(hidden) {
-        add_to(&mut gradients.token_type[..hidden], row);
+    if let Some(token_type) = gradients.token_type.get_mut(..hidden) {
+        by_position.chunks_exact(hidden).for_each(|row| add_to(token_type, row));
     }
 }
 

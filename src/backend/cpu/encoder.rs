@@ -6,8 +6,10 @@
 use super::buffers::Buffer;
 use super::chunk::{Chunk, ChunkContext, Queries, chunks_of, threads_each};
 use super::pooling;
+use super::relative::Strips;
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
-use super::weight_gradients::{accumulate, add_to};
+use super::vectors::add_to;
+use super::weight_gradients::accumulate;
 use super::{embedding, layer};
 use crate::batch::{PackedBatch, Pass};
 use crate::model::Pooling;
@@ -28,7 +30,7 @@ pub fn embed(
     let chunks = chunks_of(batch);
     let threads = threads_each(chunks.len());
     let forward = |chunk: &Chunk| {
-        let c = ChunkContext::new(shape, batch, pass, chunk, threads);
+        let c = ChunkContext::new(shape, weights[0], (batch, pass), chunk, threads);
         run(&c, weights, noise, pooling, &mut NoTape)
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
@@ -48,7 +50,7 @@ pub fn embed_tracked(
     let threads = threads_each(chunks.len());
     let forward = |chunk: Chunk| {
         let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
-        let c = ChunkContext::new(shape, batch, pass, &chunk, threads);
+        let c = ChunkContext::new(shape, weights[0], (batch, pass), &chunk, threads);
         let pooled = run(&c, weights, noise, pooling, &mut recorded);
         (ChunkTape { recorded, chunk }, pooled)
     };
@@ -180,8 +182,11 @@ impl Tape {
         let hidden = self.shape.hidden;
         assert_eq!(embedding_gradients.len(), self.batch.len() * hidden);
         let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
-        let mut passes: Vec<ChunkBackward> =
-            self.chunks.iter().filter_map(|t| ChunkBackward::new(self, t, embedding_gradients)).collect();
+        let mut passes: Vec<ChunkBackward> = self
+            .chunks
+            .iter()
+            .filter_map(|t| ChunkBackward::new(self, weights, t, embedding_gradients))
+            .collect();
         let threads = threads_each(passes.len());
         passes.iter_mut().for_each(|chunk| chunk.c.threads = threads);
         // Enough chunks at a time for all threads; the order of sums is that of the chunks either way.
@@ -203,6 +208,9 @@ impl Tape {
                     let into = EmbeddingGradients::new(&self.shape, &mut *gradients[0]);
                     add_to(into.norm_weight, weight);
                     add_to(into.norm_bias, bias);
+                    if let Some(relative) = &chunk.relative {
+                        relative.add_to_table(&self.shape, into.relative_bias);
+                    }
                 }
             }
             for chunk in group {
@@ -221,21 +229,30 @@ struct ChunkBackward<'a> {
     pooled: Buffer,
     /// That of the current layer's output; empty before the last layer.
     gradient: Buffer,
+    /// That of the relative bias in all layers so far. A sum of the chunk's own: chunks are added in their order,
+    /// however many are on their way at a time.
+    relative: Option<Strips>,
 }
 
 impl<'a> ChunkBackward<'a> {
     /// `None` where all gradients are zero, as for other instances in a per-instance backward.
-    fn new(tape: &'a Tape, of: &'a ChunkTape, embedding_gradients: &[f32]) -> Option<Self> {
+    fn new(
+        tape: &'a Tape,
+        weights: &[&[f32]],
+        of: &'a ChunkTape,
+        embedding_gradients: &[f32],
+    ) -> Option<Self> {
         let hidden = tape.shape.hidden;
-        let c = ChunkContext::new(&tape.shape, &tape.batch, &tape.pass, &of.chunk, 1);
-        let mut pooled = Buffer::unspecified(c.len() * hidden);
+        let mut pooled = Buffer::unspecified(of.chunk.sequences.len() * hidden);
         for (&i, row) in of.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
             row.copy_from_slice(&embedding_gradients[i * hidden..(i + 1) * hidden]);
         }
         if pooled.iter().all(|&g| g == 0.0) {
             return None;
         }
-        Some(ChunkBackward { c, recorded: &of.recorded, pooled, gradient: Buffer::unspecified(0) })
+        let c = ChunkContext::new(&tape.shape, weights[0], (&tape.batch, &tape.pass), &of.chunk, 1);
+        let gradient = Buffer::unspecified(0);
+        Some(ChunkBackward { c, recorded: &of.recorded, pooled, gradient, relative: None })
     }
 
     /// The gradient of the last hidden states, made when it is first needed.
@@ -266,8 +283,13 @@ impl<'a> ChunkBackward<'a> {
             None => self.embedding_output(&EmbeddingWeights::new(&tape.shape, weights[0])),
         };
         let saved = &recorded.layers[layer];
-        let (gradient, step) = layer::backward(&self.c, w, layer, saved, input, gradient, queries);
+        let (gradient, mut step) = layer::backward(&self.c, w, layer, saved, input, gradient, queries);
         self.gradient = gradient;
+        match (&mut self.relative, step.relative_gradient.take()) {
+            (Some(sum), Some(of_layer)) => sum.add_all(&of_layer),
+            (None, of_layer) => self.relative = of_layer,
+            (Some(_), None) => {}
+        }
         (step, saved)
     }
 

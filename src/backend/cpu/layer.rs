@@ -6,6 +6,7 @@ use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
 use super::matmul::{Init, Matrix, shared_matmul};
+use super::relative::Strips;
 use super::shape::LayerWeights;
 use super::simd::kernel;
 use crate::random::{Dropout, Key, Site};
@@ -104,7 +105,7 @@ fn first_rows(c: &ChunkContext, x: &[f32]) -> Buffer {
 
 /// Views of one sequence's attention inputs, with its masks.
 fn sequence<'a>(
-    c: &ChunkContext,
+    c: &'a ChunkContext,
     layer: usize,
     i: usize,
     (q, kv): (&'a [f32], &'a [f32]),
@@ -117,12 +118,13 @@ fn sequence<'a>(
         kv: &kv[rows.start * 2 * hidden..rows.end * 2 * hidden],
         queries: query_rows.len(),
         keys: c.keys_len(i),
+        bias: c.relative.as_ref(),
     };
     (sequence, Masks::new(c.pass, c.sequence_keys[i], layer, c.shape.heads))
 }
 
 fn scratch(c: &ChunkContext) -> Scratch {
-    let longest = (0..c.len()).map(|i| c.rows(i).len()).max().unwrap_or(0);
+    let longest = c.chunk.longest();
     Scratch::new(longest, longest)
 }
 
@@ -149,6 +151,8 @@ pub(crate) struct Step {
     pub attention_output_gradient: Buffer,
     pub q_gradient: Buffer,
     pub kv_gradient: Buffer,
+    /// That of the relative bias, by offset, where there is one.
+    pub relative_gradient: Option<Strips>,
     pub input: Buffer,
     /// The input rows that queries come from, where those are not all.
     pub query_input: Option<Buffer>,
@@ -241,7 +245,8 @@ pub(crate) fn backward(
         Matrix::new(w.attention_output, hidden, hidden),
     );
     shared_matmul(c.threads, &mut context_gradient, Init::Zero, g, wo);
-    let (q_gradient, kv_gradient) = attend_backward(c, layer, saved, &context_gradient, queries);
+    let (q_gradient, kv_gradient, relative_gradient) =
+        attend_backward(c, layer, saved, &context_gradient, queries);
     drop(context_gradient);
     column_sums(&q_gradient, &mut v.query_bias);
     column_sums(&kv_gradient, &mut v.key_value_bias);
@@ -266,6 +271,7 @@ pub(crate) fn backward(
         attention_output_gradient,
         q_gradient,
         kv_gradient,
+        relative_gradient,
         input,
         query_input,
         vectors: v,
@@ -290,9 +296,10 @@ fn attend_backward(
     saved: &Saved,
     context_gradient: &[f32],
     queries: Queries,
-) -> (Buffer, Buffer) {
+) -> (Buffer, Buffer, Option<Strips>) {
     let hidden = c.shape.hidden;
     let heads = Heads { hidden, heads: c.shape.heads };
+    let mut relative = c.relative.as_ref().map(|_| Strips::zeros(c.shape.heads, c.chunk.longest()));
     let mut dq = Buffer::unspecified(saved.q.len());
     let mut dkv = Buffer::unspecified(saved.kv.len());
     let mut scratch = scratch(c);
@@ -303,9 +310,9 @@ fn attend_backward(
         let gradients =
             (&mut dq[query_range.clone()], &mut dkv[rows.start * 2 * hidden..rows.end * 2 * hidden]);
         let g = &context_gradient[query_range];
-        attention::backward(heads, sequence, &masks, &mut scratch, g, gradients);
+        attention::backward(heads, sequence, &masks, &mut scratch, g, gradients, relative.as_mut());
     }
-    (dq, dkv)
+    (dq, dkv, relative)
 }
 
 kernel! {

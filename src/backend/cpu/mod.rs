@@ -20,6 +20,7 @@ mod math;
 mod matmul;
 mod normals;
 mod pooling;
+mod relative;
 mod shape;
 mod simd;
 mod tensors;

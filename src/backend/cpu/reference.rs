@@ -74,10 +74,11 @@ fn drop_hidden(x: &mut Rows, pass: &Pass, sequence: Key, layer: usize, site: Sit
     }
 }
 
-/// softmax(q · kᵀ · scale) over the first `keys` rows.
-pub fn probabilities(q: &[f64], k: &[&[f64]], scale: f64) -> Vec<f64> {
-    let scores: Vec<f64> =
-        k.iter().map(|k| q.iter().zip(*k).map(|(a, b)| a * b).sum::<f64>() * scale).collect();
+/// softmax(q · kᵀ · scale + bias) over the first `keys` rows.
+pub fn probabilities(q: &[f64], k: &[&[f64]], scale: f64, bias: impl Fn(usize) -> f64) -> Vec<f64> {
+    let score =
+        |(i, k): (usize, &&[f64])| q.iter().zip(*k).map(|(a, b)| a * b).sum::<f64>() * scale + bias(i);
+    let scores: Vec<f64> = k.iter().enumerate().map(score).collect();
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
     scores.iter().map(|s| (s - max).exp() / sum).collect()
@@ -88,6 +89,7 @@ fn attention(
     pass: &Pass,
     (sequence, layer, keys): (Key, usize, usize),
     (q, k, v): (&Rows, &Rows, &Rows),
+    table: &[f64],
 ) -> Rows {
     let d = shape.hidden / shape.heads;
     let factors = drophead_factors(pass, sequence, layer, shape.heads);
@@ -97,7 +99,11 @@ fn attention(
         let part = head * d..(head + 1) * d;
         let k: Vec<&[f64]> = k[..keys].iter().map(|row| &row[part.clone()]).collect();
         for query in 0..q.len() {
-            let p = probabilities(&q[query][part.clone()], &k, 1.0 / (d as f64).sqrt());
+            let bias = |key: usize| match shape.relative {
+                Some(bias) => table[bias.bucket(key as isize - query as isize) * shape.heads + head],
+                None => 0.0,
+            };
+            let p = probabilities(&q[query][part.clone()], &k, 1.0 / (d as f64).sqrt(), bias);
             let row = attention_row_key(sequence, layer, head, query);
             for (key, p) in p.iter().enumerate() {
                 let keep = dropout.map_or(1.0, |d| f64::from(d.factor(row, key as u32)));
@@ -153,12 +159,13 @@ pub fn sequence_outputs(
     let position = r.take(shape.max_position_embeddings * h);
     let token_type = r.take(shape.type_vocab_size * h);
     let (weight, bias) = (r.take(h), r.take(h));
+    let table = r.take(shape.relative_rows * shape.heads);
     let embedding = |row: usize| {
         let (token, place) = (batch.token_ids[row] as usize, batch.position_ids[row] as usize);
         let sum: Vec<f64> = (0..h)
             .map(|c| {
                 let noise = noise.map_or(0.0, |n| n[row * h + c]);
-                word[token * h + c] + noise + position[place * h + c] + token_type[c]
+                word[token * h + c] + noise + position[place * h + c] + token_type.get(c).unwrap_or(&0.0)
             })
             .collect();
         layer_norm(&sum, weight, bias, eps)
@@ -174,7 +181,7 @@ pub fn sequence_outputs(
         let (wi, bi, w2, b2) = (r.take(inter * h), r.take(inter), r.take(h * inter), r.take(h));
         let (g2, beta2) = (r.take(h), r.take(h));
         let (q, k, v) = (linear(&x, wq, bq), linear(&x, wk, bk), linear(&x, wv, bv));
-        let context = attention(shape, pass, (sequence, layer, batch.key_lens[i]), (&q, &k, &v));
+        let context = attention(shape, pass, (sequence, layer, batch.key_lens[i]), (&q, &k, &v), table);
         let mut branch = linear(&context, wo, bo);
         drop_hidden(&mut branch, pass, sequence, layer, Site::AttentionOutput);
         let y: Rows = add(&branch, &x).iter().map(|z| layer_norm(z, g1, b1, eps)).collect();

@@ -2,7 +2,7 @@
 
 use super::layer_norm::Affine;
 use crate::batch::PackedBatch;
-use crate::model::{Activation, EncoderConfig};
+use crate::model::{Activation, EncoderConfig, RelativeBias};
 
 /// The sizes and choices of a checkpoint's configuration that the computation depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +15,11 @@ pub struct EncoderShape {
     pub layer_norm_eps: f32,
     pub vocab_size: usize,
     pub max_position_embeddings: usize,
+    /// 0 where there are no token types.
     pub type_vocab_size: usize,
+    pub relative: Option<RelativeBias>,
+    /// Rows of its table, `[relative_rows, heads]`; 0 where there is none.
+    pub relative_rows: usize,
 }
 
 /// Why weights or a batch cannot be computed with.
@@ -52,6 +56,8 @@ impl From<&EncoderConfig> for EncoderShape {
             vocab_size: d.vocab_size,
             max_position_embeddings: d.max_position_embeddings,
             type_vocab_size: d.type_vocab_size,
+            relative: config.relative_bias(),
+            relative_rows: d.relative_bias[0],
         }
     }
 }
@@ -62,11 +68,17 @@ impl EncoderShape {
         &groups[..groups.len().min(self.layers + 1)]
     }
 
+    /// What attention's products of queries and keys are multiplied by.
+    pub fn score_scale(&self) -> f32 {
+        1.0 / ((self.hidden / self.heads) as f32).sqrt()
+    }
+
     /// Elements in each weight group, embeddings first.
     pub fn group_len(&self, group: usize) -> usize {
         let (h, i) = (self.hidden, self.intermediate);
         if group == 0 {
-            (self.vocab_size + self.max_position_embeddings + self.type_vocab_size + 2) * h
+            let rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size + 2;
+            rows * h + self.relative_rows * self.heads
         } else {
             4 * h * h + 2 * h * i + 9 * h + i
         }
@@ -117,6 +129,8 @@ macro_rules! embedding_views {
             pub token_type: $slice,
             pub norm_weight: $slice,
             pub norm_bias: $slice,
+            /// `[relative_rows, heads]`
+            pub relative_bias: $slice,
         }
 
         impl<'a> $struct<'a> {
@@ -124,8 +138,9 @@ macro_rules! embedding_views {
                 let h = shape.hidden;
                 views!($split, flat,
                     word: shape.vocab_size * h, position: shape.max_position_embeddings * h,
-                    token_type: shape.type_vocab_size * h, norm_weight: h, norm_bias: h);
-                $struct { word, position, token_type, norm_weight, norm_bias }
+                    token_type: shape.type_vocab_size * h, norm_weight: h, norm_bias: h,
+                    relative_bias: shape.relative_rows * shape.heads);
+                $struct { word, position, token_type, norm_weight, norm_bias, relative_bias }
             }
         }
     };

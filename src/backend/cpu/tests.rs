@@ -5,7 +5,7 @@ use super::reference;
 use super::shape::{EncoderShape, ShapeError};
 use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::layout::{Dimensions, Layout};
-use crate::model::{Activation, Pooling};
+use crate::model::{Activation, Architecture, Pooling, RelativeBias};
 use crate::random::Key;
 use proptest::prelude::*;
 
@@ -27,6 +27,9 @@ pub struct Case {
     pub embedding_gradients: Vec<f32>,
 }
 
+/// Few distances, so that a short sequence has all buckets.
+const RELATIVE: RelativeBias = RelativeBias { buckets: 32, max_distance: 30 };
+
 fn normals(key: Key, n: usize, scale: f64) -> Vec<f32> {
     (0..n).map(|i| (key.at(i as u64).normal(0) * scale) as f32).collect()
 }
@@ -39,20 +42,23 @@ pub fn case(
     pass: Pass,
     pooling: Pooling,
 ) -> Case {
-    (shape.vocab_size, shape.max_position_embeddings, shape.type_vocab_size) = (23, 80, 2);
-    let layout = Layout::new(&Dimensions {
+    (shape.vocab_size, shape.max_position_embeddings) = (23, 80);
+    shape.relative_rows = if shape.relative.is_some() { 32 } else { 0 };
+    let dimensions = Dimensions {
         vocab_size: shape.vocab_size,
         max_position_embeddings: shape.max_position_embeddings,
         type_vocab_size: shape.type_vocab_size,
         hidden_size: shape.hidden,
         intermediate_size: shape.intermediate,
         num_hidden_layers: shape.layers,
-    });
+        relative_bias: [shape.relative_rows, shape.heads],
+    };
+    let layout = Layout::new(Architecture::Bert, &dimensions);
     let key = Key::new(seed);
     let group = |(g, group): (usize, &crate::model::layout::Group)| {
         let mut values = Vec::with_capacity(group.len);
         for (t, tensor) in group.tensors.iter().enumerate() {
-            let norm_weight = tensor.name.ends_with("LayerNorm.weight");
+            let norm_weight = tensor.is_norm_weight();
             let scale = if tensor.shape.len() == 2 { 0.7 / (tensor.shape[1] as f64).sqrt() } else { 0.2 };
             let drawn = normals(key.at(g as u64).at(t as u64), tensor.len(), scale);
             values.extend(drawn.iter().map(|x| if norm_weight { 1.0 + x } else { *x }));
@@ -120,12 +126,14 @@ prop_compose! {
         activation in prop::sample::select(vec![
             Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Silu]),
         pooling in prop::sample::select(vec![Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg]),
+        type_vocab_size in prop::sample::select(vec![0, 2]),
+        relative in prop::sample::select(vec![None, Some(RELATIVE)]),
         left_out in prop_oneof![Just(vec![0; 4]), prop::collection::vec(0usize..12, 4)],
     ) -> Case {
         let shape = EncoderShape {
             // Of one or two channels, LayerNorm leaves only signs: no slope to compare.
             hidden: heads * (d + 3), heads, intermediate, layers, activation, layer_norm_eps: 1e-5,
-            vocab_size: 0, max_position_embeddings: 0, type_vocab_size: 0,
+            vocab_size: 0, max_position_embeddings: 0, type_vocab_size, relative, relative_rows: 0,
         };
         let lens: Vec<_> = lens.iter().map(|&(rows, pad)| (rows, rows.saturating_sub(pad).max(1))).collect();
         let pass = Pass { key: Key::new(seed).at(5), hidden_dropout, attention_dropout, drophead };
@@ -194,7 +202,9 @@ fn large_case(pooling: Pooling) -> Case {
         layer_norm_eps: 1e-12,
         vocab_size: 0,
         max_position_embeddings: 0,
-        type_vocab_size: 0,
+        type_vocab_size: 2,
+        relative: Some(RELATIVE),
+        relative_rows: 0,
     };
     let lens: Vec<_> = (0..120).map(|i| (1 + i * 7 % 61, 1 + i * 7 % 61)).collect();
     let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
@@ -230,7 +240,9 @@ fn few_sequences_have_the_same_bits_on_more_threads_than_chunks() {
         layer_norm_eps: 1e-12,
         vocab_size: 0,
         max_position_embeddings: 0,
-        type_vocab_size: 0,
+        type_vocab_size: 2,
+        relative: Some(RELATIVE),
+        relative_rows: 0,
     };
     let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
     for lens in [&[(61, 61)][..], &[(79, 70), (60, 60), (79, 79)]] {

@@ -56,6 +56,13 @@ fn block_add_scaled_to<'a, S>(simd, a: &'a mut [f32], scale: f32, b: &'a [f32]) 
 }
 }
 
+/// `sum += part`, of which both have few values: on this thread alone.
+pub(crate) fn add_to(sum: &mut [f32], part: &[f32]) {
+    for (sum, &x) in sum.iter_mut().zip(part) {
+        *sum += x;
+    }
+}
+
 /// `direction = weights + scale · direction`, the product rounded before the sum.
 pub fn perturb(direction: &mut [f32], scale: f32, weights: &[f32]) {
     assert!(direction.len() == weights.len());

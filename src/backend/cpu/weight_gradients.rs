@@ -3,6 +3,7 @@
 use super::layer::{Saved, Step};
 use super::matmul::{Init, Matrix, matmul};
 use super::shape::LayerGradients;
+use super::vectors::add_to;
 use rayon::prelude::*;
 
 /// Columns of a gradient that one task sums over all chunks at a time: with its rows they stay in the cache.
@@ -72,11 +73,5 @@ fn split<'a>(tasks: &mut Vec<Task<'a>>, gradient: &'a mut [f32], inputs: usize, 
     let rows = (768 / rayon::current_num_threads()).clamp(24, 384) / 12 * 12;
     for (n, block) in gradient.chunks_mut(rows * inputs).enumerate() {
         tasks.push(Task { block, inputs, first_row: n * rows, factors });
-    }
-}
-
-pub(crate) fn add_to(sum: &mut [f32], part: &[f32]) {
-    for (sum, &x) in sum.iter_mut().zip(part) {
-        *sum += x;
     }
 }

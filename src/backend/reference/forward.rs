@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
 use super::Weights;
 use crate::backend::Input;
 use crate::batch::{self, PackedBatch, Pass, SequenceId};
-use crate::model::{Activation, EncoderConfig, Pooling, QUICK_SLOPE};
+use crate::model::{Activation, EncoderConfig, Kind, Part, Pooling, QUICK_SLOPE};
 use crate::random::{Dropout, Key, Site};
 
 /// One forward pass over one batch.
@@ -23,6 +23,8 @@ pub(super) struct Forward<'a> {
     dtype: DType,
     device: Device,
     padding: Padding,
+    /// `[1, heads, width, width]`, where there is one: added to the scores of all layers.
+    relative_bias: Option<Tensor>,
 }
 
 /// Between packed rows and the padded grid that batched attention works on.
@@ -65,11 +67,12 @@ impl Padding {
 impl<'a> Forward<'a> {
     pub fn new(input: &Input<'a>, weights: &'a Weights) -> Result<Self> {
         let &Input { config, pooling, batch, pass, .. } = input;
-        let word = weights.get("embeddings.word_embeddings.weight")?;
+        let word = weights.get(0, Part::WordEmbeddings, Kind::Weight)?;
         let (dtype, device) = (word.dtype(), word.device().clone());
         let padding = Padding::new(batch, dtype, &device)?;
         let keys = batch.ids.iter().map(|&id: &SequenceId| pass.sequence(id)).collect();
-        Ok(Forward { config, pooling, weights, batch, pass, keys, dtype, device, padding })
+        let relative_bias = relative_bias(config, weights, padding.width)?;
+        Ok(Forward { config, pooling, weights, batch, pass, keys, dtype, device, padding, relative_bias })
     }
 
     /// `[n, hidden]`
@@ -111,46 +114,50 @@ impl<'a> Forward<'a> {
     fn embeddings(&self, noise: Option<&Tensor>) -> Result<Tensor> {
         let token_ids = Tensor::new(self.batch.token_ids.as_slice(), &self.device)?;
         let position_ids = Tensor::new(self.batch.position_ids.as_slice(), &self.device)?;
-        let mut words = self.weights.get("embeddings.word_embeddings.weight")?.index_select(&token_ids, 0)?;
+        let table = |part| self.weights.get(0, part, Kind::Weight);
+        let mut words = table(Part::WordEmbeddings)?.index_select(&token_ids, 0)?;
         if let Some(noise) = noise {
             words = (words + noise)?;
         }
-        let positions =
-            self.weights.get("embeddings.position_embeddings.weight")?.index_select(&position_ids, 0)?;
-        let token_type = self.weights.get("embeddings.token_type_embeddings.weight")?.i(0..1)?;
-        let sum = (words + positions)?.broadcast_add(&token_type)?;
-        let normed = self.layer_norm("embeddings.LayerNorm", &sum)?;
+        let positions = table(Part::PositionEmbeddings)?.index_select(&position_ids, 0)?;
+        let mut sum = (words + positions)?;
+        if self.config.has_token_types() {
+            sum = sum.broadcast_add(&table(Part::TokenTypeEmbeddings)?.i(0..1)?)?;
+        }
+        let normed = self.layer_norm(0, Part::EmbeddingNorm, &sum)?;
         self.hidden_dropout(&normed, 0, Site::Embeddings)
     }
 
     /// One post-LN transformer layer, `[total_tokens, hidden]` to the same.
     fn layer(&self, layer: usize, hidden_states: &Tensor) -> Result<Tensor> {
-        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         let context = self.attention(layer, hidden_states)?;
-        let output = self.linear(&name("attention.output.dense"), &context)?;
+        let output = self.linear(layer, Part::AttentionOutput, &context)?;
         let output = self.hidden_dropout(&output, layer, Site::AttentionOutput)?;
-        let attended = self.layer_norm(&name("attention.output.LayerNorm"), &(output + hidden_states)?)?;
+        let attended = self.layer_norm(1 + layer, Part::AttentionNorm, &(output + hidden_states)?)?;
 
         let intermediate =
-            activation(self.config.activation, &self.linear(&name("intermediate.dense"), &attended)?)?;
-        let output = self.linear(&name("output.dense"), &intermediate)?;
+            activation(self.config.activation, &self.linear(layer, Part::Intermediate, &attended)?)?;
+        let output = self.linear(layer, Part::Output, &intermediate)?;
         let output = self.hidden_dropout(&output, layer, Site::FeedForwardOutput)?;
-        self.layer_norm(&name("output.LayerNorm"), &(output + attended)?)
+        self.layer_norm(1 + layer, Part::OutputNorm, &(output + attended)?)
     }
 
     /// Multi-head self-attention within each sequence, before the output projection.
     fn attention(&self, layer: usize, hidden_states: &Tensor) -> Result<Tensor> {
         let (n, width) = (self.batch.len(), self.padding.width);
         let (heads, head_size) = (self.config.num_attention_heads, self.config.head_size());
-        let grid = |part: &str| -> Result<Tensor> {
-            self.linear(&format!("encoder.layer.{layer}.attention.self.{part}"), hidden_states)?
+        let grid = |part| -> Result<Tensor> {
+            self.linear(layer, part, hidden_states)?
                 .index_select(&self.padding.to_grid, 0)?
                 .reshape((n, width, heads, head_size))?
                 .transpose(1, 2)?
                 .contiguous()
         };
-        let (query, key, value) = (grid("query")?, grid("key")?, grid("value")?);
-        let scores = (query.matmul(&key.transpose(2, 3)?)? / (head_size as f64).sqrt())?;
+        let (query, key, value) = (grid(Part::Query)?, grid(Part::Key)?, grid(Part::Value)?);
+        let mut scores = (query.matmul(&key.transpose(2, 3)?)? / (head_size as f64).sqrt())?;
+        if let Some(bias) = &self.relative_bias {
+            scores = scores.broadcast_add(bias)?;
+        }
         let probs = softmax(&scores.broadcast_add(&self.padding.key_bias)?)?;
         let probs = match self.attention_mask_factors(layer)? {
             Some(factors) => (probs * factors)?,
@@ -207,24 +214,40 @@ impl<'a> Forward<'a> {
         x * self.tensor(factors, x.dims())?
     }
 
-    /// x·Wᵀ + b
-    fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weights.get(&format!("{name}.weight"))?;
-        x.matmul(&weight.t()?)?.broadcast_add(self.weights.get(&format!("{name}.bias"))?)
+    /// x·Wᵀ + b of a layer's part.
+    fn linear(&self, layer: usize, part: Part, x: &Tensor) -> Result<Tensor> {
+        let weight = self.weights.get(1 + layer, part, Kind::Weight)?;
+        x.matmul(&weight.t()?)?.broadcast_add(self.weights.get(1 + layer, part, Kind::Bias)?)
     }
 
-    fn layer_norm(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+    fn layer_norm(&self, group: usize, part: Part, x: &Tensor) -> Result<Tensor> {
         let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centered.broadcast_div(&(variance + self.config.layer_norm_eps)?.sqrt()?)?;
-        normed
-            .broadcast_mul(self.weights.get(&format!("{name}.weight"))?)?
-            .broadcast_add(self.weights.get(&format!("{name}.bias"))?)
+        normed.broadcast_mul(self.weights.get(group, part, Kind::Weight)?)?.broadcast_add(self.weights.get(
+            group,
+            part,
+            Kind::Bias,
+        )?)
     }
 
     fn tensor<T: candle_core::WithDType>(&self, values: Vec<T>, shape: &[usize]) -> Result<Tensor> {
         Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)
     }
+}
+
+/// The bias of each head for all pairs of `width` tokens, queries before keys.
+fn relative_bias(config: &EncoderConfig, weights: &Weights, width: usize) -> Result<Option<Tensor>> {
+    let Some(bias) = config.relative_bias() else { return Ok(None) };
+    let table = weights.get(0, Part::RelativeBias, Kind::Weight)?;
+    let offsets = (0..width).flat_map(|query| (0..width).map(move |key| key as isize - query as isize));
+    let buckets: Vec<u32> = offsets.map(|offset| bias.bucket(offset) as u32).collect();
+    let by_pair = table.index_select(&Tensor::new(buckets, table.device())?, 0)?;
+    by_pair
+        .reshape((1, width, width, config.num_attention_heads))?
+        .permute((0, 3, 1, 2))?
+        .contiguous()
+        .map(Some)
 }
 
 fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {

@@ -12,6 +12,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::{AdamWConfig, Backend, Encoded, Input, Tape, Update};
+use crate::model::layout::TensorSpec;
+use crate::model::{Kind, Part};
 use crate::random::Key;
 use crate::weights::Parameters;
 
@@ -99,30 +101,31 @@ fn in_form_of(weights: &Parameters, tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(weights.dtype())?.to_device(weights.device())
 }
 
-/// Named weights of one pass: plain views, or autograd leaves of their own.
+/// The weights of one pass by group, part and kind: plain views, or autograd leaves of their own.
 struct Weights {
-    tensors: HashMap<String, Tensor>,
+    tensors: HashMap<(usize, Part, Kind), Tensor>,
 }
 
 impl Weights {
     fn views(parameters: &Parameters) -> Result<Self> {
-        let tensors =
-            parameters.named().map(|(name, view)| Ok((name.to_owned(), view?))).collect::<Result<_>>()?;
-        Ok(Weights { tensors })
+        Self::of(parameters, Ok)
     }
 
     fn leaves(parameters: &Parameters) -> Result<Self> {
-        let tensors = parameters
-            .named()
-            .map(|(name, view)| Ok((name.to_owned(), Var::from_tensor(&view?)?.into_inner())))
-            .collect::<Result<_>>()?;
-        Ok(Weights { tensors })
+        Self::of(parameters, |view| Ok(Var::from_tensor(&view)?.into_inner()))
     }
 
-    fn get(&self, name: &str) -> Result<&Tensor> {
-        match self.tensors.get(name) {
+    fn of(parameters: &Parameters, tensor_of: impl Fn(Tensor) -> Result<Tensor>) -> Result<Self> {
+        let tensors = parameters.layout().tensors().map(|(group, spec)| {
+            Ok(((group, spec.part, spec.kind), tensor_of(parameters.view(group, spec)?)?))
+        });
+        Ok(Weights { tensors: tensors.collect::<Result<_>>()? })
+    }
+
+    fn get(&self, group: usize, part: Part, kind: Kind) -> Result<&Tensor> {
+        match self.tensors.get(&(group, part, kind)) {
             Some(tensor) => Ok(tensor),
-            None => candle_core::bail!("the encoder has no tensor called {name}"),
+            None => candle_core::bail!("the encoder has no {kind:?} of {part:?} in group {group}"),
         }
     }
 }
@@ -150,8 +153,10 @@ impl Tape for Graph {
     fn backward(&self, weights: &Parameters, grad_embeddings: &Tensor, into: &mut Parameters) -> Result<()> {
         weights.same_form(into)?;
         let gradients = self.gradients(grad_embeddings)?;
-        for (group, sum) in weights.layout().groups.iter().zip(into.flats_mut()).take(self.groups) {
-            let parts = group.tensors.iter().map(|spec| match gradients.get(self.weights.get(&spec.name)?) {
+        let groups = weights.layout().groups.iter().zip(into.flats_mut()).take(self.groups);
+        for (number, (group, sum)) in groups.enumerate() {
+            let leaf = |spec: &TensorSpec| self.weights.get(number, spec.part, spec.kind);
+            let parts = group.tensors.iter().map(|spec| match gradients.get(leaf(spec)?) {
                 Some(gradient) => gradient.flatten_all(),
                 None => candle_core::bail!("{} got no gradient", spec.name),
             });

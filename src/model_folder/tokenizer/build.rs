@@ -54,10 +54,12 @@ fn read_json_form(
     class::refuse_foreign_vocabulary(source)?;
     // Where no class is named, the files decide; a class that is named has files of its own.
     let is_unnamed = config.class_name.is_none();
-    if (is_unnamed || config.class == TokenizerClass::Bert)
+    if (is_unnamed || config.class.is_word_piece())
         && let Some(vocab) = source.text("vocab.txt")?
     {
-        config.class = TokenizerClass::Bert;
+        if is_unnamed {
+            config.class = TokenizerClass::Bert;
+        }
         return Ok((source.path("vocab.txt"), word_piece(&vocab, config)));
     }
     if (is_unnamed || config.class == TokenizerClass::Roberta)
@@ -99,7 +101,7 @@ fn name_model(json: &mut Map<String, Value>) {
 fn use_class(json: &Map<String, Value>, config: &mut TokenizerConfig) {
     let model = json.get("model").and_then(|model| model.get("type")).and_then(Value::as_str);
     match (config.class, model) {
-        (TokenizerClass::Bert, Some("WordPiece"))
+        (TokenizerClass::Bert | TokenizerClass::Mpnet, Some("WordPiece"))
         | (TokenizerClass::Roberta, Some("BPE"))
         | (TokenizerClass::SentencePiece, Some("Unigram")) => {}
         _ => config.class = TokenizerClass::FromJson,
@@ -158,7 +160,7 @@ fn adjust(json: &mut Map<String, Value>, config: &TokenizerConfig, lower_case_fi
     let normalizer = kind(json.get("normalizer"));
     let pre_tokenizer = kind(json.get("pre_tokenizer"));
     match config.class {
-        TokenizerClass::Bert => {
+        TokenizerClass::Bert | TokenizerClass::Mpnet => {
             if matches!(normalizer.as_deref(), None | Some("BertNormalizer")) {
                 let mut rebuilt = config.bert_normalizer();
                 if let Some(clean_text) = json.get("normalizer").and_then(|n| n.get("clean_text")) {
@@ -269,7 +271,7 @@ fn add_tokens(source: &Source, config: &TokenizerConfig, pieces: &mut Pieces) ->
 fn default_special_token(config: &TokenizerConfig, role: &str, pieces: &Pieces) -> Option<AddedToken> {
     let content = config.default_token(role)?;
     pieces.token_to_id(content)?;
-    let takes_blank = config.class == TokenizerClass::Roberta && role == "mask_token";
+    let takes_blank = config.class.masks_with_blank() && role == "mask_token";
     Some(AddedToken::from(content, true).lstrip(takes_blank))
 }
 

@@ -46,6 +46,7 @@ impl Choice {
             | "LayoutLMTokenizer"
             | "LxmertTokenizer"
             | "SqueezeBertTokenizer" => TokenizerClass::Bert,
+            "MPNetTokenizer" => TokenizerClass::Mpnet,
             "RobertaTokenizer"
             | "BartTokenizer"
             | "LongformerTokenizer"
@@ -60,7 +61,9 @@ impl Choice {
 
     fn of_model_type(model_type: Option<&str>) -> Self {
         let (class, name) = match model_type {
-            Some("bert" | "distilbert" | "electra") => (TokenizerClass::Bert, "BertTokenizer"),
+            Some("bert" | "electra") => (TokenizerClass::Bert, "BertTokenizer"),
+            Some("distilbert") => (TokenizerClass::Bert, "DistilBertTokenizer"),
+            Some("mpnet") => (TokenizerClass::Mpnet, "MPNetTokenizer"),
             Some("roberta") => (TokenizerClass::Roberta, "RobertaTokenizer"),
             Some("xlm-roberta") => (TokenizerClass::SentencePiece, "XLMRobertaTokenizer"),
             Some("camembert") => (TokenizerClass::SentencePiece, "CamembertTokenizer"),
@@ -76,8 +79,8 @@ fn unknown(source: &Source, file: &str, name: &str) -> TokenizeError {
         false => "",
     };
     let problem = format!(
-        "\"tokenizer_class\" is {}, whose rules are not known here; BertTokenizer, RobertaTokenizer, \
-         XLMRobertaTokenizer, CamembertTokenizer and PreTrainedTokenizerFast are{otherwise}",
+        "\"tokenizer_class\" is {}, whose rules are not known here; BertTokenizer, DistilBertTokenizer, \
+         MPNetTokenizer, RobertaTokenizer, XLMRobertaTokenizer, CamembertTokenizer and PreTrainedTokenizerFast are{otherwise}",
         quoted(name)
     );
     TokenizeError::file(source.path(file), problem)

@@ -1,4 +1,4 @@
-//! The tokenizer of a folder: tokenizer.json, else vocab.txt (BERT), else vocab.json with merges.txt (RoBERTa), and
+//! The tokenizer of a folder: tokenizer.json, else vocab.txt (BERT, MPNet), else vocab.json with merges.txt (RoBERTa), and
 //! tokenizer_config.json with its older neighbours.
 //!
 //! 1. [`source`] reads the files, with bounds.

@@ -32,7 +32,7 @@ pub(super) fn refuse_unknown(
         return refused("fast_tokenizer_files", "tokenizer.json alone: the other files are not read here");
     }
     side(source, "padding_side", json)?;
-    if class != TokenizerClass::Bert {
+    if !class.is_word_piece() {
         return Ok(());
     }
     if is("do_basic_tokenize", false) {

@@ -11,6 +11,9 @@ use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, TruncationParams};
 /// The vocabulary in the older forms, copied as they are where the folder has them.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.txt", "vocab.json", "merges.txt"];
 
+/// The classes that take BERT's switches.
+const WORD_PIECE_CLASSES: [&str; 3] = ["BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer"];
+
 pub(super) fn vocabulary_files(source: &Source) -> Result<Vec<(&'static str, Vec<u8>)>, TokenizeError> {
     let mut files = Vec::new();
     for name in VOCABULARY_FILES {
@@ -81,7 +84,7 @@ impl Tokenizer {
         }
         let class = self.python_class();
         json.insert("tokenizer_class".into(), class.clone().into());
-        if class == "BertTokenizer" {
+        if WORD_PIECE_CLASSES.contains(&class.as_str()) {
             json.insert("do_lower_case".into(), self.config.do_lower_case.into());
             json.insert("tokenize_chinese_chars".into(), self.config.tokenize_chinese_chars.into());
             json.insert("strip_accents".into(), self.config.strip_accents.into());
@@ -133,7 +136,12 @@ impl Tokenizer {
     fn python_class(&self) -> String {
         let read_only = "PreTrainedTokenizerFast";
         let class = match self.config.class {
-            TokenizerClass::Bert if self.has_rules_of_bert() => "BertTokenizer",
+            // DistilBERT's makes no token_type_ids, which its model does not take.
+            TokenizerClass::Bert if self.has_rules_of_bert() => match &self.config.class_name {
+                Some(name) if name.starts_with("DistilBertTokenizer") => "DistilBertTokenizer",
+                _ => "BertTokenizer",
+            },
+            TokenizerClass::Mpnet if self.has_rules_of_bert() => "MPNetTokenizer",
             TokenizerClass::Roberta if self.has_rules_of_roberta() => "RobertaTokenizer",
             _ => read_only,
         };

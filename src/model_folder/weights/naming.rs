@@ -3,13 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::encoder::Layout;
+use crate::encoder::layout::TensorSpec;
+use crate::encoder::{Architecture, Layout};
+use crate::model::{Kind, Part};
 
-/// The tensor that every encoder has; what stands before it is the prefix.
-const ANCHOR: &str = "embeddings.word_embeddings.weight";
+/// The name of the tensor that every encoder has; what stands before it is the prefix.
+fn anchor(layout: &Layout) -> &str {
+    layout.part(0, Part::WordEmbeddings, Kind::Weight).map_or("", |spec| &spec.name)
+}
 
 /// Prefixes that transformers itself takes off each name on its own, so that a file may mix them.
-const OF_HEADS: [&str; 3] = ["", "bert.", "roberta."];
+fn of_heads() -> impl Iterator<Item = &'static str> {
+    [""].into_iter().chain(Architecture::ALL.map(|known| known.description().prefix))
+}
 
 /// Names without a place that are reported of a file.
 const MOST_REPORTED: usize = 3;
@@ -35,7 +41,7 @@ pub(super) enum Misfit {
 impl Naming {
     /// The one prefix under which all tensors of the layout are among `present`.
     pub fn of(layout: &Layout, present: &BTreeSet<&str>) -> Result<Self, Misfit> {
-        let prefixes = present.iter().filter_map(|name| name.strip_suffix(ANCHOR));
+        let prefixes = present.iter().filter_map(|name| name.strip_suffix(anchor(layout)));
         let candidates: Vec<Naming> = prefixes
             .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
             .map(|prefix| Naming { prefixes: vec![prefix.to_owned()] })
@@ -49,33 +55,31 @@ impl Naming {
     }
 
     fn mixed(layout: &Layout, present: &BTreeSet<&str>) -> Option<Self> {
-        let naming = Naming { prefixes: OF_HEADS.map(str::to_owned).to_vec() };
+        let naming = Naming { prefixes: of_heads().map(str::to_owned).collect() };
         naming.missing(layout, present).is_none().then_some(naming)
     }
 
-    /// The name among `present` of the encoder's tensor called `name`.
+    /// The name among `present` of the encoder's tensor: as it is called, or as LayerNorm's once were.
+    pub fn find_tensor(&self, spec: &TensorSpec, present: impl Fn(&str) -> bool) -> Option<String> {
+        self.find(&spec.name, &present).or_else(|| self.find(&spec.old_name()?, present))
+    }
+
+    /// The name among `present` of what is called `name` behind a prefix.
     pub fn find(&self, name: &str, present: impl Fn(&str) -> bool) -> Option<String> {
-        let forms = [name.to_owned(), old_form(name)];
-        let names = forms.iter().flat_map(|form| self.prefixes.iter().map(move |p| format!("{p}{form}")));
-        names.into_iter().find(|name| present(name))
+        self.prefixes.iter().map(|prefix| format!("{prefix}{name}")).find(|name| present(name))
     }
 
     /// The first tensor of the layout that is not there.
     fn missing(&self, layout: &Layout, present: &BTreeSet<&str>) -> Option<String> {
-        let mut names = layout.tensors().map(|(_, spec)| &spec.name);
-        let missing = names.find(|name| self.find(name, |found| present.contains(found)).is_none())?;
-        Some(format!("{}{missing}", self.prefixes[0]))
+        let mut specs = layout.tensors().map(|(_, spec)| spec);
+        let missing = specs.find(|spec| self.find_tensor(spec, |found| present.contains(found)).is_none())?;
+        Some(format!("{}{}", self.prefixes[0], missing.name))
     }
-}
-
-/// LayerNorm's tensors as TensorFlow called them.
-fn old_form(name: &str) -> String {
-    name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
 }
 
 fn misfit(layout: &Layout, present: &BTreeSet<&str>, candidates: &[Naming]) -> Misfit {
     let known = |naming: &Naming| -> BTreeSet<String> {
-        layout.tensors().filter_map(|(_, spec)| naming.find(&spec.name, |n| present.contains(n))).collect()
+        layout.tensors().filter_map(|(_, spec)| naming.find_tensor(spec, |n| present.contains(n))).collect()
     };
     let nearest = candidates.iter().take(MOST_COMPARED).max_by_key(|naming| known(naming).len());
     let (name, used) = match nearest {
@@ -84,7 +88,7 @@ fn misfit(layout: &Layout, present: &BTreeSet<&str>, candidates: &[Naming]) -> M
     };
     let others = present.iter().filter(|name| !used.contains(**name));
     Misfit::Missing {
-        name: name.unwrap_or_else(|| ANCHOR.to_owned()),
+        name: name.unwrap_or_else(|| anchor(layout).to_owned()),
         others: others.take(MOST_REPORTED).map(|name| (*name).to_owned()).collect(),
     }
 }
@@ -95,14 +99,27 @@ mod tests {
     use crate::encoder::layout::Dimensions;
 
     fn layout() -> Layout {
-        Layout::new(&Dimensions {
+        layout_of(Architecture::Bert)
+    }
+
+    fn layout_of(architecture: Architecture) -> Layout {
+        let dimensions = Dimensions {
             vocab_size: 3,
             max_position_embeddings: 2,
             type_vocab_size: 1,
             hidden_size: 2,
             intermediate_size: 3,
             num_hidden_layers: 2,
-        })
+            relative_bias: [0, 1],
+        };
+        Layout::new(architecture, &dimensions)
+    }
+
+    const ANCHOR: &str = "embeddings.word_embeddings.weight";
+
+    /// LayerNorm's tensors as TensorFlow called them.
+    fn old_form(name: &str) -> String {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     }
 
     fn named(rename: impl Fn(&str) -> String) -> BTreeSet<String> {
@@ -128,6 +145,24 @@ mod tests {
         let naming = naming(&mixed).unwrap();
         let name = "encoder.layer.0.output.LayerNorm.bias";
         assert_eq!(naming.find(name, |n| mixed.contains(n)), Some(format!("bert.{name}")));
+    }
+
+    #[test]
+    fn every_architecture_s_own_prefix_may_be_on_some_names() {
+        for architecture in Architecture::ALL {
+            let (layout, prefix) = (layout_of(architecture), architecture.description().prefix);
+            let mixed: BTreeSet<String> = layout
+                .tensors()
+                .map(|(group, spec)| match group {
+                    0 => spec.old_name().unwrap_or_else(|| spec.name.clone()),
+                    _ => format!("{prefix}{}", spec.name),
+                })
+                .collect();
+            let naming = Naming::of(&layout, &mixed.iter().map(String::as_str).collect()).unwrap();
+            for (_, spec) in layout.tensors() {
+                assert!(naming.find_tensor(spec, |name| mixed.contains(name)).is_some(), "{}", spec.name);
+            }
+        }
     }
 
     #[test]

@@ -29,12 +29,12 @@ pub fn read_parameters(
     Parameters::from_named(layout.clone(), dtype, device, |spec| weights.get(spec))
 }
 
-/// The pooler's tensors, where the folder has them: they are not trained but written again, since transformers warns
-/// when it loads a model without them.
+/// The tensors that are not trained (the pooler's), where the folder has them: they are written again, since
+/// transformers warns when it loads a model without them.
 pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor)>, WeightsError> {
     let weights = Weights::open(folder, layout)?;
     let mut found = Vec::new();
-    for name in ["pooler.dense.weight", "pooler.dense.bias"] {
+    for &name in layout.architecture.description().untrained {
         let Some((file, stored)) = weights.find(name) else { continue };
         if let Some(tensor) = file.tensor(&stored)? {
             found.push((name.to_owned(), tensor.to_dtype(DType::F32)?));
@@ -71,8 +71,15 @@ impl Weights {
     }
 
     /// The file of the encoder's tensor, and the tensor's name in it.
+    fn find_tensor(&self, spec: &TensorSpec) -> Option<(&WeightsFile, String)> {
+        self.place(self.naming.find_tensor(spec, |name| self.places.contains_key(name))?)
+    }
+
     fn find(&self, name: &str) -> Option<(&WeightsFile, String)> {
-        let stored = self.naming.find(name, |name| self.places.contains_key(name))?;
+        self.place(self.naming.find(name, |name| self.places.contains_key(name))?)
+    }
+
+    fn place(&self, stored: String) -> Option<(&WeightsFile, String)> {
         Some((&self.files[self.places[&stored]], stored))
     }
 
@@ -83,7 +90,7 @@ impl Weights {
             name: spec.name.clone(),
             others: String::new(),
         };
-        let (file, stored) = self.find(&spec.name).ok_or_else(missing)?;
+        let (file, stored) = self.find_tensor(spec).ok_or_else(missing)?;
         file.get(&stored, &spec.shape)
     }
 }

@@ -115,16 +115,16 @@ struct Made {
 
 impl Made {
     /// What a run starts with.
-    fn nothing(output: &Path) -> Result<Self, TrainError> {
-        Ok(Made {
-            metrics: Metrics::open(output, 0)?,
+    fn nothing(metrics: Metrics) -> Self {
+        Made {
+            metrics,
             epoch: 0,
             position: 0,
             scores: Vec::new(),
             held_out: Vec::new(),
             best: None,
             saved: None,
-        })
+        }
     }
 }
 

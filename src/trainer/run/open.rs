@@ -1,6 +1,5 @@
 //! How a run is opened: from a plan, and from what an earlier part of it left.
 
-use std::path::Path;
 use std::time::Instant;
 
 use candle_core::Device;
@@ -59,9 +58,14 @@ impl Run {
         let mut origin = Origin::of(&corpus, &plan.transformer, device)?;
         origin.include(&model)?;
         let checkpoints = RunCheckpoints::open(output.work(), options.keep_last)?;
+        let metrics =
+            |bytes, step| Metrics::open(output.work(), bytes)?.with_events(options.log_dir.as_deref(), step);
         let made = match newest(&checkpoints, &origin, &model.parameters, observer)? {
-            Some(checkpoint) => take_up(checkpoint, &mut trainer, &mut model.parameters, output.work())?,
-            None => Made::nothing(output.work())?,
+            Some(checkpoint) => {
+                let metrics = metrics(checkpoint.state.metrics_bytes, checkpoint.state.step)?;
+                take_up(checkpoint, &mut trainer, &mut model.parameters, metrics)?
+            }
+            None => Made::nothing(metrics(0, 0)?),
         };
         let began = Instant::now();
         Ok(Run {
@@ -190,9 +194,9 @@ fn take_up(
     checkpoint: Checkpoint,
     trainer: &mut Trainer,
     weights: &mut Parameters,
-    output: &Path,
+    metrics: Metrics,
 ) -> Result<Made, TrainError> {
-    let State { step, epoch, position, metrics_bytes, scores, held_out, best, .. } = checkpoint.state;
+    let State { step, epoch, position, scores, held_out, best, .. } = checkpoint.state;
     let best = match best {
         Some(best) => {
             let weights = checkpoint.best.map_or_else(|| checkpoint.weights.copy(), Ok)?;
@@ -202,6 +206,5 @@ fn take_up(
     };
     *weights = checkpoint.weights;
     trainer.restore(step, [checkpoint.m, checkpoint.v], checkpoint.memories);
-    let metrics = Metrics::open(output, metrics_bytes)?;
     Ok(Made { metrics, epoch, position, scores, held_out, best, saved: Some(step) })
 }

@@ -35,7 +35,6 @@ fn classes_of_other_rules_are_refused_by_name_wherever_they_are_named() {
         "T5Tokenizer",
         "BertGenerationTokenizer",
         "MBartTokenizer",
-        "MPNetTokenizer",
         "GPT2TokenizerFast",
         "KoBertTokenizer",
         "BertTokenizerx",

@@ -47,17 +47,19 @@ fn ids_of(value: &Value) -> Vec<u32> {
 }
 
 /// The fixture folders.
-const KINDS: [&str; 3] = ["tokenizer-bert", "tokenizer-roberta", "tokenizer-unigram"];
+const KINDS: [&str; 4] = ["tokenizer-bert", "tokenizer-mpnet", "tokenizer-roberta", "tokenizer-unigram"];
 
 /// The tokenizers that look no further than a word to cut a long text.
 const WORDWISE: [&str; 2] = ["tokenizer-bert", "tokenizer-roberta"];
 
 fn small(kind: &str) -> &'static Tokenizer {
     static BERT: OnceLock<Tokenizer> = OnceLock::new();
+    static MPNET: OnceLock<Tokenizer> = OnceLock::new();
     static ROBERTA: OnceLock<Tokenizer> = OnceLock::new();
     static UNIGRAM: OnceLock<Tokenizer> = OnceLock::new();
     let (cell, files): (_, &[&str]) = match kind {
         "tokenizer-bert" => (&BERT, &["vocab.txt"]),
+        "tokenizer-mpnet" => (&MPNET, &["tokenizer.json"]),
         "tokenizer-roberta" => (&ROBERTA, &["vocab.json", "merges.txt"]),
         _ => (&UNIGRAM, &["tokenizer.json"]),
     };

@@ -1,0 +1,88 @@
+//! `--preset NAME`: settings that ship with the program, each a file in the form of `--config`.
+
+use std::str::FromStr;
+
+use super::configuration::{ConfigurationError, Settings};
+use crate::quote::quoted;
+use crate::suggest::meant;
+
+/// The presets: names and files. A new one is a file in src/presets, whose first line says what it is for, and a line
+/// here.
+const PRESETS: [(&str, &str); 1] = [("word", include_str!("../presets/word.toml"))];
+
+/// Settings by a name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preset {
+    name: &'static str,
+    text: &'static str,
+}
+
+impl Preset {
+    fn all() -> impl Iterator<Item = Preset> {
+        PRESETS.into_iter().map(|(name, text)| Preset { name, text })
+    }
+
+    /// What a message calls it.
+    pub fn shown(self) -> String {
+        format!("--preset {}", self.name)
+    }
+
+    /// What it is for, as its file's first line says.
+    fn about(self) -> &'static str {
+        self.text.lines().next().map_or("", |line| line.trim_start_matches('#').trim())
+    }
+
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn settings(self) -> Result<Settings, ConfigurationError> {
+        Settings::parse(self.text, self.shown())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        Preset::all().find(|preset| preset.name == given).ok_or_else(|| {
+            let names: Vec<&str> = Preset::all().map(|preset| preset.name).collect();
+            let likely = meant(given, names.iter().copied());
+            let likely = likely.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+            format!("there is no preset {}{likely}; the presets are {}", quoted(given), names.join(", "))
+        })
+    }
+}
+
+/// What `--help` says of `--preset`.
+pub fn help() -> String {
+    let presets: Vec<String> = Preset::all().map(|p| format!("{} ({})", p.name, p.about())).collect();
+    format!(
+        "Settings that ship with the program, of which those that a --config file or a flag gives win: {}",
+        presets.join("; ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_sound_and_says_what_it_is_for() {
+        for preset in Preset::all() {
+            assert!(!preset.about().is_empty() && help().contains(preset.about()), "{preset:?}");
+            let options = preset.settings().unwrap().apply(crate::cli_defaults(), |_| false).unwrap();
+            options.check().unwrap();
+            assert_ne!(options, crate::cli_defaults(), "{preset:?}");
+            assert_eq!(preset.name.parse(), Ok(preset));
+        }
+    }
+
+    /// The original's script, flag by flag.
+    #[test]
+    fn the_word_preset_is_the_originals() {
+        let preset: Preset = "word".parse().unwrap();
+        let o = preset.settings().unwrap().apply(crate::cli_defaults(), |_| false).unwrap();
+        assert_eq!((o.epochs, o.batch_size, o.max_length, o.mask_span), (2, 200, 25, 0));
+        assert_eq!((o.learning_rate, o.temperature, o.dropout, o.drophead), (2e-5, 0.2, 0.1, 0.0));
+        assert_eq!((o.pooling.to_string().as_str(), o.holdout), ("cls", Some(0)));
+    }
+}
