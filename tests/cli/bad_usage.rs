@@ -16,6 +16,7 @@ fn values_that_make_no_sense_are_refused_by_flag() {
         ("--weight-decay", "-0.1 nan inf"),
         ("--clip-norm", "0 -1 nan"),
         ("--temperature", "0 -0.04 nan inf"),
+        ("--matryoshka", "0 -4 x , 4,4 8,4 4,,8 4;8 4.5"),
         ("--max-length", "0 2 -5"),
         ("--mask-span", "-1 few"),
         ("--dropout", "1 -0.1 nan 1.5"),
