@@ -193,6 +193,7 @@ fn trainer(model: &SentenceEncoder) -> Result<(Trainer, Parameters)> {
         hyperparameters: Hyperparameters {
             seed: SEED,
             temperature: 0.04,
+            prefixes: Vec::new(),
             dropout: 0.1,
             drophead: 0.0,
             clip_norm: None,

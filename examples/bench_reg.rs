@@ -137,6 +137,7 @@ fn trainer(encoder: &Encoder, weights: &Parameters, name: &str) -> Result<Traine
         hyperparameters: Hyperparameters {
             seed: 42,
             temperature: 0.04,
+            prefixes: Vec::new(),
             dropout: 0.1,
             drophead: 0.0,
             clip_norm: None,

@@ -64,6 +64,16 @@ pub enum ModelError {
     Candle(#[from] candle_core::Error),
 }
 
+/// More values of an embedding were asked for than it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("--dimensions is {asked}, but embeddings of this model have {most} values; ask for at most that")]
+pub struct TooManyDimensions {
+    /// What was asked for.
+    pub asked: usize,
+    /// What there is.
+    pub most: usize,
+}
+
 impl SentenceEncoder {
     /// Loads a Hugging Face or sentence-transformers folder.
     pub fn load(folder: &Path, overrides: Overrides, device: &Device) -> Result<Self, ModelError> {
@@ -121,6 +131,25 @@ impl SentenceEncoder {
         if never {
             Arc::make_mut(&mut self.encoder.modules).without_last_normalize();
         }
+    }
+
+    /// Keeps the first `dimensions` values of an embedding, in place of a truncation that the folder asks for, and
+    /// scales them to length 1 where the folder normalises: what truncate_dim with normalize_embeddings gives in
+    /// sentence-transformers. To be called before [`SentenceEncoder::set_normalize`], which may leave the scaling out.
+    ///
+    /// # Errors
+    /// More than embeddings have without a truncation.
+    pub fn set_dimensions(&mut self, dimensions: usize) -> Result<(), TooManyDimensions> {
+        let most = self.encoder.modules.width_before_truncation(self.encoder.config.dimensions.hidden_size);
+        if dimensions > most {
+            return Err(TooManyDimensions { asked: dimensions, most });
+        }
+        // Where all of them are kept already, embeddings stay as they are to the bit.
+        if dimensions < most || self.width() < most {
+            self.normalize |= self.encoder.modules.ends_with_normalize();
+            Arc::make_mut(&mut self.encoder.modules).truncate(dimensions);
+        }
+        Ok(())
     }
 
     /// The width of embeddings.

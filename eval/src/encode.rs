@@ -15,6 +15,12 @@ pub trait Encode {
     /// Returns an array of shape [sentences, width], row i for `sentences[i]`; the width is the same in every
     /// call. The sentences of a call are of similar length, and none is given twice in one evaluation.
     fn encode(&self, sentences: &[&str]) -> Result<Array2<f32>, Self::Error>;
+
+    /// What all embeddings of an evaluation, of shape [sentences, width], are compared as once they are there: rounded
+    /// by ranges that are taken from all of them, say. As they are, where an encoder does not say otherwise.
+    fn finish(&self, embeddings: Array2<f32>) -> Result<Array2<f32>, Self::Error> {
+        Ok(embeddings)
+    }
 }
 
 impl<Function, Failure> Encode for Function
@@ -128,6 +134,12 @@ pub(crate) fn encode_blocks<E: Encode + ?Sized>(
         encoded += block.len();
         progress(Progress { encoded, total: sentences.len() });
     }
+    if sentences.is_empty() {
+        return Ok(rows);
+    }
+    let failed = |source: E::Error| Error::Encode { sentences: sentences.len(), source: source.into() };
+    let rows = encoder.finish(rows).map_err(failed)?;
+    check(sentences, &rows, None)?;
     Ok(rows)
 }
 

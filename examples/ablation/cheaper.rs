@@ -105,7 +105,7 @@ impl At<'_> {
 }
 
 fn losses(embeddings: &Tensor) -> Result<Vec<f64>> {
-    Ok(Distributions::of(embeddings, TEMPERATURE)?.losses()?.to_vec1()?)
+    Ok(Distributions::of(embeddings, TEMPERATURE, &[])?.losses()?.to_vec1()?)
 }
 
 /// The direction with the other groups (0: embeddings, 1 + l: layer l) set to 0.
@@ -129,7 +129,7 @@ fn displaced(embeddings: &Tensor) -> Result<Tensor> {
 /// ‖∂l_j/∂E‖ for each instance, each embedding's part times its length, as cosines do not see lengths.
 fn gradient_norms(embeddings: &Tensor) -> Result<Vec<f64>> {
     let leaf = Var::from_tensor(embeddings)?;
-    let losses = Distributions::of(leaf.as_tensor(), TEMPERATURE)?.losses()?;
+    let losses = Distributions::of(leaf.as_tensor(), TEMPERATURE, &[])?.losses()?;
     let lengths = embeddings.sqr()?.sum_keepdim(1)?;
     let mut norms = Vec::new();
     for j in 0..losses.dim(0)? {

@@ -53,7 +53,7 @@ fn difference(
 ) -> Result<Vec<f64>> {
     let losses = |weights: &Parameters, pass: &Pass| -> Result<Vec<f64>> {
         let embeddings = model.encoder.embed(weights, batch, None, pass)?.to_dtype(DType::F64)?;
-        Ok(Distributions::of(&embeddings, TEMPERATURE)?.losses()?.to_vec1()?)
+        Ok(Distributions::of(&embeddings, TEMPERATURE, &[])?.losses()?.to_vec1()?)
     };
     let (moved, clean) = (losses(moved, perturbed)?, losses(&model.parameters, clean)?);
     Ok(moved.iter().zip(&clean).map(|(moved, clean)| moved - clean).collect())

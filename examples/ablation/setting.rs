@@ -102,6 +102,7 @@ impl Setting {
             hyperparameters: Hyperparameters {
                 seed: self.seed,
                 temperature: TEMPERATURE,
+                prefixes: Vec::new(),
                 dropout: self.dropout,
                 drophead: 0.0,
                 clip_norm: None,

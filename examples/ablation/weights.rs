@@ -19,7 +19,14 @@ pub fn run(setting: &Setting) -> Result<()> {
     for (i, batch) in setting.batches(&model, setting.steps)?.iter().enumerate() {
         let (objective, draws) = (Objective::default(), HashedDraws::new(setting.seed, i as u64 + 1));
         let pass = setting.pass(&draws);
-        let step = Step { encoder: &model.encoder, batch, pass, draws: &draws, temperature: TEMPERATURE };
+        let step = Step {
+            encoder: &model.encoder,
+            batch,
+            pass,
+            draws: &draws,
+            temperature: TEMPERATURE,
+            prefixes: &[],
+        };
         let problem = Problem { objective: &objective, step: &step };
         let weights = &model.parameters;
         let at = At { problem: &problem, evaluation: problem.evaluate(weights)?, weights };

@@ -13,7 +13,7 @@ use crate::export::Precision;
 use crate::model_folder::Settings;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
-use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder};
+use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder, TooManyDimensions};
 
 /// Flags of commands that encode with a trained model or an exported one.
 #[derive(Args, Clone, Debug)]
@@ -118,6 +118,14 @@ impl Loaded {
             Loaded::Onnx(model) => model.prompt.text = text,
         }
         Ok(())
+    }
+
+    /// Keeps the first values of embeddings alone.
+    pub fn set_dimensions(&mut self, dimensions: usize) -> Result<(), TooManyDimensions> {
+        match self {
+            Loaded::Candle(model) => model.set_dimensions(dimensions),
+            Loaded::Onnx(model) => model.set_dimensions(dimensions),
+        }
     }
 
     /// The folder's settings for embeddings as a whole.

@@ -1,20 +1,22 @@
 //! `mirror encode`
 
-use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ndarray::Array2;
 use sts_eval::Encode as _;
 
 use super::backend::{Backend, BackendName, Loaded};
+use super::embeddings::{Rows, Sink};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
+use super::vectors::{SmallerVectors, say_of_few};
 use super::{Done, Ending, files, text, usage};
 use crate::corpus::Lines;
-use crate::output::{Form, Inputs, OutputFile, OutputFiles, OutputWriter};
+use crate::output::{Inputs, OutputFile, OutputFiles};
+use crate::quantization::Stream;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
@@ -32,7 +34,7 @@ pub struct Encode {
     /// Text, one sentence a line [default: standard input]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Where embeddings go: a .npy array [lines, hidden] of f32, or .jsonl with an array a line
+    /// Where embeddings go: a .npy array [lines, width], or .jsonl with an array a line
     /// [default: .jsonl on standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -52,6 +54,8 @@ pub struct Encode {
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]
+    vectors: SmallerVectors,
+    #[command(flatten)]
     prompt: PromptFlags,
     #[command(flatten)]
     backend: Backend,
@@ -63,11 +67,13 @@ const EXAMPLES: &str = "Examples:
   mirror encode --model mirror-out --input sentences.txt --output embeddings.npy
   mirror encode --model e5-small --prompt-name query --input questions.txt --output questions.npy
   echo 'a sentence' | mirror encode --model mirror-out
+  mirror encode --model mirror-out --dimensions 64 --embedding-type int8 --input sentences.txt --output small.npy
   mirror encode --model mirror-onnx --backend onnx --input sentences.txt --output embeddings.npy";
 
 impl Encode {
     pub fn run(self) -> Done {
         self.backend.prepare();
+        self.vectors.check()?;
         let output = self.output()?;
         let mut sink = Sink::open(output.as_ref())?;
         let lines = text::lines(self.input.as_deref(), "--input")?;
@@ -83,15 +89,19 @@ impl Encode {
         let mut model =
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
         model.set_prompt(&self.prompt)?;
+        self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
         model.set_normalize(self.normalize, self.no_normalize)?;
-        encode_lines(&model, lines, &mut sink)?;
-        sink.finish(model.width())
+        let form = self.vectors.embedding_type.embedding_type;
+        let stream = Stream::new(form, self.vectors.embedding_type.ranges(&model)?.as_ref());
+        encode_lines(&model, lines, stream, &mut sink)?;
+        sink.finish(form, model.width())
     }
 
     /// The file that embeddings go to, if it is one, and its form by its name.
     fn output(&self) -> Result<Option<(OutputFile, Rows)>, Ending> {
         let mut inputs = Inputs::default();
         files::add_text(&mut inputs, "--input", self.input.as_deref());
+        self.vectors.embedding_type.add_inputs(&mut inputs);
         files::add_model(&mut inputs, &self.model);
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());
@@ -112,114 +122,25 @@ impl Encode {
     }
 }
 
-/// How a file holds embeddings.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rows {
-    Npy,
-    JsonLines,
-}
-
-impl Rows {
-    fn by_name(path: &Path) -> Result<Self, Ending> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("npy") => Ok(Rows::Npy),
-            Some("jsonl") => Ok(Rows::JsonLines),
-            _ => Err(usage(format!("--output {}: the name must end in .npy or .jsonl", path.display()))),
-        }
-    }
-
-    fn form(self) -> Form {
-        match self {
-            Rows::Npy => files::NPY,
-            Rows::JsonLines => files::JSON_LINES,
-        }
-    }
-}
-
-fn encode_lines(model: &Loaded, mut lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+fn encode_lines(
+    model: &Loaded,
+    mut lines: Lines<Box<dyn BufRead>>,
+    mut stream: Stream,
+    sink: &mut Sink,
+) -> Done {
     let bar = encoding_bar(None);
     text::in_blocks(lines.by_ref(), String::len, |block| {
         let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
-        sink.write(&model.encode(&sentences)?)?;
+        stream.push(model.encode(&sentences)?)?.iter().try_for_each(|stored| sink.write(stored))?;
         bar.inc(block.len() as u64);
         Ok(())
     })?;
+    let (rest, sampled) = stream.finish()?;
+    rest.iter().try_for_each(|stored| sink.write(stored))?;
     bar.finish_and_clear();
+    if let Some(rows) = sampled {
+        say_of_few(rows);
+    }
     lines.remark().iter().for_each(|remark| say(remark));
     Ok(())
-}
-
-/// Where embeddings go. A file appears whole or not at all.
-enum Sink {
-    Stdout(BufWriter<io::Stdout>),
-    JsonLines(BufWriter<OutputWriter>),
-    Npy { out: BufWriter<OutputWriter>, rows: usize },
-}
-
-/// Room for the array's header, whose row count is only known at the end.
-const NPY_HEADER: usize = 128;
-
-impl Sink {
-    fn open(output: Option<&(OutputFile, Rows)>) -> Result<Self, Ending> {
-        let Some((file, rows)) = output else {
-            return Ok(Sink::Stdout(BufWriter::new(io::stdout())));
-        };
-        let mut out = BufWriter::new(file.open()?);
-        if *rows == Rows::JsonLines {
-            return Ok(Sink::JsonLines(out));
-        }
-        out.write_all(&[0; NPY_HEADER])?;
-        Ok(Sink::Npy { out, rows: 0 })
-    }
-
-    fn write(&mut self, embeddings: &Array2<f32>) -> Done {
-        match self {
-            Sink::Stdout(out) => write_json_lines(embeddings, out)?,
-            Sink::JsonLines(out) => write_json_lines(embeddings, out)?,
-            Sink::Npy { out, rows } => {
-                for value in embeddings {
-                    out.write_all(&value.to_le_bytes())?;
-                }
-                *rows += embeddings.nrows();
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self, hidden: usize) -> Done {
-        match self {
-            Sink::Stdout(mut out) => out.flush()?,
-            Sink::JsonLines(out) => whole(out)?.finish()?,
-            Sink::Npy { out, rows } => {
-                let mut file = whole(out)?;
-                file.seek(SeekFrom::Start(0))?;
-                file.write_all(&npy_header(rows, hidden))?;
-                file.finish()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn whole(out: BufWriter<OutputWriter>) -> io::Result<OutputWriter> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)
-}
-
-fn write_json_lines(embeddings: &Array2<f32>, out: &mut impl Write) -> io::Result<()> {
-    for row in embeddings.rows() {
-        serde_json::to_writer(&mut *out, &row.to_vec()).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
-}
-
-/// NumPy's format, version 1.0: magic, header length, a dictionary padded with blanks to 128 bytes.
-fn npy_header(rows: usize, hidden: usize) -> [u8; NPY_HEADER] {
-    let mut header = [b' '; NPY_HEADER];
-    header[..8].copy_from_slice(b"\x93NUMPY\x01\x00");
-    header[8..10].copy_from_slice(&((NPY_HEADER - 10) as u16).to_le_bytes());
-    let dictionary = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {hidden}), }}");
-    header[10..10 + dictionary.len()].copy_from_slice(dictionary.as_bytes());
-    header[NPY_HEADER - 1] = b'\n';
-    header
 }

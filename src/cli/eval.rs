@@ -17,6 +17,7 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
 use super::unlabeled::{self, UnlabeledFlags};
+use super::vectors::{Compared, SmallerVectors};
 use super::{Done, Ending, mistakes, usage};
 use crate::builtin;
 use crate::output::Inputs;
@@ -64,6 +65,8 @@ pub struct Eval {
     #[command(flatten)]
     unlabeled: UnlabeledFlags,
     #[command(flatten)]
+    vectors: SmallerVectors,
+    #[command(flatten)]
     prompt: PromptFlags,
     #[command(flatten)]
     backend: Backend,
@@ -82,6 +85,7 @@ const EXAMPLES: &str = "Examples:
 impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
+        self.vectors.check()?;
         mistakes::check_models(&self.models)?;
         match self.unlabeled.corpus() {
             Some(_) => self.unlabeled.check()?,
@@ -92,9 +96,9 @@ impl Eval {
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         if let Some(corpus) = self.unlabeled.corpus() {
-            let (models, prompt, forms) = (&self.models, &self.prompt, &self.forms);
-            let (targets, device) = (&targets, &device);
-            let request = unlabeled::Request { models, overrides, prompt, forms, targets, device };
+            let (models, prompt, vectors) = (&self.models, &self.prompt, &self.vectors);
+            let (forms, targets, device) = (&self.forms, &targets, &device);
+            let request = unlabeled::Request { models, overrides, prompt, vectors, forms, targets, device };
             return unlabeled::run(&self.unlabeled, corpus, &request);
         }
         let Sets { tasks, missing, mut notes } = self.sets()?;
@@ -115,9 +119,11 @@ impl Eval {
                 &device,
             )?;
             model.set_prompt(&self.prompt)?;
+            self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             notes.extend(other_similarity(name, model.settings(), "sentences are compared by cosine here"));
             // Said once the model is there: a refusal stands alone on stderr.
             notes.drain(..).for_each(|note| say(&note));
+            let model = Compared::new(&model, &self.vectors.embedding_type)?;
             let bar = encoding_bar(Some(0));
             let progress = |progress: Progress| {
                 bar.set_length(progress.total as u64);
@@ -131,7 +137,7 @@ impl Eval {
                     say(&error.to_string());
                     Vec::new()
                 });
-                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.max_length()));
+                let (embed_dim, max_tokens) = (Some(examined.width), Some(model.encoder.max_length()));
                 findings.metas.push(ModelMeta { embed_dim, max_tokens });
                 findings.push(report, examined.scored);
             } else {
@@ -164,6 +170,7 @@ impl Eval {
                 self.words.iter().for_each(|folder| files::add_data(&mut inputs, "--words", folder));
             }
         }
+        self.vectors.embedding_type.add_inputs(&mut inputs);
         self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());

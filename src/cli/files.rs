@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use sts_eval::format::mteb;
 
+use super::embeddings::is_array;
 use super::text::is_stdin;
 use crate::hub::{self, ModelSource};
 use crate::onnx::library;
@@ -82,20 +83,6 @@ fn begins(path: &Path, mark: &str, within: u64) -> io::Result<bool> {
     let mut bytes = Vec::new();
     File::open(path)?.take(within.max(mark.len() as u64)).read_to_end(&mut bytes)?;
     Ok(bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
-}
-
-fn is_array(path: &Path) -> io::Result<bool> {
-    let mut header = Vec::new();
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.by_ref().take(128).read_to_end(&mut header)?;
-    let text = String::from_utf8_lossy(header.get(10..).unwrap_or_default()).into_owned();
-    let shape = text
-        .strip_prefix("{'descr': '<f4', 'fortran_order': False, 'shape': (")
-        .and_then(|rest| rest.split_once("), }")?.0.split_once(", "));
-    let Some((rows, columns)) = shape else { return Ok(false) };
-    let values = rows.parse::<u64>().ok().zip(columns.parse().ok()).and_then(|(r, c)| r.checked_mul(c));
-    Ok(header.starts_with(b"\x93NUMPY\x01\x00") && values.map(|values| 128 + 4 * values) == Some(length))
 }
 
 /// Lines of as many numbers each, as far as a first look goes.

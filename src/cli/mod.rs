@@ -16,6 +16,7 @@ use crate::trainer::plan::PlanError;
 mod backend;
 pub mod configuration;
 mod data;
+mod embeddings;
 mod encode;
 mod eval;
 mod export;
@@ -37,6 +38,7 @@ mod sharpness;
 mod text;
 mod train;
 mod unlabeled;
+mod vectors;
 
 /// Turn a pretrained masked language model into a sentence encoder, without labels.
 #[derive(Parser)]

@@ -10,6 +10,7 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
+use super::vectors::Dimensions;
 use super::{Done, Ending, files, mistakes, text, usage};
 use crate::corpus::{CorpusError, Lines, is_blank};
 use crate::output::Inputs;
@@ -56,6 +57,8 @@ pub struct Search {
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]
+    dimensions: Dimensions,
+    #[command(flatten)]
     prompt: PromptFlags,
     /// Put the folder's prompt of this name before the sentences of the text, but not before queries
     #[arg(long, value_name = "NAME", conflicts_with = "text_prompt", help_heading = "Prompt")]
@@ -81,6 +84,7 @@ impl Search {
         if self.top == 0 {
             return Err(usage("--top is 0; it must be a number above 0"));
         }
+        self.dimensions.check()?;
         mistakes::check_models(&self.models)?;
         let mut inputs = Inputs::default();
         files::add_text(&mut inputs, "--input", Some(&self.input));
@@ -96,7 +100,8 @@ impl Search {
         let mut models = Vec::new();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
-            let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            self.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
             let (of_queries, of_text) = self.with_prompts(name, &model)?;
             let search = Searching::new(&of_queries, &queries, self.top)?;

@@ -12,6 +12,7 @@ use super::forms::{Forms, Targets, print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
+use super::vectors::{Compared, SmallerVectors};
 use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
 use crate::output::Inputs;
@@ -76,6 +77,7 @@ pub struct Request<'a> {
     pub models: &'a [String],
     pub overrides: Overrides,
     pub prompt: &'a PromptFlags,
+    pub vectors: &'a SmallerVectors,
     pub forms: &'a Forms,
     pub targets: &'a Targets,
     pub device: &'a Device,
@@ -83,7 +85,7 @@ pub struct Request<'a> {
 
 /// Measures each model on the same sentences with the same masks.
 pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
-    let Request { models, overrides, prompt, targets, .. } = *request;
+    let Request { models, overrides, prompt, vectors, targets, .. } = *request;
     let forms = forms(request.forms);
     let corpus = Corpus::open(corpus, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
@@ -97,6 +99,7 @@ pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
         add_model_folder(&mut inputs, files.folder());
         targets.check(&inputs)?;
         let mut model = SentenceEncoder::load(files.folder(), overrides, request.device)?;
+        vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
         if let Some(prompt) = prompt.text(&model.settings)? {
             model = model.with_prompt(prompt);
         }
@@ -105,8 +108,9 @@ pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
         if reports.is_empty() {
             remark(&corpus, &views, flags.mask_span);
         }
+        let compared = Compared::new(&model, &vectors.embedding_type)?;
         let bar = encoding_bar(Some((views.sentences.len() + views.views.len()) as u64));
-        let unlabeled = evaluate_views(&views, &model, DEFAULT_BLOCK_SIZE * 8, |progress| {
+        let unlabeled = evaluate_views(&views, &compared, DEFAULT_BLOCK_SIZE * 8, |progress| {
             bar.set_position(progress.encoded as u64);
         })?;
         bar.finish_and_clear();

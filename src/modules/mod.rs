@@ -93,13 +93,30 @@ impl Modules {
         }
     }
 
+    /// Keeps the first `dimensions` values alone of what comes out, in place of a truncation that is there.
+    pub fn truncate(&mut self, dimensions: usize) {
+        self.steps.pop_if(|step| matches!(step, Step::Truncate(_)));
+        self.steps.push(Step::Truncate(dimensions));
+    }
+
+    /// Whether what comes out, but for a truncation, has length 1.
+    pub fn ends_with_normalize(&self) -> bool {
+        let last = self.steps.iter().rfind(|step| !matches!(step, Step::Truncate(_)));
+        matches!(last, Some(Step::Normalize))
+    }
+
+    /// [`Modules::width`] without the truncation at the end, if there is one.
+    pub fn width_before_truncation(&self, width: usize) -> usize {
+        let steps = match self.steps.as_slice() {
+            [before @ .., Step::Truncate(_)] => before,
+            steps => steps,
+        };
+        width_after(steps, width)
+    }
+
     /// The width of what comes out, where embeddings of `width` go in.
     pub fn width(&self, width: usize) -> usize {
-        self.steps.iter().fold(width, |width, step| match step {
-            Step::Dense(dense) => dense.weight.dims()[0],
-            Step::LayerNorm { .. } | Step::Normalize => width,
-            Step::Truncate(most) => width.min(*most),
-        })
+        width_after(&self.steps, width)
     }
 
     /// `[n, width]` embeddings through all steps, f64 on the CPU in and out: the loss's own numbers, with the
@@ -117,6 +134,14 @@ impl Modules {
         let embeddings = embeddings.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
         self.forward(&embeddings)?.to_dtype(DType::F32)
     }
+}
+
+fn width_after(steps: &[Step], width: usize) -> usize {
+    steps.iter().fold(width, |width, step| match step {
+        Step::Dense(dense) => dense.weight.dims()[0],
+        Step::LayerNorm { .. } | Step::Normalize => width,
+        Step::Truncate(most) => width.min(*most),
+    })
 }
 
 impl Step {

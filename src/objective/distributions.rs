@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Device, Layout, Result, Shape, Tensor, Var};
 
 use super::nt_xent;
 
@@ -17,9 +17,53 @@ const MOST_WHOLE: usize = 1024;
 /// Rows of a block.
 const BLOCK: usize = 256;
 
-/// For each of 2N anchors, a distribution over the others.
+/// For each of 2N anchors, a distribution over the others: by the embeddings as a whole, and by each prefix of them that
+/// is trained to do by itself (Kusupati et al., *Matryoshka Representation Learning*, 2022). Losses and divergences are
+/// means over these widths, so that terms need not know of them.
 #[derive(Clone)]
 pub struct Distributions {
+    /// The narrowest first, the whole last.
+    of_widths: Vec<OfWidth>,
+}
+
+impl Distributions {
+    /// Of `[2N, hidden]` embeddings in f64 on the CPU, first views first, and of their first `prefixes` values, each
+    /// with cosines of its own. A prefix that is no shorter than an embedding is the whole.
+    pub fn of(embeddings: &Tensor, temperature: f64, prefixes: &[usize]) -> Result<Self> {
+        let hidden = embeddings.dim(D::Minus1)?;
+        let prefixes = prefixes.iter().copied().filter(|&prefix| prefix < hidden);
+        let of_widths = prefixes.chain([hidden]).map(|width| {
+            OfWidth::with_most_whole(&embeddings.narrow(D::Minus1, 0, width)?, temperature, MOST_WHOLE)
+        });
+        Ok(Distributions { of_widths: of_widths.collect::<Result<_>>()? })
+    }
+
+    /// `[N]`: NT-Xent's loss of each instance.
+    pub fn losses(&self) -> Result<Tensor> {
+        mean_of_widths(self.of_widths.iter().map(OfWidth::losses))
+    }
+
+    /// `[N]`: KL(P‖Q) + KL(Q‖P) to other distributions of the same batch and the same widths, averaged over an
+    /// instance's two anchors. Gradients flow through both.
+    pub fn divergence(&self, other: &Distributions) -> Result<Tensor> {
+        let widths = self.of_widths.iter().zip(&other.of_widths);
+        mean_of_widths(widths.map(|(ours, theirs)| ours.divergence(theirs)))
+    }
+}
+
+/// The mean of `[N]` values; of a single width they stay what they are, to the bit.
+fn mean_of_widths(of_widths: impl ExactSizeIterator<Item = Result<Tensor>>) -> Result<Tensor> {
+    let count = of_widths.len();
+    match of_widths.reduce(|sum, values| sum? + values?) {
+        Some(sum) if count > 1 => sum? / count as f64,
+        Some(sum) => sum,
+        None => candle_core::bail!("a loss of no width"),
+    }
+}
+
+/// The same of one width.
+#[derive(Clone)]
+struct OfWidth {
     /// `[2N, hidden]`
     embeddings: Tensor,
     temperature: f64,
@@ -27,30 +71,22 @@ pub struct Distributions {
     whole: Option<Tensor>,
 }
 
-impl Distributions {
-    /// Of `[2N, hidden]` embeddings in f64 on the CPU, first views first.
-    pub fn of(embeddings: &Tensor, temperature: f64) -> Result<Self> {
-        Self::with_most_whole(embeddings, temperature, MOST_WHOLE)
-    }
-
+impl OfWidth {
     fn with_most_whole(embeddings: &Tensor, temperature: f64, most: usize) -> Result<Self> {
         let embeddings = embeddings.contiguous()?;
         let is_small = embeddings.dim(0)? <= most;
         let whole = is_small.then(|| nt_xent::log_probabilities(&embeddings, temperature)).transpose()?;
-        Ok(Distributions { embeddings, temperature, whole })
+        Ok(OfWidth { embeddings, temperature, whole })
     }
 
-    /// `[N]`: NT-Xent's loss of each instance.
-    pub fn losses(&self) -> Result<Tensor> {
+    fn losses(&self) -> Result<Tensor> {
         match &self.whole {
             Some(log_probabilities) => nt_xent::losses(log_probabilities),
             None => nt_xent::mean_of_views(&self.embeddings.apply_op1(self.in_blocks(losses_of))?),
         }
     }
 
-    /// `[N]`: KL(P‖Q) + KL(Q‖P) to other distributions of the same batch, averaged over an instance's two anchors.
-    /// Gradients flow through both.
-    pub fn divergence(&self, other: &Distributions) -> Result<Tensor> {
+    fn divergence(&self, other: &OfWidth) -> Result<Tensor> {
         match (&self.whole, &other.whole) {
             (Some(log_p), Some(log_q)) => nt_xent::symmetric_divergence(log_p, log_q),
             _ => {
@@ -170,6 +206,8 @@ impl CustomOp2 for InBlocks {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::random::Key;
 
@@ -185,7 +223,7 @@ mod tests {
     /// Values of instances and the gradient of a weighted sum of them, of losses and of divergences together.
     fn found(rows: usize, most_whole: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
         let [first, second] = [1, 2].map(|seed| embeddings(seed, rows));
-        let of = |e: &Var| Distributions::with_most_whole(e.as_tensor(), 0.3, most_whole).unwrap();
+        let of = |e: &Var| OfWidth::with_most_whole(e.as_tensor(), 0.3, most_whole).unwrap();
         let (p, q) = (of(&first), of(&second));
         let values = (p.losses().unwrap() + (p.divergence(&q).unwrap() * 0.7).unwrap()).unwrap();
         let weights: Vec<f64> = (0..rows / 2).map(|i| Key::new(3).at(i as u64).normal(0)).collect();
@@ -205,6 +243,61 @@ mod tests {
             assert!(worst(&whole, &values) < 1e-12, "{rows} rows: {:e}", worst(&whole, &values));
             for (a, b) in whole_gradients.iter().zip(&gradients) {
                 assert!(worst(a, b) < 1e-12, "{rows} rows: {:e}", worst(a, b));
+            }
+        }
+    }
+
+    /// What MatryoshkaLoss of sentence-transformers 6.2 gives in f64 with the dimensions 2, 4 and 6 around PyTorch's
+    /// cross-entropy of cosines over τ, divided by three, and its gradient of the embeddings.
+    #[test]
+    fn losses_of_prefixes_are_those_of_matryoshka_loss() {
+        const LOSS: f64 = 4.661433881816706;
+        const GRADIENT: [[f64; 6]; 6] = [
+            [-1.5770993666, 0.2687619869, -0.271223571, 0.1447042459, -0.0576752491, 0.0345403421],
+            [0.3404441665, -0.0082352267, 0.2489343851, 0.2785923573, -0.2951786387, 0.118919094],
+            [-0.2641830925, 0.3720410077, 0.2079235484, -0.5990826547, 0.1358829463, 0.0192778958],
+            [-0.3755111319, -0.5363638498, -0.2239753176, -0.105005591, 0.0663969566, 0.1252669788],
+            [0.4068036251, 0.9895625209, 0.6429158712, -0.0483015619, -0.1319357977, 0.0597273709],
+            [0.0632574268, 0.5308245788, -0.5294596847, 0.1110362888, 0.2285390832, -0.1963725491],
+        ];
+        let value = |i: f64, k: f64| (2.3 * i * i + 0.9 * k + 0.7 * i * k).sin();
+        let values: Vec<f64> = (0..36).map(|at| value((at / 6).into(), (at % 6).into())).collect();
+        let leaf = Var::from_tensor(&Tensor::from_vec(values, (6, 6), &Device::Cpu).unwrap()).unwrap();
+        let losses = Distributions::of(leaf.as_tensor(), 0.2, &[2, 4]).unwrap().losses().unwrap();
+        let loss = losses.mean_all().unwrap();
+        assert!((loss.to_scalar::<f64>().unwrap() - LOSS).abs() < 1e-12, "{loss}");
+        let gradient: Vec<Vec<f64>> = loss.backward().unwrap().get(&leaf).unwrap().to_vec2().unwrap();
+        for (ours, theirs) in gradient.iter().flatten().zip(GRADIENT.iter().flatten()) {
+            assert!((ours - theirs).abs() < 1e-9, "{ours} {theirs}");
+        }
+    }
+
+    proptest! {
+        /// Losses and divergences of prefixes are the means of those of embeddings that end there.
+        #[test]
+        fn prefixes_give_the_mean_of_narrower_embeddings(
+            n in 2usize..5, hidden in 2usize..9, seed in any::<u64>(),
+            chosen in prop::collection::btree_set(1usize..12, 0..4), tau in 0.04f64..2.0,
+        ) {
+            let prefixes: Vec<usize> = chosen.into_iter().collect();
+            let widths: Vec<usize> = prefixes.iter().copied().filter(|&w| w < hidden).chain([hidden]).collect();
+            let value = |which: u64, i: usize| Key::new(seed).at(which).normal(i as u32);
+            let of = |which: u64, prefixes: &[usize], width: usize| {
+                let rows = (0..2 * n).flat_map(|row| (0..width).map(move |k| value(which, row * hidden + k)));
+                let rows = Tensor::from_vec(rows.collect::<Vec<f64>>(), (2 * n, width), &Device::Cpu).unwrap();
+                Distributions::of(&rows, tau, prefixes).unwrap()
+            };
+            let values = |prefixes: &[usize], width: usize| {
+                let (p, q) = (of(0, prefixes, width), of(1, prefixes, width));
+                [p.losses().unwrap(), p.divergence(&q).unwrap()].map(|t| t.to_vec1::<f64>().unwrap())
+            };
+            let [losses, divergences] = values(&prefixes, hidden);
+            let narrower: Vec<_> = widths.iter().map(|&width| values(&[], width)).collect();
+            for j in 0..n {
+                for (which, ours) in [losses[j], divergences[j]].into_iter().enumerate() {
+                    let mean = narrower.iter().map(|values| values[which][j]).sum::<f64>() / widths.len() as f64;
+                    prop_assert!((ours - mean).abs() < 1e-9 * mean.abs().max(1.0), "{ours} {mean}");
+                }
             }
         }
     }

@@ -64,12 +64,16 @@ pub struct Step<'a> {
     pub draws: &'a dyn Draws,
     /// τ of NT-Xent.
     pub temperature: f64,
+    /// Prefixes of embeddings that NT-Xent and all that compares its distributions see beside the whole: Matryoshka's
+    /// widths, ascending. None for the whole alone.
+    pub prefixes: &'a [usize],
 }
 
 impl Step<'_> {
-    /// The anchors' distributions over the other embeddings, `[2N, hidden]`, at the step's temperature.
+    /// The anchors' distributions over the other embeddings, `[2N, hidden]`, at the step's temperature and by its
+    /// prefixes.
     pub fn distributions(&self, embeddings: &Tensor) -> Result<Distributions> {
-        Distributions::of(embeddings, self.temperature)
+        Distributions::of(embeddings, self.temperature, self.prefixes)
     }
 
     /// Number of instances N.

@@ -11,7 +11,7 @@ use crate::encoder::Pooling;
 use crate::model_folder::{ModelFolder, Settings};
 use crate::onnx_file::Precision;
 use crate::prompt::{Prompt, Prompted};
-use crate::sentence_encoder::norm;
+use crate::sentence_encoder::{TooManyDimensions, norm};
 use crate::tokenize::Tokenizer;
 
 /// Padded tokens that go through the graph at once. Sentences of a batch are of similar length, so that
@@ -28,6 +28,8 @@ pub struct OnnxEncoder {
     pad_token_id: u32,
     /// Of embeddings.
     width: usize,
+    /// How many of their values are kept, where not all are.
+    dimensions: Option<usize>,
     /// What is put before each sentence.
     pub prompt: Prompt,
     /// Pooling outside of the graph, where it leaves a prompt's tokens out; None where the graph's pooling is one
@@ -86,6 +88,7 @@ impl OnnxEncoder {
             max_length: asked.max_length.unwrap_or(most),
             pad_token_id: config.pad_token_id,
             width: sentence.width(hidden),
+            dimensions: None,
             prompt: Prompt {
                 text: sentence.settings.default_prompt().to_owned(),
                 left_out: sentence.leaves_prompt_out,
@@ -100,7 +103,22 @@ impl OnnxEncoder {
 
     /// The width of embeddings.
     pub fn width(&self) -> usize {
-        self.width
+        self.dimensions.unwrap_or(self.width)
+    }
+
+    /// Keeps the first `dimensions` values of an embedding, scaled to length 1 where the folder normalises.
+    ///
+    /// # Errors
+    /// More than the graph gives, which has cut them where the folder asks for a truncation.
+    pub fn set_dimensions(&mut self, dimensions: usize) -> Result<(), TooManyDimensions> {
+        if dimensions > self.width {
+            return Err(TooManyDimensions { asked: dimensions, most: self.width });
+        }
+        if dimensions < self.width || self.settings.truncate_dim.is_some() {
+            self.dimensions = Some(dimensions);
+            self.normalize |= self.normalized;
+        }
+        Ok(())
     }
 
     /// The folder's settings of embeddings as a whole.
@@ -125,7 +143,7 @@ impl OnnxEncoder {
         let tokens = &prompted.tokens;
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
-        let mut embeddings = Array2::zeros((sentences.len(), self.width));
+        let mut embeddings = Array2::zeros((sentences.len(), self.width()));
         let mut rest = order.as_slice();
         while let Some(&longest) = rest.first() {
             let width = self.padded.unwrap_or(tokens[longest].len()).max(1);
@@ -140,7 +158,7 @@ impl OnnxEncoder {
     /// Embeddings of all sentences as one batch, padded to the longest.
     pub fn encode_together(&self, sentences: &[&str]) -> Result<Array2<f32>, OnnxError> {
         let prompted = self.prompt.tokenize(&self.tokenizer, sentences, self.max_length)?;
-        let mut embeddings = Array2::zeros((sentences.len(), self.width));
+        let mut embeddings = Array2::zeros((sentences.len(), self.width()));
         let all: Vec<usize> = (0..sentences.len()).collect();
         self.encode_batch(&prompted, &all, &mut embeddings)?;
         Ok(embeddings)
@@ -165,7 +183,7 @@ impl OnnxEncoder {
         if found.dim() != (batch.len(), self.width) {
             return Err(self.graph.shape_error(found.dim(), (batch.len(), self.width)));
         }
-        for (&row, values) in batch.iter().zip(found.rows()) {
+        for (&row, values) in batch.iter().zip(found.slice(s![.., ..self.width()]).rows()) {
             let norm = if self.normalize { norm(values).max(1e-12) } else { 1.0 };
             into.index_axis_mut(Axis(0), row).assign(&values.mapv(|value| value / norm));
         }

@@ -42,7 +42,14 @@ impl Measured<'_> {
     pub fn curve(&self, batch: &PackedBatch, mut done: impl FnMut()) -> Result<Curve> {
         let Settings { rho, beta, temperature, .. } = self.settings;
         let (objective, draws) = (Objective::default(), self.draws(1, 0));
-        let step = Step { encoder: self.encoder, batch, pass: self.pass(&draws), draws: &draws, temperature };
+        let step = Step {
+            encoder: self.encoder,
+            batch,
+            pass: self.pass(&draws),
+            draws: &draws,
+            temperature,
+            prefixes: &[],
+        };
         let problem = Problem { objective: &objective, step: &step };
         let (clean, directions) = {
             let evaluation = problem.evaluate(self.weights)?;

@@ -133,7 +133,7 @@ impl Measured<'_> {
         let Settings { rho, beta, temperature, .. } = self.settings;
         let (objective, draws) = (Objective::default(), self.draws(number, 0));
         let pass = self.pass(&draws);
-        let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature };
+        let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature, prefixes: &[] };
         let problem = Problem { objective: &objective, step: &step };
         let evaluation = problem.evaluate(self.weights)?;
         let clean = &evaluation.instance_losses;
@@ -144,7 +144,7 @@ impl Measured<'_> {
         let mut first = Vec::new();
         for k in 0..self.settings.directions {
             let draws = self.draws(number, k as u64);
-            let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature };
+            let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature, prefixes: &[] };
             let a = delta_sam.loss_changes(
                 &Problem { objective: &objective, step: &step },
                 self.weights,

@@ -46,6 +46,7 @@ fn descend(measured: &Measured, batch: &PackedBatch, with: &dyn WeightPerturbati
         pass: measured.pass(&draws),
         draws: &draws,
         temperature: measured.settings.temperature,
+        prefixes: &[],
     };
     with.descend(&Problem { objective: &objective, step: &step }, measured.weights).unwrap()
 }

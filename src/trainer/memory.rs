@@ -52,7 +52,8 @@ impl Estimate {
         let tokens = 2 * options.batch_size as u64 * mean_tokens(options, model, corpus)?;
         let tokens = tokens.div_ceil(options.accumulate as u64);
         let rows = 2 * options.batch_size as u64;
-        let loss = LOSS_MATRICES * 8 * rows * rows.min(1024) * (1 + composition.terms.len() as u64);
+        let widths = 1 + options.matryoshka.as_ref().map_or(0, |prefixes| prefixes.widths().len() as u64);
+        let loss = LOSS_MATRICES * 8 * rows * rows.min(1024) * (1 + composition.terms.len() as u64) * widths;
         Ok(Estimate {
             weights: sets * 4 * model.encoder.layout().len() as u64,
             // Half as much again for the way back's own buffers and what is kept for reuse. Measured on a

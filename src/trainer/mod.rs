@@ -24,18 +24,21 @@ pub mod metrics;
 mod model_card;
 pub mod options;
 pub mod plan;
+pub mod prefixes;
 pub mod run;
 
 pub use error::TrainError;
 pub use options::TrainOptions;
 
-/// The randomness and temperature of every step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The randomness of every step, and NT-Xent's settings.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
     /// Of masks, noise and directions.
     pub seed: u64,
     /// τ of NT-Xent.
     pub temperature: f64,
+    /// Prefixes of embeddings that NT-Xent sees beside the whole, ascending.
+    pub prefixes: Vec<usize>,
     /// Of hidden states and of attention probabilities.
     pub dropout: f64,
     /// The probability with which a head of attention is dropped, in [0, 1).
@@ -115,7 +118,7 @@ impl Trainer {
     /// [`StepError::NotFinite`], with the weights as they were; an operation that fails.
     pub fn step(&mut self, weights: &mut Parameters, batch: &PackedBatch) -> Result<StepReport, StepError> {
         let number = self.optimizer.step + 1;
-        let h = self.hyperparameters;
+        let h = &self.hyperparameters;
         let draws = HashedDraws::new(h.seed, number);
         let pass = Pass {
             key: draws.pass_key(),
@@ -123,7 +126,8 @@ impl Trainer {
             attention_dropout: h.dropout,
             drophead: h.drophead,
         };
-        let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, temperature: h.temperature };
+        let (temperature, prefixes) = (h.temperature, h.prefixes.as_slice());
+        let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, temperature, prefixes };
 
         let Regularization { objective, perturbation, perturb_every } = &mut self.regularization;
         objective.prepare(&step, weights)?;

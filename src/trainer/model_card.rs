@@ -6,6 +6,7 @@ use std::path::Path;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 
 use super::TrainOptions;
+use super::prefixes::Prefixes;
 use crate::checkpoint::{HeldOutScore, Score};
 use crate::corpus::Corpus;
 use crate::sentence_encoder::SentenceEncoder;
@@ -41,6 +42,23 @@ fn held_out(scores: &[HeldOutScore]) -> String {
     // Writing to memory cannot fail.
     let _ = UnlabeledForm::Markdown.write(&reports, &mut table);
     String::from_utf8_lossy(&table).into_owned()
+}
+
+/// What the loss was a mean over.
+fn dimensions(prefixes: Option<&Prefixes>, width: usize) -> String {
+    let prefixes = prefixes.map_or(&[][..], Prefixes::widths).iter().filter(|&&prefix| prefix < width);
+    let widths: Vec<String> = prefixes.chain([&width]).map(usize::to_string).collect();
+    if widths.len() == 1 { "none".into() } else { widths.join(", ") }
+}
+
+/// How a prefix is used.
+fn matryoshka(prefixes: &Prefixes) -> String {
+    let narrowest = prefixes.widths()[0];
+    format!(
+        "It was trained for shorter embeddings, too (Matryoshka): the first {prefixes} values serve as an embedding by \
+         themselves. `SentenceTransformer(\"path/to/this/folder\", truncate_dim={narrowest})` gives such ones, as does \
+         `mirror encode --dimensions {narrowest}`.\n"
+    )
 }
 
 /// A model card with the front matter that model hubs read.
@@ -79,6 +97,9 @@ pub fn model_card(trained: &Trained) -> String {
             trained.encoder.encoder.pooling
         ));
     }
+    if let Some(prefixes) = &options.matryoshka {
+        line(matryoshka(prefixes));
+    }
     line("## Scores\n".into());
     if trained.scores.is_empty() && trained.held_out.is_empty() {
         line("Not scored in training.\n".into());
@@ -94,7 +115,7 @@ pub fn model_card(trained: &Trained) -> String {
         line(held_out(trained.held_out));
     }
     line("## Training\n".into());
-    let settings: [(&str, String); 12] = [
+    let settings = [
         ("started from", format!("`{}`", source_name(&options.model))),
         ("corpus", format!("{} sentences, SHA-256 `{}`", trained.corpus.len(), trained.corpus.sha256())),
         ("steps of these weights", trained.steps.to_string()),
@@ -102,6 +123,7 @@ pub fn model_card(trained: &Trained) -> String {
         ("learning rate", options.learning_rate.to_string()),
         ("weight decay", options.weight_decay.to_string()),
         ("temperature", options.temperature.to_string()),
+        ("Matryoshka dimensions", dimensions(options.matryoshka.as_ref(), width)),
         ("pooling", trained.encoder.encoder.pooling.to_string()),
         ("regularizers", options.regularization.reg.clone()),
         ("dropout, drophead", format!("{}, {}", options.dropout, options.drophead)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::prefixes::Prefixes;
 use crate::checkpoint::SaveEvery;
 use crate::encoder::Pooling;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
@@ -70,6 +71,11 @@ pub struct TrainOptions {
     /// Temperature τ of NT-Xent
     #[arg(long, visible_alias = "tau", default_value_t = 0.04, value_name = "τ", help_heading = "Training")]
     pub temperature: f64,
+    /// Widths of prefixes of embeddings, ascending, such as 64,128,256: the loss is the mean of that of each prefix
+    /// and of the whole embedding, so that the first values alone serve as an embedding (Matryoshka)
+    #[arg(long, value_name = "D,…", allow_hyphen_values = true, help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matryoshka: Option<Prefixes>,
     /// Tokens of a sentence, special ones included, beyond which it is cut in training
     #[arg(long, default_value_t = 50, value_name = "N", help_heading = "Training")]
     pub max_length: usize,

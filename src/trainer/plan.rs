@@ -7,12 +7,14 @@ use sts_eval::{SentEval, Task};
 use thiserror::Error;
 
 use super::TrainOptions;
+use super::prefixes::Prefixes;
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusError, Entry, EpochBatches, Format, check_lasting, is_stdin};
 use crate::encoder::EncoderConfig;
 use crate::hub::{self, ModelSource};
 use crate::model_folder::{ConfigError, SentenceFolder, SentenceFolderError};
 use crate::objective::registry::BuildContext;
+use crate::quote::quoted;
 use crate::regularization::{InvalidRegularization, Resolved};
 
 /// Where STS data is looked for when --data does not say.
@@ -45,6 +47,11 @@ pub enum PlanError {
     Folder(#[from] SentenceFolderError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(
+        "--matryoshka lists {asked}, but embeddings of {} have {width} values; list widths up to that",
+        quoted(model)
+    )]
+    PrefixTooWide { asked: usize, width: usize, model: String },
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -52,9 +59,9 @@ pub enum PlanError {
 impl PlanError {
     /// Whether the settings themselves ask for what cannot be.
     pub fn is_usage(&self) -> bool {
-        use PlanError::{NoCorpus, NotUtf8, Options, PairsWithoutCorpus};
+        use PlanError::{NoCorpus, NotUtf8, Options, PairsWithoutCorpus, PrefixTooWide};
         match self {
-            Options(_) | PairsWithoutCorpus | NoCorpus | NotUtf8 { .. } => true,
+            Options(_) | PairsWithoutCorpus | NoCorpus | NotUtf8 { .. } | PrefixTooWide { .. } => true,
             PlanError::Corpus(error) => error.is_usage(),
             _ => false,
         }
@@ -117,8 +124,10 @@ impl Plan {
         // Old folders of sentence-transformers keep the transformer in a folder of its own.
         let described = SentenceFolder::read(&model_folder).map_err(PlanError::from)?;
         let transformer = described.transformer_in(&model_folder);
-        let architecture = EncoderConfig::from_folder(&transformer).map_err(PlanError::from)?.architecture;
-        let regularization = options.regularization.clone().resolve(&BuildContext { architecture });
+        let config = EncoderConfig::from_folder(&transformer).map_err(PlanError::from)?;
+        check_prefixes(&options, described.width(config.dimensions.hidden_size))?;
+        let context = BuildContext { architecture: config.architecture };
+        let regularization = options.regularization.clone().resolve(&context);
         let regularization = regularization.map_err(PlanError::from)?;
         options.regularization = regularization.options();
         Ok(Plan {
@@ -180,6 +189,16 @@ impl TrainOptions {
             self.model = folder.to_owned();
         }
         Ok(self)
+    }
+}
+
+/// Refuses prefixes that are longer than embeddings of `width` values.
+fn check_prefixes(options: &TrainOptions, width: usize) -> Result<(), PlanError> {
+    match options.matryoshka.as_ref().map(Prefixes::widest) {
+        Some(asked) if asked > width => {
+            Err(PlanError::PrefixTooWide { asked, width, model: options.model.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -23,5 +23,6 @@ mod text;
 mod tokenizers;
 mod train;
 mod unlabeled;
+mod vectors;
 mod weights;
 mod workspace;

@@ -46,6 +46,12 @@ fn encode_never_writes_what_it_reads() {
             );
         }
     }
+    w.write("sample.jsonl", "{\"text\": \"a man plays\"}\n");
+    w.refuses_usage(
+        "encode --model m --input corpus.txt --embedding-type int8 --calibration sample.jsonl --output sample.jsonl \
+         --overwrite",
+        &["--output", "is what --calibration reads"],
+    );
     // A file of the model, by a name that an output may have.
     std::os::unix::fs::symlink(w.path("m/vocab.txt"), w.path("vocabulary.jsonl")).unwrap();
     w.refuses_usage(
@@ -58,9 +64,15 @@ fn encode_never_writes_what_it_reads() {
 fn streams_that_are_what_is_read_are_refused() {
     let w = workspace();
     fs::copy(w.path("pairs.tsv"), w.path("m/links.txt")).unwrap();
-    let commands: [(&str, &str, &str); 7] = [
+    fs::copy(w.path("corpus.txt"), w.path("sample.txt")).unwrap();
+    let commands: [(&str, &str, &str); 8] = [
         ("encode --model m", "corpus.txt", "standard input"),
         ("encode --model m --input corpus.txt", "corpus.txt", "--input"),
+        (
+            "encode --model m --input corpus.txt --embedding-type int8 --calibration sample.txt",
+            "sample.txt",
+            "--calibration",
+        ),
         ("encode --model m --input /dev/stdin", "corpus.txt", "--input"),
         ("search --model m --input corpus.txt dogs", "corpus.txt", "--input"),
         ("eval --model m --set p=pairs.tsv", "pairs.tsv", "--set"),
@@ -124,6 +136,16 @@ fn encode_replaces_its_own_files_and_no_others() {
         let first = w.read(&name);
         w.run(&encode);
         assert!(w.read(&name) == first);
+        // Of any type, one in the place of another; but for arrays cut short.
+        for embedding_type in ["f16", "int8", "uint8", "binary", "ubinary", "f32"] {
+            w.run(&format!("{encode} --embedding-type {embedding_type}"));
+            if ending == "npy" {
+                let whole = w.read(&name);
+                w.write(&name, &whole[..whole.len() - 1]);
+                w.fails(&encode, &[&name, "exists and is not", "--overwrite"]);
+                w.write(&name, whole);
+            }
+        }
         w.write(&name, "");
         w.run(&encode);
         assert!(w.read(&name) == first);
@@ -215,6 +237,12 @@ fn eval_never_writes_what_it_reads() {
     for form in ["json", "markdown"] {
         let arguments = format!("eval --model m --corpus corpus.txt --{form} corpus.txt --overwrite");
         w.refuses_usage(&arguments, &["is what --corpus reads"]);
+    }
+    for what in ["--set p=pairs.tsv", "--corpus pairs.tsv"] {
+        w.refuses_usage(
+            &format!("eval --model m {what} --embedding-type int8 --calibration corpus.txt --json corpus.txt --overwrite"),
+            &["is what --calibration reads"],
+        );
     }
 }
 

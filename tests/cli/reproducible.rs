@@ -47,6 +47,20 @@ fn one_thread_and_two_give_the_same_bytes_whatever_regularizes() {
 }
 
 #[test]
+fn matryoshka_is_another_loss_that_gives_the_same_bytes_on_any_number_of_threads() {
+    let w = tiny(Kind::Bert);
+    for reg in ["none", "delta-sam,r3f", "sam,r-drop,smart,freelb"] {
+        let flags = format!("--reg {reg} --matryoshka 4,16");
+        let one = weights(&w, &format!("{flags} --threads 1"));
+        assert_eq!(one, weights(&w, &format!("{flags} --threads 2")), "{reg}");
+        assert_ne!(one, weights(&w, &format!("--reg {reg}")), "{reg}");
+        // The whole embedding is always looked at: naming its width changes nothing.
+        assert_eq!(one, weights(&w, &format!("--reg {reg} --matryoshka 4,16,32")), "{reg}");
+    }
+    assert_eq!(weights(&w, "--matryoshka 32"), weights(&w, ""));
+}
+
+#[test]
 fn batches_of_several_chunks_give_the_same_bytes_too() {
     for kind in [Kind::Roberta, Kind::Mpnet] {
         batches_of_several_chunks(tiny(kind));

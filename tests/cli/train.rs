@@ -96,6 +96,7 @@ fn help_names_every_flag() {
         "--learning-rate",
         "--weight-decay",
         "--temperature",
+        "--matryoshka",
         "--mask-span",
         "--dropout",
         "--drophead",
@@ -122,6 +123,45 @@ fn help_names_every_flag() {
         assert!(help.contains(default), "{default}\n{help}");
     }
     assert!(w.run("--help").stdout.contains("encode") && w.run("--version").stdout.contains("mirror "));
+}
+
+/// What a run with --matryoshka says of itself, and what it refuses before a folder is there.
+#[test]
+fn matryoshka_is_saved_told_and_held_against_the_model() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "m");
+    let train = format!("train --model m {TINY}");
+    let says = ["--matryoshka lists 48", "have 32 values"];
+    w.refuses_usage(&format!("{train} --matryoshka 16,48 --output out"), &says);
+    w.run(&format!("{train} --matryoshka 8,16 --output out"));
+    let card = String::from_utf8(w.read("out/README.md")).unwrap();
+    assert!(
+        card.contains("| Matryoshka dimensions | 8, 16, 32 |") && card.contains("truncate_dim=8"),
+        "{card}"
+    );
+    let saved = String::from_utf8(w.read("out/train.toml")).unwrap();
+    assert!(saved.contains("matryoshka = \"8,16\""), "{saved}");
+    // The saved settings, the flag and an array in a file are the same run.
+    w.run("train --config out/train.toml --output again");
+    w.write("mine.toml", "matryoshka = [8, 16]\n");
+    w.run(&format!("{train} --config mine.toml --output from-array"));
+    for folder in ["again", "from-array"] {
+        assert!(
+            w.read(&format!("{folder}/model.safetensors")) == w.read("out/model.safetensors"),
+            "{folder}"
+        );
+    }
+    for (value, said) in [("[16, 8]", "8 comes after 16"), ("[]", "it is empty"), ("1.5", "expected widths")]
+    {
+        w.write("mine.toml", format!("matryoshka = {value}\n"));
+        w.refuses_usage(&format!("{train} --config mine.toml --output other"), &["mine.toml, line 1", said]);
+    }
+    w.refuses_usage("train --resume out --matryoshka 8", &["--matryoshka \"8\" contradicts", "8,16"]);
+    // A run without it has no such row of widths.
+    w.run(&format!("{train} --output plain"));
+    let card = String::from_utf8(w.read("plain/README.md")).unwrap();
+    assert!(card.contains("| Matryoshka dimensions | none |") && !card.contains("truncate_dim"), "{card}");
 }
 
 #[test]

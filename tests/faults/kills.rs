@@ -42,6 +42,23 @@ fn held_out_lines_survive_kills() {
     assert!(fail(&mut other, 2).contains("--holdout 13 contradicts"));
 }
 
+/// A run whose loss is one over prefixes as well, with a term that remembers.
+#[test]
+fn matryoshka_survives_kills() {
+    let workshop = Workshop::new();
+    let flags = ["--matryoshka", "3,8", "--reg", "sam,smart"];
+    let reference = workshop.reference("reference", &flags);
+    let mut command = workshop.train("killed", &flags);
+    for lines in [5, 17] {
+        let mut child = command.spawn().unwrap();
+        workshop.wait_for_lines("killed", lines, &mut child);
+        kill(child);
+        command = workshop.resume("killed");
+    }
+    succeed(&mut workshop.resume("killed"));
+    workshop.ends("killed").assert_same(&reference, "--matryoshka 3,8");
+}
+
 /// MPNet's relative bias has a gradient to which all layers and sequences add, and moments of its own.
 #[test]
 fn an_mpnet_that_was_killed_ends_in_the_same_bytes() {

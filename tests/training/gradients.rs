@@ -32,6 +32,8 @@ struct Problem {
     weights: Parameters,
     batch: PackedBatch,
     draws: HashedDraws,
+    /// Matryoshka's.
+    prefixes: Vec<usize>,
 }
 
 impl Problem {
@@ -42,7 +44,11 @@ impl Problem {
         let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
         let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);
-        Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1) }
+        Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1), prefixes: Vec::new() }
+    }
+
+    fn with_prefixes(self, prefixes: &[usize]) -> Self {
+        Problem { prefixes: prefixes.to_owned(), ..self }
     }
 
     /// With a prompt that is left out of pooling, and modules after it.
@@ -70,7 +76,14 @@ impl Problem {
     fn step(&self) -> Step<'_> {
         let pass =
             Pass { key: self.draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.15, drophead: 0.3 };
-        Step { encoder: &self.encoder, batch: &self.batch, pass, draws: &self.draws, temperature: 0.2 }
+        Step {
+            encoder: &self.encoder,
+            batch: &self.batch,
+            pass,
+            draws: &self.draws,
+            temperature: 0.2,
+            prefixes: &self.prefixes,
+        }
     }
 
     /// The terms, prepared at weights other than those that are differentiated at: a proximal term has no
@@ -209,6 +222,17 @@ fn every_loss_term_agrees_with_finite_differences() {
         agrees_with_finite_differences("roberta", Pooling::Cls, &[term]);
         agrees_with_finite_differences("mpnet", Pooling::Mean, &[term]);
     }
+}
+
+/// The loss of prefixes, alone and with every term, whose divergences are means over the same prefixes.
+#[test]
+fn matryoshka_agrees_with_finite_differences() {
+    for terms in [vec![], terms()] {
+        let problem = Problem::new("bert", Pooling::Mean, DType::F64).with_prefixes(&[2, 5, 8]);
+        agrees(problem, "bert", &terms);
+    }
+    let problem = Problem::new("roberta", Pooling::Cls, DType::F64).with_a_folder_of_its_own();
+    agrees(problem.with_prefixes(&[3]), "roberta", &terms());
 }
 
 #[test]

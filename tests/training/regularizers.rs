@@ -80,6 +80,7 @@ fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> (Trainer, Parame
         hyperparameters: Hyperparameters {
             seed: 42,
             temperature: 0.1,
+            prefixes: Vec::new(),
             dropout,
             drophead: 0.0,
             clip_norm: None,
@@ -218,14 +219,14 @@ fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
 }
 
 /// The gradient that a step descends along, in f64, with the batch in so many parts, and what the step found.
-fn descent(reg: &str, parts: usize) -> (Vec<f64>, Vec<f64>) {
+fn descent(reg: &str, prefixes: &[usize], parts: usize) -> (Vec<f64>, Vec<f64>) {
     let encoder = encoder().in_parts(parts);
     let weights = random_weights(encoder.layout());
     let weights = weights.map(|flat| flat.to_dtype(DType::F64)).unwrap();
     let draws = HashedDraws::new(3, 1);
     let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
     let batch = batch(5, Key::new(9));
-    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, temperature: 0.1 };
+    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, temperature: 0.1, prefixes };
     let Regularization { mut objective, perturbation, .. } = regularization(&["--reg", reg]).build();
     objective.prepare(&step, &weights).unwrap();
     let problem = Problem { objective: &objective, step: &step };
@@ -237,12 +238,13 @@ fn descent(reg: &str, parts: usize) -> (Vec<f64>, Vec<f64>) {
 /// However many parts a batch goes through in, more than it has sequences included.
 #[test]
 fn a_batch_in_parts_has_the_gradient_of_the_whole() {
-    for reg in compositions() {
-        let (whole, losses) = descent(&reg, 1);
+    let with_prefixes = ["none", "delta-sam,r3f", "sam,smart"].map(|reg| (reg.to_owned(), &[4, 9][..]));
+    for (reg, prefixes) in compositions().into_iter().map(|reg| (reg, &[][..])).chain(with_prefixes) {
+        let (whole, losses) = descent(&reg, prefixes, 1);
         let norm = whole.iter().map(|g| g * g).sum::<f64>().sqrt();
         let parts: &[usize] = if reg == "delta-sam,r3f" { &[2, 3, 10, 40] } else { &[3] };
         for &parts in parts {
-            let (gradient, in_parts) = descent(&reg, parts);
+            let (gradient, in_parts) = descent(&reg, prefixes, parts);
             let apart = whole.iter().zip(&gradient).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             assert!(apart < 1e-9 * norm, "{reg} in {parts} parts: {apart:e} of {norm:e}");
             let worst = losses.iter().zip(&in_parts).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

@@ -159,6 +159,10 @@ fn trainer(
         hyperparameters: Hyperparameters {
             seed: options.seed,
             temperature: options.temperature,
+            prefixes: options
+                .matryoshka
+                .as_ref()
+                .map_or_else(Vec::new, |prefixes| prefixes.widths().to_owned()),
             dropout: options.dropout,
             drophead: options.drophead,
             clip_norm: options.clip_norm,

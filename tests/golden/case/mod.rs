@@ -225,6 +225,7 @@ impl<'a> Case<'a> {
             pass: Pass::inference(),
             draws: &draws,
             temperature,
+            prefixes: &[],
         };
         let mut weights = folder.parameters(self.precision);
         let config = AdamWConfig {
