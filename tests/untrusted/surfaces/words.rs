@@ -20,7 +20,9 @@ pub fn read(bytes: &[u8]) {
     let Some(folder) = folder_with(&files(), bytes) else { return };
     match WordFolder::open(folder.path()).and_then(|words| words.tasks()) {
         Ok(tasks) => {
-            assert!(tasks.iter().all(|task| task.pair_count() > 0 && task.pairs().all(|p| p.gold.is_finite())));
+            assert!(
+                tasks.iter().all(|task| task.pair_count() > 0 && task.pairs().all(|p| p.gold.is_finite()))
+            );
         }
         Err(error) => is_a_sentence(error),
     }
@@ -28,6 +30,9 @@ pub fn read(bytes: &[u8]) {
 
 pub fn seeds() -> Vec<Vec<u8>> {
     // In the place of the first file, with a column for each annotator, and without a header.
-    let others = ["\0id;Word 1;Word 2;Annotator1;Annotator2\n1;a;b;1;2\n2;c;d;;3\n", "\0# own\nold new 1.5\nbig large 9\n"];
+    let others = [
+        "\0id;Word 1;Word 2;Annotator1;Annotator2\n1;a;b;1;2\n2;c;d;;3\n",
+        "\0# own\nold new 1.5\nbig large 9\n",
+    ];
     seeds_of(&files()).into_iter().chain(others.map(|text| text.as_bytes().to_vec())).collect()
 }
