@@ -1,13 +1,12 @@
 //! Where `mirror encode` puts embeddings: a .npy array, or lines of JSON.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::files;
 use super::{Done, Ending, usage};
 use crate::output::{Form, OutputFile, OutputWriter};
 use crate::quantization::{EmbeddingType, Stored};
@@ -18,6 +17,9 @@ pub enum Rows {
     Npy,
     JsonLines,
 }
+
+const NPY: Form = Form { what: "an array that mirror encode wrote", is_ours: is_array };
+const JSON_LINES: Form = Form { what: "embeddings that mirror encode wrote", is_ours: is_json_lines };
 
 impl Rows {
     pub fn by_name(path: &Path) -> Result<Self, Ending> {
@@ -30,8 +32,8 @@ impl Rows {
 
     pub fn form(self) -> Form {
         match self {
-            Rows::Npy => files::NPY,
-            Rows::JsonLines => files::JSON_LINES,
+            Rows::Npy => NPY,
+            Rows::JsonLines => JSON_LINES,
         }
     }
 }
@@ -168,4 +170,23 @@ pub fn is_array(path: &Path) -> io::Result<bool> {
         values.checked_mul(size)?.checked_add(NPY_HEADER as u64)
     });
     Ok(header.starts_with(b"\x93NUMPY\x01\x00") && parts == Some(length))
+}
+
+/// Lines of as many numbers each, as far as a first look goes.
+fn is_json_lines(path: &Path) -> io::Result<bool> {
+    const LINES: usize = 100;
+    const LONGEST: u64 = 1 << 20;
+    let mut file = BufReader::new(File::open(path)?);
+    let mut width = None;
+    for _ in 0..LINES {
+        let mut line = Vec::new();
+        if file.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let Ok(row) = serde_json::from_slice::<Vec<f64>>(&line) else { return Ok(false) };
+        if row.is_empty() || *width.get_or_insert(row.len()) != row.len() {
+            return Ok(false);
+        }
+    }
+    Ok(width.is_some())
 }
