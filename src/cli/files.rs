@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use sts_eval::format::mteb;
 
-use super::embeddings::is_array;
+use super::npy;
 use super::text::is_stdin;
 use crate::hub::{self, ModelSource};
 use crate::onnx::library;
@@ -46,7 +46,7 @@ pub fn add_runtime(inputs: &mut Inputs, asked: Option<&Path>) {
     }
 }
 
-pub const NPY: Form = Form { what: "an array that mirror encode wrote", is_ours: is_array };
+pub const NPY: Form = Form { what: "an array that mirror encode wrote", is_ours: npy::is_ours };
 pub const JSON_LINES: Form = Form { what: "embeddings that mirror encode wrote", is_ours: is_json_lines };
 pub const JSON: Form = Form { what: "a report of mirror eval", is_ours: |path| json(path, is_report) };
 pub const MARKDOWN: Form =
