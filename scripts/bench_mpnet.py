@@ -36,14 +36,19 @@ def sts_of_a_year(folder):
     return pairs
 
 
-def seven_sets(data):
+def columns(file, first, second, score, header=0):
+    if not file.exists():
+        return []
+    rows = [line.split("\t") for line in file.read_text().splitlines()[header:]]
+    return [(row[first], row[second], float(row[score])) for row in rows]
+
+
+def sets_of(data):
+    """The seven sets, or those of them that are there."""
     sets = {f"STS{year}": sts_of_a_year(data / f"STS/STS{year}-en-test") for year in YEARS}
-    lines = (data / "STS/STSBenchmark/sts-test.csv").read_text().splitlines()
-    rows = [line.split("\t") for line in lines]
-    sets["STSB"] = [(row[5], row[6], float(row[4])) for row in rows]
-    lines = (data / "SICK/SICK_test_annotated.txt").read_text().splitlines()[1:]
-    sets["SICKR"] = [(row[1], row[2], float(row[3])) for row in (line.split("\t") for line in lines)]
-    return sets
+    sets["STSB"] = columns(data / "STS/STSBenchmark/sts-test.csv", 5, 6, 4)
+    sets["SICKR"] = columns(data / "SICK/SICK_test_annotated.txt", 1, 2, 3, header=1)
+    return {name: pairs for name, pairs in sets.items() if pairs}
 
 
 # --- the parts ---
@@ -71,7 +76,7 @@ class Comparison:
         return encoder.encode(sentences, batch_size=32, show_progress_bar=False)
 
     def scores(self):
-        sets = seven_sets(self.options.data)
+        sets = sets_of(self.options.data)
         sentences = list(dict.fromkeys(s for pairs in sets.values() for a, b, _ in pairs for s in (a, b)))
         rows = dict(zip(sentences, self.encode_theirs(self.options.model, sentences), strict=True))
         cosine = lambda a, b: float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))  # noqa: E731
@@ -108,7 +113,7 @@ class Comparison:
         began = time.perf_counter()
         self.mirror(
             "train", "--model", self.options.model, "--corpus", self.options.corpus, "--reg", "delta-sam,r3f",
-            "--batch-size", "32", "--max-steps", "10", "--no-eval", "--threads", self.options.threads, "--output", output,
+            "--batch-size", "16", "--max-steps", "10", "--no-eval", "--threads", self.options.threads, "--output", output,
         )  # fmt: skip
         seconds = time.perf_counter() - began
         lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
@@ -116,7 +121,7 @@ class Comparison:
         sentences = self.options.corpus.read_text().splitlines()[:64]
         difference = float(np.abs(self.encode(output, sentences) - self.encode_theirs(output, sentences)).max())
         return [
-            f"`mirror train --reg delta-sam,r3f --batch-size 32 --max-steps 10`, {seconds:.0f} s with loading and writing. "
+            f"`mirror train --reg delta-sam,r3f --batch-size 16 --max-steps 10`, {seconds:.0f} s with loading and writing. "
             f"Losses: {', '.join(f'{loss:.3f}' for loss in losses)}.",
             "",
             f"The folder that it wrote loads in sentence-transformers; of 64 sentences' embeddings no number differs by "

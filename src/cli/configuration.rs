@@ -165,6 +165,11 @@ impl Settings {
     }
 }
 
+/// The keys of all settings.
+pub(super) fn keys() -> Vec<String> {
+    known().into_iter().map(|(name, _)| name).collect()
+}
+
 /// The settings, and the other names that their flags have.
 fn known() -> Vec<(String, Vec<String>)> {
     let command = Cli::command();

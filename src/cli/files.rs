@@ -1,13 +1,12 @@
 //! What commands read and write: the one held against the other, and how files of earlier runs are known.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde_json::Value;
 use sts_eval::format::mteb;
 
-use super::npy;
 use super::text::is_stdin;
 use crate::hub::{self, ModelSource};
 use crate::onnx::library;
@@ -46,8 +45,6 @@ pub fn add_runtime(inputs: &mut Inputs, asked: Option<&Path>) {
     }
 }
 
-pub const NPY: Form = Form { what: "an array that mirror encode wrote", is_ours: npy::is_ours };
-pub const JSON_LINES: Form = Form { what: "embeddings that mirror encode wrote", is_ours: is_json_lines };
 pub const JSON: Form = Form { what: "a report of mirror eval", is_ours: |path| json(path, is_report) };
 pub const MARKDOWN: Form =
     Form { what: "a report of mirror eval", is_ours: |path| begins(path, MARKDOWN_MARK, 0) };
@@ -83,25 +80,6 @@ fn begins(path: &Path, mark: &str, within: u64) -> io::Result<bool> {
     let mut bytes = Vec::new();
     File::open(path)?.take(within.max(mark.len() as u64)).read_to_end(&mut bytes)?;
     Ok(bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
-}
-
-/// Lines of as many numbers each, as far as a first look goes.
-fn is_json_lines(path: &Path) -> io::Result<bool> {
-    const LINES: usize = 100;
-    const LONGEST: u64 = 1 << 20;
-    let mut file = BufReader::new(File::open(path)?);
-    let mut width = None;
-    for _ in 0..LINES {
-        let mut line = Vec::new();
-        if file.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        let Ok(row) = serde_json::from_slice::<Vec<f64>>(&line) else { return Ok(false) };
-        if row.is_empty() || *width.get_or_insert(row.len()) != row.len() {
-            return Ok(false);
-        }
-    }
-    Ok(width.is_some())
 }
 
 fn json(path: &Path, is_ours: fn(&Value) -> bool) -> io::Result<bool> {

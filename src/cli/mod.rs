@@ -28,7 +28,6 @@ mod machine;
 mod mistakes;
 mod model;
 mod new_graphs;
-mod npy;
 mod presets;
 mod progress;
 mod prompt;

@@ -36,9 +36,8 @@ pub fn gather(train: Train, matches: &ArgMatches) -> Result<(Train, Sources), En
         let own = settings.keys().filter(|key| !is_given(key));
         sources.extend(own.map(|key| (key.to_owned(), settings.shown().to_owned())));
     }
-    for (key, _) in table(&options)?.iter().filter(|(key, _)| given(key)) {
-        sources.insert(key.clone(), "command line".to_owned());
-    }
+    let on_command_line = configuration::keys().into_iter().filter(|key| given(key));
+    sources.extend(on_command_line.map(|key| (key, "command line".to_owned())));
     Ok((Train { options, ..train }, sources))
 }
 
@@ -46,15 +45,11 @@ pub fn gather(train: Train, matches: &ArgMatches) -> Result<(Train, Sources), En
 /// is not known yet.
 pub fn show(options: TrainOptions, sources: &Sources) -> Done {
     let mut out = std::io::stdout().lock();
-    for (key, value) in table(&options.settled()?)? {
+    for (key, value) in Table::try_from(options.settled()?)? {
         match sources.get(&key) {
             Some(source) => writeln!(out, "{key} = {value} # {}", crate::quote::one_line(source))?,
             None => writeln!(out, "{key} = {value}")?,
         }
     }
     Ok(out.flush()?)
-}
-
-fn table(options: &TrainOptions) -> Result<Table, Ending> {
-    Ok(Table::try_from(options)?)
 }

@@ -1,7 +1,8 @@
 //! A sentence encoder as an ONNX graph, in a folder that third-party tools load as it is.
 //!
 //! 1. [`encoder`] and [`pooling`] put the model into a graph, layer by layer, with [`graph`] for nodes and
-//!    [`weights`] for constants; [`mod@file`] writes it ([`onnx_file::proto`](crate::onnx_file::proto) is the part of the format that it needs).
+//!    [`weights`] for constants; [`mod@file`] writes it ([`onnx_file::proto`](crate::onnx_file::proto) is the part of
+//!    the format that it needs).
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!

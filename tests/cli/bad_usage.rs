@@ -63,8 +63,8 @@ fn unknown_values_are_refused_with_the_known_ones() {
         ("eval --pooling max", vec!["\"max\"", "mean, cls, mean-padded and first-last-avg"]),
         ("train --r3f-noise pink", vec!["pink", "uniform", "normal"]),
         ("train --restrict-perturbation most", vec!["most", "all"]),
-        ("train --device tpu", vec!["tpu", "auto, cpu, cuda and cuda:N"]),
-        ("encode --device cuda:x", vec!["cuda:x", "auto, cpu, cuda and cuda:N"]),
+        ("train --device tpu", vec!["tpu", "auto, cpu, cuda or cuda:N"]),
+        ("encode --device cuda:x", vec!["cuda:x", "auto, cpu, cuda or cuda:N"]),
         ("eval --convention strict", vec!["strict", "mirror-bert", "simcse"]),
         ("encode --output o.txt", vec!["o.txt", ".npy or .jsonl"]),
         ("encode --threads 0", vec!["--threads", "above 0"]),
@@ -218,6 +218,7 @@ fn names_that_are_not_utf8_work_or_are_named() {
             "caf\u{FFFD}.txt: this path is not UTF-8, and train.toml",
         ),
         ("train --model m --no-eval", "--output", "this path is not UTF-8"),
+        ("train --model m --no-eval", "--log-dir", "caf\u{FFFD}.txt: this path is not UTF-8"),
         ("encode", "--model", "the argument caf\u{FFFD}.txt is not UTF-8"),
     ] {
         let output = w.mirror(arguments).arg(flag).arg(name).output().unwrap();

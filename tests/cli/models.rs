@@ -42,6 +42,8 @@ impl Kind {
     }
 
     pub fn config(self) -> Value {
+        // MPNet: beyond the distance from which its buckets are one.
+        let longest = if self == Kind::Mpnet { 200 } else { 64 };
         let (model_type, pad, types) = match self {
             Kind::Bert => ("bert", 0, 2),
             Kind::Roberta => ("roberta", 1, 1),
@@ -51,7 +53,7 @@ impl Kind {
         json!({
             "model_type": model_type, "architectures": null, "vocab_size": 600, "hidden_size": 32,
             "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "hidden_act": "gelu",
-            "max_position_embeddings": 64, "type_vocab_size": types, "layer_norm_eps": 1e-5,
+            "max_position_embeddings": longest, "type_vocab_size": types, "layer_norm_eps": 1e-5,
             "pad_token_id": pad, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
         })
     }

@@ -264,7 +264,7 @@ fn modules_that_do_not_fit_are_refused() {
         |inputs: usize, outputs: usize| json!({ "in_features": inputs, "out_features": outputs }).to_string();
     let refused = |says: &[&str]| w.fails("encode --model m --input in.txt --output o.npy", says);
     model.write("2_Dense/config.json", config(31, 6));
-    refused(&["2_Dense", "takes 31 numbers", "32 come out"]);
+    refused(&["2_Dense", "takes 31 features", "before it gives 32"]);
     model.write("2_Dense/config.json", config(32, 1 << 40));
     refused(&["2_Dense/model.safetensors", "linear.weight has shape [6, 32]"]);
     model.write("2_Dense/config.json", config(32, 6));

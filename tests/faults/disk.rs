@@ -49,7 +49,7 @@ fn a_full_disk_costs_time_only() {
     assert!(!names_in(&place.join("out/checkpoints")).iter().any(|name| name.starts_with('.')));
     disk.remount("size=64m");
     let said = succeed(&mut workshop.resume("disk/out"));
-    assert!(said.contains("going on after step"), "{said}");
+    assert!(said.contains("resuming after step"), "{said}");
     assert!(!said.contains("broken"), "{said}");
     workshop.ends("disk/out").assert_same(&reference, "disk full");
 }

@@ -99,7 +99,7 @@ fn a_stopped_run_over_an_earlier_one_is_resumed_or_overtaken() {
     assert!(said.contains("--seed 8 contradicts"), "{said}");
     copy(&workshop.path("out"), &workshop.path("stopped"));
     let said = succeed(&mut workshop.resume("out"));
-    assert!(said.contains("going on after step"), "{said}");
+    assert!(said.contains("resuming after step"), "{said}");
     workshop.ends("out").assert_same(&new, "resumed");
     assert_others_are_there(&workshop);
     // A third run over both: what was stopped stays until it is complete, and one that cannot start changes nothing.

@@ -95,7 +95,7 @@ fn losses_that_are_not_finite_stop_the_run() {
     assert!(error.contains("step-00000001"), "{error}");
     // It is whole: a resumed run goes on from it, into the same wall.
     let said = fail(&mut workshop.resume("out"), 1);
-    assert!(said.contains("going on after step 1") && said.contains("error: step 2: "), "{said}");
+    assert!(said.contains("resuming after step 1") && said.contains("error: step 2: "), "{said}");
 }
 
 /// The kernels' own choice counts, not what the processor has.

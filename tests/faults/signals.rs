@@ -27,7 +27,7 @@ fn a_first_signal_loses_no_step() {
         let metrics = std::fs::read_to_string(workshop.path(&output).join("metrics.jsonl")).unwrap();
         assert_eq!(metrics.lines().filter(|line| line.contains("\"loss\"")).count(), steps);
         let said = succeed(&mut workshop.resume(&output));
-        assert!(said.contains(&format!("going on after step {steps}")), "{said}");
+        assert!(said.contains(&format!("resuming after step {steps}")), "{said}");
         workshop.ends(&output).assert_same(&reference, name);
     }
 }

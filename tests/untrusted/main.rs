@@ -58,6 +58,7 @@ macro_rules! surfaces_hold {
 surfaces_hold! {
     sts_readers: "sts", 300;
     pair_files: "pairs", 600;
+    word_pairs: "words", 300;
     corpora: "corpus", 300;
     configurations_of_models: "config", 600;
     weights: "weights", 600;

@@ -23,6 +23,8 @@ mod model;
 mod sts;
 #[path = "surfaces/toml.rs"]
 mod toml;
+#[path = "surfaces/words.rs"]
+mod words;
 
 /// A reader of untrusted bytes.
 pub struct Surface {
@@ -32,9 +34,10 @@ pub struct Surface {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const SURFACES: [Surface; 9] = [
+pub const SURFACES: [Surface; 10] = [
     Surface { name: "sts", read: sts::read_senteval, seeds: sts::senteval_seeds },
     Surface { name: "pairs", read: sts::read_pairs, seeds: sts::pair_seeds },
+    Surface { name: "words", read: words::read, seeds: words::seeds },
     Surface { name: "corpus", read: corpus::read, seeds: corpus::seeds },
     Surface { name: "config", read: model::read_config, seeds: model::config_seeds },
     Surface { name: "weights", read: model::read_weights, seeds: model::weight_seeds },

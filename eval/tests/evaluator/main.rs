@@ -11,3 +11,4 @@ mod senteval;
 mod synthetic;
 mod unlabeled;
 mod user_sets;
+mod words;
