@@ -20,7 +20,7 @@ const FEW: u64 = 100;
 pub struct Dimensions {
     /// Keep the first D values of an embedding, scaled to length 1 again where the folder normalises; takes the place
     /// of the folder's own truncate_dim
-    #[arg(long, value_name = "D", help_heading = "Smaller vectors")]
+    #[arg(long, value_name = "D", allow_negative_numbers = true, help_heading = "Smaller vectors")]
     dimensions: Option<usize>,
 }
 

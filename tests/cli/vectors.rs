@@ -16,9 +16,15 @@ fn workspace() -> Workspace {
     w.model(Kind::Bert, "m");
     for (name, settings) in [("unit", json!({})), ("cut", json!({ "truncate_dim": 12 }))] {
         let model = w.model(Kind::Bert, name);
-        let module = |class: &str, path: &str| json!({ "type": format!("sentence_transformers.models.{class}"), "path": path });
-        let modules =
-            [module("Transformer", ""), module("Pooling", "1_Pooling"), module("Normalize", "2_Normalize")];
+        let module = |index: usize, class: &str, path: &str| {
+            json!({ "idx": index, "name": index.to_string(), "path": path,
+                "type": format!("sentence_transformers.models.{class}") })
+        };
+        let modules = [
+            module(0, "Transformer", ""),
+            module(1, "Pooling", "1_Pooling"),
+            module(2, "Normalize", "2_Normalize"),
+        ];
         model.write("modules.json", json!(modules).to_string());
         model.write(
             "1_Pooling/config.json",

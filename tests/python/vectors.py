@@ -31,7 +31,7 @@ def quantized(whole: str, calibration: str, *files: str) -> None:
             theirs = quantize_embeddings(embeddings, name, calibration_embeddings=sample)
         assert ours.dtype == theirs.dtype, (name, ours.dtype, theirs.dtype)
         assert np.array_equal(ours, theirs), (name, np.argwhere(ours != theirs)[:5])
-        assert name == "f16" or len(np.unique(theirs)) > 10, name
+        assert name == "f16" or len(np.unique(theirs)) > 4, name
         print(f"{name}: equal")
 
 
