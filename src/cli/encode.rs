@@ -1,6 +1,6 @@
 //! `mirror encode`
 
-use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,14 +13,15 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
 use super::{Done, Ending, files, text, usage};
-use crate::corpus::Lines;
+use crate::corpus::{CorpusOptions, Sentence, Texts};
 use crate::output::{Form, Inputs, OutputFile, OutputFiles, OutputWriter};
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
-/// Encode sentences: one embedding for each line.
+/// Encode sentences: one embedding for each line, row or record.
 ///
-/// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
+/// Those without text are encoded too, so that embeddings and lines stay aligned; with --split-sentences, --min-chars or
+/// --dedup there is one for each sentence instead. Memory does not grow with the input.
 /// What the model's folder says of itself is followed (a prompt before each sentence, pooling, modules after it,
 /// length, normalisation); flags override it.
 #[derive(Args)]
@@ -29,9 +30,12 @@ pub struct Encode {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
     model: String,
-    /// Text, one sentence a line [default: standard input]
+    /// Text: a file (.txt with one sentence a line, .csv, .tsv, .jsonl, .parquet, each also .gz or .zst), a folder of
+    /// them, a pattern in quotes, or - for standard input; may be given again [default: standard input]
     #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: CorpusOptions,
     /// Where embeddings go: a .npy array [lines, hidden] of f32, or .jsonl with an array a line
     /// [default: .jsonl on standard output]
     #[arg(long, value_name = "FILE")]
@@ -70,7 +74,7 @@ impl Encode {
         self.backend.prepare();
         let output = self.output()?;
         let mut sink = Sink::open(output.as_ref())?;
-        let lines = text::lines(self.input.as_deref(), "--input")?;
+        let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
@@ -84,14 +88,17 @@ impl Encode {
             Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
         model.set_prompt(&self.prompt)?;
         model.set_normalize(self.normalize, self.no_normalize)?;
-        encode_lines(&model, lines, &mut sink)?;
+        encode_texts(&model, texts, &name, &mut sink)?;
         sink.finish(model.width())
     }
 
     /// The file that embeddings go to, if it is one, and its form by its name.
     fn output(&self) -> Result<Option<(OutputFile, Rows)>, Ending> {
         let mut inputs = Inputs::default();
-        files::add_text(&mut inputs, "--input", self.input.as_deref());
+        files::add_texts(&mut inputs, "--input", &self.input, &self.reading);
+        if self.input.is_empty() {
+            inputs.add_stdin();
+        }
         files::add_model(&mut inputs, &self.model);
         if self.backend.backend == BackendName::Onnx {
             files::add_runtime(&mut inputs, self.backend.onnxruntime.as_deref());
@@ -136,16 +143,17 @@ impl Rows {
     }
 }
 
-fn encode_lines(model: &Loaded, mut lines: Lines<Box<dyn BufRead>>, sink: &mut Sink) -> Done {
+fn encode_texts(model: &Loaded, mut texts: Texts, name: &str, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
-    text::in_blocks(lines.by_ref(), String::len, |block| {
-        let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
+    let bytes_of = |sentence: &Sentence| sentence.text.len();
+    text::in_blocks(texts.by_ref(), bytes_of, |block| {
+        let sentences: Vec<&str> = block.iter().map(|sentence| sentence.text.as_str()).collect();
         sink.write(&model.encode(&sentences)?)?;
         bar.inc(block.len() as u64);
         Ok(())
     })?;
     bar.finish_and_clear();
-    lines.remark().iter().for_each(|remark| say(remark));
+    texts.remarks(name).iter().for_each(|remark| say(remark));
     Ok(())
 }
 

@@ -78,6 +78,7 @@ impl Eval {
     pub fn run(self) -> Done {
         self.backend.prepare();
         mistakes::check_models(&self.models)?;
+        self.unlabeled.check_reading()?;
         if let Some(corpus) = self.unlabeled.corpus() {
             return unlabeled::run(&self, corpus);
         }
@@ -153,7 +154,7 @@ impl Eval {
     pub(super) fn inputs(&self) -> Inputs {
         let mut inputs = Inputs::default();
         match self.unlabeled.corpus() {
-            Some(corpus) => inputs.add("--corpus", corpus),
+            Some(corpus) => files::add_texts(&mut inputs, "--corpus", corpus, &self.unlabeled.reading),
             None => {
                 self.sets.iter().for_each(|set| inputs.add("--set", &set.path));
                 self.data().iter().for_each(|folder| files::add_data(&mut inputs, folder));

@@ -10,6 +10,7 @@ use super::progress::say;
 use super::{Done, Ending, usage};
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::checkpoint::write::{CONFIGURATION, WEIGHTS};
+use crate::corpus;
 use crate::interrupt::Signal;
 use crate::output::{OutputFolder, run_folder};
 use crate::quote::counted;
@@ -53,8 +54,11 @@ fn contradiction(
 ) -> Result<Option<(String, String, String)>, Ending> {
     let mut saved = saved.clone();
     let mut asked = asked.clone();
-    for path in [&mut asked.corpus, &mut asked.data].into_iter().flatten() {
-        *path = std::path::absolute(&path)?;
+    for path in &mut asked.corpus {
+        *path = corpus::settled(path)?;
+    }
+    if let Some(data) = &mut asked.data {
+        *data = std::path::absolute(&data)?;
     }
     // A model folder is saved as an absolute path; an id is no path, and the same is then the same.
     if asked.model != saved.model && std::path::absolute(&asked.model)?.as_os_str() == saved.model.as_str() {

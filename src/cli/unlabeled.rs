@@ -1,6 +1,6 @@
 //! `mirror eval --corpus FILE`: models side by side on sentences without labels.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use sts_eval::DEFAULT_BLOCK_SIZE;
@@ -12,7 +12,7 @@ use super::forms::{print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::{Done, usage};
-use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
+use crate::corpus::{Corpus, CorpusError, CorpusOptions, Format, list, shortest_masked};
 use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
@@ -20,13 +20,19 @@ use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
 /// More sentences than this would take long: the time grows with their square.
 const MOST_SENTENCES: usize = 20_000;
 
+pub const READING_WITHOUT_CORPUS: &str =
+    "--column, --field, --split-sentences, --min-chars and --dedup say how --corpus is read; give it too";
+
 /// Flags of `mirror eval` for sentences without labels.
 #[derive(Args)]
 pub struct UnlabeledFlags {
-    /// Sentences without labels, one a line: measure how often a masked view finds its own sentence among
-    /// others, and how embeddings are spread
+    /// Sentences without labels: measure how often a masked view finds its own sentence among others, and how
+    /// embeddings are spread. A file (.txt with one sentence a line, .csv, .tsv, .jsonl, .parquet, each also .gz or
+    /// .zst), a folder of them, a pattern in quotes, or - for standard input; may be given again
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "sets", "latex", "html", "mteb", "backend"], help_heading = "Without labels")]
-    corpus: Option<PathBuf>,
+    corpus: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) reading: CorpusOptions,
     /// Different sentences of the corpus to draw
     #[arg(
         long,
@@ -52,8 +58,16 @@ pub struct UnlabeledFlags {
 
 impl UnlabeledFlags {
     /// The corpus to measure on, if that is what is asked for.
-    pub fn corpus(&self) -> Option<&Path> {
-        self.corpus.as_deref()
+    pub fn corpus(&self) -> Option<&[PathBuf]> {
+        (!self.corpus.is_empty()).then_some(&self.corpus)
+    }
+
+    /// Refuses flags about a corpus where there is none.
+    pub fn check_reading(&self) -> Done {
+        if self.corpus.is_empty() && self.reading != CorpusOptions::default() {
+            return Err(usage(READING_WITHOUT_CORPUS));
+        }
+        Ok(())
     }
 
     fn check(&self) -> Done {
@@ -71,13 +85,14 @@ impl UnlabeledFlags {
 }
 
 /// Measures each model on the same sentences with the same masks.
-pub fn run(eval: &Eval, corpus: &Path) -> Done {
+pub fn run(eval: &Eval, corpus: &[PathBuf]) -> Done {
     let flags = &eval.unlabeled;
     flags.check()?;
     let forms = forms(eval);
     let targets = eval.forms.claim(&eval.inputs(), &eval.models)?;
     let device = eval.machine.set_up()?;
-    let corpus = Corpus::open(corpus, Format::Sentences)?;
+    let listed = list("--corpus", corpus, &flags.reading)?;
+    let corpus = Corpus::read(listed, &flags.reading, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());
