@@ -94,8 +94,12 @@ fn json(name: &str, first: &str, rest: &[String]) -> Option<Refusal> {
     let advice = |path: &str| {
         let (file, target) = (shell_word(name), shell_word(&as_text(name)));
         match as_rows(name, "jsonl") {
-            _ if named => format!("take the text out first: jq -r '{path} | gsub(\"\\\\s+\"; \" \")' {file} > {target}"),
-            Some(called) => format!("call it {called}, and choose with --field {}", path.trim_start_matches('.')),
+            _ if named => {
+                format!("take the text out first: jq -r '{path} | gsub(\"\\\\s+\"; \" \")' {file} > {target}")
+            }
+            Some(called) => {
+                format!("call it {called}, and choose with --field {}", path.trim_start_matches('.'))
+            }
             None => format!("choose with --field {}", path.trim_start_matches('.')),
         }
     };
@@ -216,7 +220,9 @@ fn take_out(name: &str, lines: &[String], separator: char) -> String {
     } else {
         ""
     };
-    if let Some(called) = as_rows(name, if separator == '\t' { "tsv" } else { "csv" }).filter(|_| !has_ending(name, &[".csv", ".tsv", ".tab"])) {
+    if let Some(called) = as_rows(name, if separator == '\t' { "tsv" } else { "csv" })
+        .filter(|_| !has_ending(name, &[".csv", ".tsv", ".tab"]))
+    {
         let chosen = if header { shell_word(names[column]) } else { (column + 1).to_string() };
         return format!("call it {called}, and choose with --column {chosen}");
     }
@@ -312,11 +318,15 @@ mod tests {
                 "c.jsonl holds a JSON value a line, not sentences; take the text out first: jq -r '.text | gsub(\"\\\\s+\"; \" \")' c.jsonl > c.txt",
             ),
             ("c.txt", "{\"id\": 0, \"Satz\": \"ein\"}\n\n{\"id\": 1}\n{}\n", ""),
-            ("c.txt", "{\"id\": 0, \"Satz\": \"ein\"}\n{\"id\": 1}\n", "jq -r '.Satz | "),
+            (
+                "c.txt",
+                "{\"id\": 0, \"Satz\": \"ein\"}\n{\"id\": 1}\n",
+                "sentences; call it c.jsonl, and choose with --field Satz",
+            ),
             (
                 "standard input",
                 "{\"text\": \"a\"}\n",
-                "jq -r '.text | gsub(\"\\\\s+\"; \" \")' FILE > FILE-text.txt",
+                "standard input holds a JSON value a line, not sentences; choose with --field text",
             ),
             ("c.json", "[\n  {\"text\": \"a\"},\n", "c.json is a JSON document"),
             ("c.txt", "[{\"text\": \"a\"}, {\"text\": \"b\"}]", "JSON"),
@@ -325,7 +335,12 @@ mod tests {
                 "id,text\n0,\"A man, a dog\"\n1,b\n",
                 "c.csv is a table of 2 columns between commas or semicolons, not sentences; take one column out first: python3 -c 'import csv, sys; [print(\" \".join(row[1].split())) for row in list(csv.reader(sys.stdin))[1:]]' < c.csv > c.txt",
             ),
-            ("c.txt", "id,text\n0,b\n", "table of 2 columns"),
+            (
+                "c.txt",
+                "id,text\n0,b\n",
+                "table of 2 columns between commas or semicolons, not sentences; call it c.csv, and choose with --column text",
+            ),
+            ("standard input", "id\ttext\n0\tb\n", "choose with --column text"),
             ("c.csv", "0;ein Satz\n1;noch einer\n", "delimiter=\";\""),
             (
                 "c.csv",

@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_usage;
 mod bulk;
+mod corpora;
 mod data;
 mod encode;
 mod eval;

@@ -58,6 +58,7 @@ surfaces_hold! {
     sts_readers: "sts", 300;
     pair_files: "pairs", 600;
     corpora: "corpus", 300;
+    corpora_of_any_form: "forms", 600;
     configurations_of_models: "config", 600;
     weights: "weights", 600;
     tokenizers: "tokenizer", 300;
