@@ -48,6 +48,7 @@ pub struct Train {
 const EXAMPLES: &str = "Examples:
   mirror train
   mirror train --model bert-base-uncased --corpus sentences.txt --output out
+  mirror train --model bert-base-uncased --corpus 'data/*.jsonl.gz' --field text --min-chars 20 --dedup near
   mirror train --model ./my-roberta --corpus sentences.txt --reg delta-sam,r3f --epochs 2
   mirror train --config out/train.toml --seed 43 --output out-43
   mirror train --resume out";

@@ -75,6 +75,11 @@ impl Read for Decoded {
                 }
                 // The system's own errors are not the file's.
                 _ if error.raw_os_error().is_some() => return error,
+                _ if error.to_string().contains("too much memory") => {
+                    format!(
+                        "its {name} data needs a window of more than 128 MB; compress it again without --long"
+                    )
+                }
                 _ => format!(
                     "its {name} data is damaged ({}); copy or download it again",
                     crate::quote::reason(&error)

@@ -13,8 +13,6 @@ use crate::quote::{counted, quoted};
 pub enum ReadingError {
     #[error("{flag} {pattern}: no file matches; the pattern is as a shell's, with **/ for any folders")]
     NoMatch { flag: &'static str, pattern: String },
-    #[error("{flag} {pattern}: this is not a pattern of file names: {reason}")]
-    Pattern { flag: &'static str, pattern: String, reason: String },
     #[error("{} is a folder without text files ({KNOWN}){}; name a folder or file that has text", path.display(), passed_by(passed))]
     NoText { path: PathBuf, passed: Vec<PathBuf> },
     #[error("{} is a model's folder, not a corpus; {flag} takes files of text, or folders of them", path.display())]
@@ -96,16 +94,8 @@ pub enum ReadingError {
 impl ReadingError {
     /// Whether the command line itself asks for what cannot be.
     pub fn is_usage(&self) -> bool {
-        use ReadingError::{Count, NoColumns, NoFields, NoMatch, Pattern, StdinTwice};
-        matches!(
-            self,
-            NoMatch { .. }
-                | Pattern { .. }
-                | StdinTwice { .. }
-                | NoColumns { .. }
-                | NoFields { .. }
-                | Count { .. }
-        )
+        use ReadingError::{Count, NoColumns, NoFields, NoMatch, StdinTwice};
+        matches!(self, NoMatch { .. } | StdinTwice { .. } | NoColumns { .. } | NoFields { .. } | Count { .. })
     }
 }
 

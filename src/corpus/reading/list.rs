@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, Pattern, glob_with};
+
 use super::ReadingError;
 use super::form::Form;
 use super::options::CorpusOptions;
@@ -89,8 +91,8 @@ impl Listed {
             self.inputs.push(Input::Stdin);
             return Ok(());
         }
-        if !path.exists() && is_pattern(path) {
-            return self.add_matches(flag, path);
+        if let Some(pattern) = pattern(path) {
+            return self.add_matches(flag, &pattern);
         }
         let cannot_read = |source| CorpusError::Read { name: path.display().to_string(), source };
         if !fs::metadata(path).map_err(cannot_read)?.is_dir() {
@@ -110,15 +112,11 @@ impl Listed {
         Ok(())
     }
 
-    fn add_matches(&mut self, flag: &'static str, path: &Path) -> Result<(), CorpusError> {
-        let pattern = path.to_string_lossy().into_owned();
-        let matches = glob::glob(&pattern).map_err(|error| ReadingError::Pattern {
-            flag,
-            pattern: pattern.clone(),
-            reason: error.msg.to_owned(),
-        })?;
+    fn add_matches(&mut self, flag: &'static str, pattern: &str) -> Result<(), CorpusError> {
+        // As in a shell: hidden files are not meant by a star.
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
         let mut found = false;
-        for path in matches {
+        for path in glob_with(pattern, options).into_iter().flatten() {
             let path = path.map_err(|error| CorpusError::Read {
                 name: error.path().display().to_string(),
                 source: error.into(),
@@ -129,7 +127,7 @@ impl Listed {
             }
         }
         if !found {
-            return Err(ReadingError::NoMatch { flag, pattern }.into());
+            return Err(ReadingError::NoMatch { flag, pattern: pattern.to_owned() }.into());
         }
         Ok(())
     }
@@ -186,8 +184,10 @@ impl Listed {
     }
 }
 
-fn is_pattern(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
+/// The pattern that a path is, where no file has this name.
+fn pattern(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| text.contains(['*', '?', '[']))?;
+    (!path.exists() && Pattern::new(text).is_ok()).then(|| text.to_owned())
 }
 
 /// Whether a folder holds a model or a run: its vocabulary and its log are no corpus.
@@ -204,12 +204,12 @@ pub fn settled(path: &Path) -> io::Result<PathBuf> {
     if is_stdin(path) {
         return Ok(path.to_owned());
     }
-    if path.exists() || !is_pattern(path) || path.is_absolute() {
+    if pattern(path).is_none() || path.is_absolute() {
         return std::path::absolute(path);
     }
     let here = std::env::current_dir()?;
     match here.to_str() {
-        Some(here) => Ok(Path::new(&glob::Pattern::escape(here)).join(path)),
+        Some(here) => Ok(Path::new(&Pattern::escape(here)).join(path)),
         None => std::path::absolute(path),
     }
 }

@@ -155,7 +155,10 @@ fn damaged(name: &str, row: u64, error: &ParquetError) -> ReadingError {
         other => reason(other),
     };
     match error {
-        ParquetError::NYI(_) => ReadingError::UnreadParquet { name, reason: said },
+        // Nothing is wrong with the file.
+        _ if matches!(error, ParquetError::NYI(_)) || said.contains("encrypt") => {
+            ReadingError::UnreadParquet { name, reason: said }
+        }
         _ => ReadingError::DamagedParquet { name, row, reason: said },
     }
 }

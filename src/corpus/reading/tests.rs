@@ -201,7 +201,7 @@ fn a_folder_is_read_by_name_and_what_is_no_text_passed_by() {
     ] {
         assert!(said.contains(says), "{says:?} in {said}");
     }
-    let corpus = read(&["*.txt", "b.txt", "a"]).unwrap();
+    let corpus = read(&["[ab]*.txt", "b.txt", "a"]).unwrap();
     assert_eq!(corpus.len(), 2);
     assert!(
         corpus.remarks()[0].contains("1 file named more than once and read once"),
