@@ -208,9 +208,17 @@ fn about_backslashes(line: &str) -> &'static str {
 
 /// Refuses a path that escapes have changed, or that only a shell would understand.
 fn check_path(setting: &Setting) -> Result<(), &'static str> {
-    let Some(path) = setting.value.as_str().filter(|_| PATHS.contains(&setting.key.as_str())) else {
+    if !PATHS.contains(&setting.key.as_str()) {
         return Ok(());
-    };
+    }
+    match &setting.value {
+        Value::String(path) => check_one_path(path),
+        Value::Array(paths) => paths.iter().filter_map(Value::as_str).try_for_each(check_one_path),
+        _ => Ok(()),
+    }
+}
+
+fn check_one_path(path: &str) -> Result<(), &'static str> {
     if path.chars().any(char::is_control) {
         return Err(
             r"a \ in double quotes began an escape; write the path in single quotes ('C:\data'), or with forward slashes",
@@ -263,7 +271,9 @@ mod tests {
     #[test]
     fn saved_options_come_back() {
         let mut options: TrainOptions = crate::cli_defaults();
-        options.corpus = Some("a b/c.txt".into());
+        options.corpus = vec!["a b/c.txt".into(), "d/*.csv".into()];
+        options.reading.column = vec!["text".into()];
+        options.reading.dedup = Some(crate::corpus::Dedup::Near);
         options.regularization.reg = "delta-sam,r3f".into();
         options.regularization.perturbation.rho = Some(1.0);
         (options.pairs, options.keep_best, options.clip_norm) = (true, true, Some(2.0));

@@ -1,6 +1,5 @@
 //! `mirror encode`
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,15 +13,16 @@ use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
 use super::vectors::{SmallerVectors, say_of_few};
 use super::{Done, Ending, files, text, usage};
-use crate::corpus::Lines;
+use crate::corpus::{CorpusOptions, Sentence, Texts};
 use crate::output::{Inputs, OutputFile, OutputFiles};
 use crate::quantization::Stream;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::options::PoolingChoice;
 
-/// Encode sentences: one embedding for each line.
+/// Encode sentences: one embedding for each line, row or record.
 ///
-/// Blank lines are encoded too, so that rows and lines stay aligned. Memory does not grow with the input.
+/// Those without text are encoded too, so that embeddings and lines stay aligned; with --split-sentences, --min-chars or
+/// --dedup there is one for each sentence instead. Memory does not grow with the input.
 /// The model's folder is followed (a prompt before each sentence, pooling, modules after it,
 /// length, normalisation); flags override it.
 #[derive(Args)]
@@ -31,9 +31,12 @@ pub struct Encode {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
     model: String,
-    /// Text, one sentence a line [default: standard input]
+    /// Text: a file (.txt with one sentence a line, .csv, .tsv, .jsonl, .parquet, each also .gz or .zst), a folder of
+    /// them, a pattern in quotes, or - for standard input; may be given again [default: standard input]
     #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: CorpusOptions,
     /// Where embeddings go: a .npy array [lines, width], or .jsonl with an array a line
     /// [default: .jsonl on standard output]
     #[arg(long, value_name = "FILE")]
@@ -76,7 +79,7 @@ impl Encode {
         self.vectors.check()?;
         let output = self.output()?;
         let mut sink = Sink::open(output.as_ref())?;
-        let lines = text::lines(self.input.as_deref(), "--input")?;
+        let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
@@ -93,14 +96,17 @@ impl Encode {
         model.set_normalize(self.normalize, self.no_normalize)?;
         let form = self.vectors.embedding_type.embedding_type;
         let stream = Stream::new(form, self.vectors.embedding_type.ranges(&model)?.as_ref());
-        encode_lines(&model, lines, stream, &mut sink)?;
+        encode_texts(&model, texts, &name, stream, &mut sink)?;
         sink.finish(form, model.width())
     }
 
     /// The file that embeddings go to, if it is one, and its form by its name.
     fn output(&self) -> Result<Option<(OutputFile, Rows)>, Ending> {
         let mut inputs = Inputs::default();
-        files::add_text(&mut inputs, "--input", self.input.as_deref());
+        files::add_texts(&mut inputs, "--input", &self.input, &self.reading);
+        if self.input.is_empty() {
+            inputs.add_stdin();
+        }
         self.vectors.embedding_type.add_inputs(&mut inputs);
         files::add_model(&mut inputs, &self.model);
         if self.backend.backend == BackendName::Onnx {
@@ -122,15 +128,11 @@ impl Encode {
     }
 }
 
-fn encode_lines(
-    model: &Loaded,
-    mut lines: Lines<Box<dyn BufRead>>,
-    mut stream: Stream,
-    sink: &mut Sink,
-) -> Done {
+fn encode_texts(model: &Loaded, mut texts: Texts, name: &str, mut stream: Stream, sink: &mut Sink) -> Done {
     let bar = encoding_bar(None);
-    text::in_blocks(lines.by_ref(), String::len, |block| {
-        let sentences: Vec<&str> = block.iter().map(String::as_str).collect();
+    let bytes_of = |sentence: &Sentence| sentence.text.len();
+    text::in_blocks(texts.by_ref(), bytes_of, |block| {
+        let sentences: Vec<&str> = block.iter().map(|sentence| sentence.text.as_str()).collect();
         stream.push(model.encode(&sentences)?)?.iter().try_for_each(|stored| sink.write(stored))?;
         bar.inc(block.len() as u64);
         Ok(())
@@ -141,6 +143,6 @@ fn encode_lines(
     if let Some(rows) = sampled {
         say_of_few(rows);
     }
-    lines.remark().iter().for_each(|remark| say(remark));
+    texts.remarks(name).iter().for_each(|remark| say(remark));
     Ok(())
 }

@@ -87,6 +87,7 @@ impl Eval {
         self.backend.prepare();
         self.vectors.check()?;
         mistakes::check_models(&self.models)?;
+        self.unlabeled.check_reading()?;
         match self.unlabeled.corpus() {
             Some(_) => self.unlabeled.check()?,
             None => self.check_sets()?,
@@ -163,7 +164,7 @@ impl Eval {
     fn inputs(&self) -> Inputs {
         let mut inputs = Inputs::default();
         match self.unlabeled.corpus() {
-            Some(corpus) => inputs.add("--corpus", corpus),
+            Some(corpus) => files::add_texts(&mut inputs, "--corpus", corpus, &self.unlabeled.reading),
             None => {
                 self.sets.iter().for_each(|set| inputs.add("--set", &set.path));
                 self.data().iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sts_eval::format::mteb;
 
 use super::text::is_stdin;
+use crate::corpus::{self, CorpusOptions, Input};
 use crate::hub::{self, ModelSource};
 use crate::onnx::library;
 use crate::output::{Form, Inputs};
@@ -35,6 +36,21 @@ pub fn add_text(inputs: &mut Inputs, flag: &str, path: Option<&Path>) {
     match path.filter(|path| !is_stdin(Some(path))) {
         Some(path) => inputs.add(flag, path),
         None => inputs.add_stdin(),
+    }
+}
+
+/// The files that a corpus is made of, and the folders that they are in. What cannot be listed is refused where it is
+/// read.
+pub fn add_texts(inputs: &mut Inputs, flag: &'static str, paths: &[PathBuf], options: &CorpusOptions) {
+    let Ok(listed) = corpus::list(flag, paths, options) else {
+        return paths.iter().for_each(|path| add_text(inputs, flag, Some(path)));
+    };
+    listed.folders.iter().for_each(|folder| inputs.add(flag, folder));
+    for input in &listed.inputs {
+        match input {
+            Input::Stdin => inputs.add_stdin(),
+            Input::File(path) => inputs.add(flag, path),
+        }
     }
 }
 

@@ -157,13 +157,6 @@ fn unknown(typed: &Typed, arguments: &[OsString]) -> Option<String> {
         let all =
             flag.values.iter().chain(meant.iter().filter(|(other, _)| *other == name).map(|(_, word)| *word));
         let all: Vec<String> = all.map(|word| shown(word)).collect();
-        if all.len() > 1 && Some(name) == text_flag(typed.command) {
-            return Some(format!(
-                "--{name} takes one file, and {} are given; join them first: cat {} > all.txt",
-                all.len(),
-                listed(&all)
-            ));
-        }
         if all.len() > 1 {
             return Some(format!(
                 "unexpected argument {}: --{name} takes one, {}, here",
@@ -173,7 +166,7 @@ fn unknown(typed: &Typed, arguments: &[OsString]) -> Option<String> {
         }
     }
     let meant: Vec<String> = meant.iter().map(|(name, word)| as_flag(name, word)).collect();
-    Some(format!("unexpected argument '{}'; did you mean {}?", Path::new(first).display(), meant.join(" ")))
+    Some(format!("unexpected argument '{}'; did you mean {}?", Path::new(first).display(), listed(&meant)))
 }
 
 /// The first few of a list that a glob may have made long.

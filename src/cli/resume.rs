@@ -10,6 +10,7 @@ use super::progress::say;
 use super::{Done, Ending, usage};
 use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
+use crate::corpus;
 use crate::interrupt::Signal;
 use crate::model_folder::WEIGHTS;
 use crate::output::{OutputFolder, run_folder};
@@ -54,7 +55,10 @@ fn contradiction(
 ) -> Result<Option<(String, String, String)>, Ending> {
     let mut saved = saved.clone();
     let mut asked = asked.clone();
-    for path in [&mut asked.corpus, &mut asked.data, &mut asked.log_dir].into_iter().flatten() {
+    for path in &mut asked.corpus {
+        *path = corpus::settled(path)?;
+    }
+    for path in [&mut asked.data, &mut asked.log_dir].into_iter().flatten() {
         *path = std::path::absolute(&path)?;
     }
     // A model folder is saved as an absolute path; an id is no path, and the same is then the same.

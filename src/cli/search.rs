@@ -1,6 +1,6 @@
 //! `mirror search`
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
 use super::vectors::Dimensions;
 use super::{Done, Ending, files, mistakes, text, usage};
-use crate::corpus::{CorpusError, Lines, is_blank};
+use crate::corpus::{self, CorpusError, CorpusOptions, Texts, is_blank};
 use crate::output::Inputs;
 use crate::search::table::Table;
 use crate::search::{Found, ModelHits, Search as Searching, Sentence};
@@ -38,9 +38,12 @@ pub struct Search {
     /// Model: a folder, builtin, or a Hugging Face id; give it again to compare several
     #[arg(long = "model", default_value = "builtin", value_name = "MODEL")]
     models: Vec<String>,
-    /// Text to search, one sentence a line (- for standard input); blank lines are left out
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    /// Text to search: a file (.txt with one sentence a line, .csv, .tsv, .jsonl, .parquet, each also .gz or .zst), a
+    /// folder of them, a pattern in quotes, or - for standard input; may be given again
+    #[arg(long, value_name = "FILE", required = true)]
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: CorpusOptions,
     /// Queries, one a line (- for standard input)
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
@@ -87,14 +90,14 @@ impl Search {
         self.dimensions.check()?;
         mistakes::check_models(&self.models)?;
         let mut inputs = Inputs::default();
-        files::add_text(&mut inputs, "--input", Some(&self.input));
+        files::add_texts(&mut inputs, "--input", &self.input, &self.reading);
         if self.query.is_empty() {
             files::add_text(&mut inputs, "--queries", self.queries.as_deref());
         }
         self.models.iter().for_each(|model| files::add_model(&mut inputs, model));
         inputs.refuse_streams()?;
         let queries = self.queries()?;
-        let lines = text::lines(Some(&self.input), "--input")?;
+        let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
         let device = self.machine.set_up()?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut models = Vec::new();
@@ -107,7 +110,7 @@ impl Search {
             let search = Searching::new(&of_queries, &queries, self.top)?;
             models.push((of_text, search));
         }
-        look_through(lines, &self.input.display().to_string(), &mut models)?;
+        look_through(texts, &name, &mut models)?;
         let hits: Vec<_> = models.into_iter().map(|(_, search)| search.finish()).collect();
         let found = gather(queries, &self.models, hits);
         let mut out = io::stdout().lock();
@@ -150,7 +153,7 @@ impl Search {
         let mut queries = Vec::new();
         if self.query.is_empty() {
             if text::is_stdin(self.queries.as_deref()) {
-                if text::is_stdin(Some(&self.input)) {
+                if self.input.iter().any(|path| text::is_stdin(Some(path))) {
                     return Err(usage(
                         "--input - reads the text from standard input, so give the query as an argument or with --queries FILE",
                     ));
@@ -173,7 +176,7 @@ impl Search {
             let is_file = |word: &&String| word.contains('.') && Path::new(word).is_file();
             if let Some(file) = self.query.iter().find(is_file) {
                 return Err(usage(format!(
-                    "the query {file} is a file; did you mean --queries {file}? (--input takes one file, and a query is text)"
+                    "the query {file} is a file; did you mean --queries {file}, or --input {file}? (a query is text)"
                 )));
             }
             queries.clone_from(&self.query);
@@ -189,22 +192,21 @@ impl Search {
 }
 
 /// Shows all lines to all models.
-fn look_through(
-    mut lines: Lines<Box<dyn BufRead>>,
-    name: &str,
-    models: &mut [(SentenceEncoder, Searching)],
-) -> Done {
+fn look_through(mut texts: Texts, name: &str, models: &mut [(SentenceEncoder, Searching)]) -> Done {
     let bar = encoding_bar(None);
     let (mut sentences, mut blank) = (0u64, 0u64);
-    let sentence = |(line, number): (Result<String, CorpusError>, u64)| match line {
-        Ok(line) if is_blank(&line) => {
+    let line = |sentence: Result<corpus::Sentence, CorpusError>| match sentence {
+        Ok(sentence) if is_blank(&sentence.text) => {
             blank += 1;
             None
         }
-        line => Some(line.map(|line| Sentence { number, text: Arc::from(line) })),
+        sentence => Some(
+            sentence
+                .map(|corpus::Sentence { record, text }| Sentence { number: record, text: Arc::from(text) }),
+        ),
     };
     text::in_blocks(
-        lines.by_ref().zip(1..).filter_map(sentence),
+        texts.by_ref().filter_map(line),
         |line| line.text.len(),
         |block| {
             for (model, search) in models.iter_mut() {
@@ -216,11 +218,10 @@ fn look_through(
         },
     )?;
     bar.finish_and_clear();
-    lines.remark().iter().for_each(|remark| say(remark));
     if sentences == 0 {
-        let name = if name == "-" { "standard input" } else { name }.to_owned();
-        return Err(CorpusError::Empty { name, blank_lines: blank }.into());
+        return Err(texts.nothing(name, blank).into());
     }
+    texts.remarks(name).iter().for_each(|remark| say(remark));
     Ok(())
 }
 

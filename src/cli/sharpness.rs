@@ -10,9 +10,10 @@ use sts_eval::Interval;
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{measuring_bar, say, significant};
+use super::unlabeled::READING_WITHOUT_CORPUS;
 use super::{Done, Ending, files, usage};
 use crate::builtin;
-use crate::corpus::{Batching, Corpus, Format};
+use crate::corpus::{Batching, Corpus, CorpusOptions, Format, list};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::output::{Inputs, OutputFile, OutputFiles};
@@ -35,9 +36,13 @@ pub struct Sharpness {
     /// Model: a folder, builtin, or a Hugging Face id
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
     model: String,
-    /// Sentences to measure on, one a line [default with --model builtin: the built-in corpus]
+    /// Sentences to measure on: a file (.txt with one a line, .csv, .tsv, .jsonl, .parquet, each also .gz or .zst), a
+    /// folder of them, a pattern in quotes, or - for standard input; may be given again [default with --model builtin:
+    /// the built-in corpus]
     #[arg(long, value_name = "FILE")]
-    corpus: Option<PathBuf>,
+    corpus: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: CorpusOptions,
     /// Distance ρ from the weights
     #[arg(long, default_value_t = 0.05, value_name = "ρ")]
     rho: f64,
@@ -121,10 +126,14 @@ impl Sharpness {
         self.check_output()?;
         let targets = self.targets()?;
         let device = self.machine.set_up()?;
-        let corpus = match &self.corpus {
-            Some(path) => Corpus::open(path, Format::Sentences)?,
-            None if self.model == crate::hub::BUILTIN => Corpus::from_text(builtin::CORPUS)?,
-            None => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
+        let corpus = match &self.corpus[..] {
+            [] if self.reading != CorpusOptions::default() => return Err(usage(READING_WITHOUT_CORPUS)),
+            [] if self.model == crate::hub::BUILTIN => Corpus::from_text(builtin::CORPUS)?,
+            paths if !paths.is_empty() => {
+                let listed = list("--corpus", paths, &self.reading)?;
+                Corpus::read(listed, &self.reading, Format::Sentences)?
+            }
+            _ => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };
         let files = ModelFiles::locate(&self.model)?;
         // One of the hub has a folder only now.
@@ -193,7 +202,7 @@ impl Sharpness {
     /// Where the drawing and the numbers go.
     fn targets(&self) -> Result<Targets, Ending> {
         let mut inputs = Inputs::default();
-        self.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
+        files::add_texts(&mut inputs, "--corpus", &self.corpus, &self.reading);
         files::add_model(&mut inputs, &self.model);
         inputs.refuse_streams()?;
         let mut outputs = OutputFiles::new(&inputs, self.overwrite);

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Done, Ending};
-use crate::corpus::{self, CorpusError, Lines};
+use crate::corpus::{self, CorpusError, CorpusOptions, Lines, Texts, list};
 
 /// Lines that are looked at together, and the bytes at which fewer are.
 const LINES_AT_ONCE: usize = 2048;
@@ -14,6 +14,18 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// Whether this names standard input.
 pub fn is_stdin(path: Option<&Path>) -> bool {
     path.is_none_or(corpus::is_stdin)
+}
+
+/// The sentences of some files, or of standard input where none is named; and what messages call them.
+pub fn texts(
+    paths: &[PathBuf],
+    flag: &'static str,
+    options: &CorpusOptions,
+) -> Result<(Texts, String), Ending> {
+    let stdin = [PathBuf::from("-")];
+    let listed = list(flag, if paths.is_empty() { &stdin } else { paths }, options)?;
+    let name = listed.name();
+    Ok((Texts::read(listed, options)?, name))
 }
 
 /// The lines of a file, or of standard input where there is none or it is `-`. `flag` is what took the path.

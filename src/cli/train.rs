@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -14,8 +14,9 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::presets::{self, Preset};
 use super::progress::{TrainingProgress, say};
-use super::{Done, Ending, new_graphs, resume};
+use super::{Done, Ending, new_graphs, resume, usage};
 use crate::checkpoint::HeldOutScore;
+use crate::corpus;
 use crate::interrupt::Interrupt;
 use crate::output::{Inputs, OutputError, OutputFolder};
 use crate::ownership;
@@ -53,6 +54,7 @@ pub struct Train {
 const EXAMPLES: &str = "Examples:
   mirror train
   mirror train --model bert-base-uncased --corpus sentences.txt --output out
+  mirror train --model bert-base-uncased --corpus 'data/*.jsonl.gz' --field text --min-chars 20 --dedup near
   mirror train --model ./my-roberta --corpus sentences.txt --reg delta-sam,r3f --epochs 2
   mirror train --preset word --corpus words.txt --model bert-base-uncased --output out
   mirror train --preset word --show
@@ -96,6 +98,12 @@ impl Train {
         }
         let output = output?;
         let options = TrainOptions { output: Some(folder.to_owned()), ..self.options };
+        if options.corpus.iter().any(|path| corpus::is_stdin(path)) && std::io::stdin().is_terminal() {
+            return Err(usage(format!(
+                "the corpus of the run in {0} came from standard input; give it again: mirror train --resume {0} < FILE",
+                folder.display()
+            )));
+        }
         let mut inputs = inputs(&options)?;
         new_graphs::prepare(folder);
         let device = machine(&options).set_up()?;
@@ -151,7 +159,7 @@ fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
 /// else, and may be that of the run that is replaced.
 fn inputs(options: &TrainOptions) -> Result<Inputs, OutputError> {
     let mut inputs = Inputs::default();
-    options.corpus.iter().for_each(|corpus| inputs.add("--corpus", corpus));
+    files::add_texts(&mut inputs, "--corpus", &options.corpus, &options.reading);
     options.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
     files::add_model(&mut inputs, &options.model);
     inputs.refuse_streams()?;

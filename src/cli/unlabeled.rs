@@ -1,6 +1,6 @@
 //! `mirror eval --corpus FILE`: models side by side on sentences without labels.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Args;
@@ -14,7 +14,7 @@ use super::progress::{encoding_bar, say};
 use super::prompt::PromptFlags;
 use super::vectors::{Compared, SmallerVectors};
 use super::{Done, usage};
-use crate::corpus::{Corpus, CorpusError, Format, shortest_masked};
+use crate::corpus::{Corpus, CorpusError, CorpusOptions, Format, list, shortest_masked};
 use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
@@ -22,13 +22,19 @@ use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
 /// More sentences than this would take long: the time grows with their square.
 const MOST_SENTENCES: usize = 20_000;
 
+pub const READING_WITHOUT_CORPUS: &str =
+    "--column, --field, --split-sentences, --min-chars and --dedup say how --corpus is read; give it too";
+
 /// Flags of `mirror eval` for sentences without labels.
 #[derive(Args)]
 pub struct UnlabeledFlags {
-    /// Sentences without labels, one a line: measure how often a masked view finds its own sentence among
-    /// others, and how embeddings are spread
+    /// Sentences without labels: measure how often a masked view finds its own sentence among others, and how
+    /// embeddings are spread. A file (.txt with one sentence a line, .csv, .tsv, .jsonl, .parquet, each also .gz or
+    /// .zst), a folder of them, a pattern in quotes, or - for standard input; may be given again
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "words", "sets", "latex", "html", "mteb", "backend"], help_heading = "Without labels")]
-    corpus: Option<PathBuf>,
+    corpus: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) reading: CorpusOptions,
     /// Different sentences of the corpus to draw
     #[arg(
         long,
@@ -54,8 +60,16 @@ pub struct UnlabeledFlags {
 
 impl UnlabeledFlags {
     /// The corpus to measure on, if that is what is asked for.
-    pub fn corpus(&self) -> Option<&Path> {
-        self.corpus.as_deref()
+    pub fn corpus(&self) -> Option<&[PathBuf]> {
+        (!self.corpus.is_empty()).then_some(&self.corpus)
+    }
+
+    /// Refuses flags about a corpus where there is none.
+    pub fn check_reading(&self) -> Done {
+        if self.corpus.is_empty() && self.reading != CorpusOptions::default() {
+            return Err(usage(READING_WITHOUT_CORPUS));
+        }
+        Ok(())
     }
 
     pub fn check(&self) -> Done {
@@ -84,10 +98,11 @@ pub struct Request<'a> {
 }
 
 /// Measures each model on the same sentences with the same masks.
-pub fn run(flags: &UnlabeledFlags, corpus: &Path, request: &Request) -> Done {
+pub fn run(flags: &UnlabeledFlags, corpus: &[PathBuf], request: &Request) -> Done {
     let Request { models, overrides, prompt, vectors, targets, .. } = *request;
     let forms = forms(request.forms);
-    let corpus = Corpus::open(corpus, Format::Sentences)?;
+    let listed = list("--corpus", corpus, &flags.reading)?;
+    let corpus = Corpus::read(listed, &flags.reading, Format::Sentences)?;
     let entries = corpus.draw(flags.sentences, flags.seed)?;
     if entries.len() < 2 {
         return Err(CorpusError::OneSentence { name: corpus.name(), sentences: corpus.len() }.into());

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use sts_eval::not_text::NotText;
 
+use super::ReadingError;
 use crate::quote::counted;
 
 /// What can be wrong with a corpus, or with what is asked of it. Each is one sentence that names
@@ -13,15 +14,16 @@ pub enum CorpusError {
     #[error("cannot read {name}: {source}")]
     Read { name: String, source: io::Error },
     #[error(
-        "--corpus - is standard input, and a corpus is read more than once; save it to a file and name that"
+        "{flag} {}: what this names changes from process to process, so that the run could not be resumed; give the file's \
+         own name, or {flag} - and the text on standard input", path.display()
     )]
-    Stdin,
-    #[error("{flag} {}: what this names changes from process to process; give the file's own name", path.display())]
     Passing { flag: &'static str, path: PathBuf },
-    #[error("{} is a folder; give --corpus a text file with one sentence a line", path.display())]
+    #[error("{} is a folder where a file was; start again", path.display())]
     Folder { path: PathBuf },
-    #[error("{} is a pipe or a device, and a corpus is read more than once; save it to a file first", path.display())]
-    NotAFile { path: PathBuf },
+    #[error("{} is a device, which may have no end; save what is read of it to a file first", path.display())]
+    Device { path: PathBuf },
+    #[error(transparent)]
+    Reading(#[from] ReadingError),
     #[error("{name} has no sentences{}; write one sentence a line", all_blank(*blank_lines))]
     Empty { name: String, blank_lines: u64 },
     #[error(transparent)]
@@ -62,7 +64,11 @@ pub enum CorpusError {
 impl CorpusError {
     /// Whether the command line itself asks for what cannot be.
     pub fn is_usage(&self) -> bool {
-        matches!(self, CorpusError::Stdin | CorpusError::Passing { .. })
+        match self {
+            CorpusError::Passing { .. } => true,
+            CorpusError::Reading(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 

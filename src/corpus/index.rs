@@ -36,6 +36,11 @@ impl Chunked {
         self.chunks[i / Self::CHUNK][i % Self::CHUNK]
     }
 
+    /// All values, each chunk freed when the next one is begun.
+    fn into_values(self) -> impl Iterator<Item = u64> {
+        self.chunks.into_iter().flatten()
+    }
+
     /// How many values, which must not decrease, are at most `bound`.
     fn count_up_to(&self, bound: u64) -> u64 {
         let chunk = self.chunks.partition_point(|chunk| chunk[0] <= bound);
@@ -73,11 +78,28 @@ impl LineIndex {
         self.blanks.push(self.places.len);
     }
 
+    /// The index without the sentences that are `left_out`, which count as blank lines from now on. It is built a
+    /// chunk at a time, so that both never stand in memory together.
+    pub fn without(self, left_out: impl Fn(u64) -> bool) -> Self {
+        let mut kept = LineIndex::default();
+        let mut blanks = self.blanks.into_values().peekable();
+        for (i, place) in (0..).zip(self.places.into_values()) {
+            while blanks.next_if(|&before| before <= i).is_some() {
+                kept.push_blank();
+            }
+            if left_out(i) { kept.push_blank() } else { kept.places.push(place) }
+        }
+        blanks.for_each(|_| kept.push_blank());
+        kept
+    }
+
     /// Number of sentences.
     pub fn len(&self) -> u64 {
         self.places.len
     }
 
+    /// Number of lines that are none, by themselves or because they were left out.
+    #[cfg(test)]
     pub fn blank_lines(&self) -> u64 {
         self.blanks.len
     }
@@ -130,6 +152,32 @@ mod tests {
             for (i, &(place, line)) in expected.iter().enumerate() {
                 prop_assert_eq!((index.place(i as u64), index.line_number(i as u64)), (place, line));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn left_out_sentences_count_as_lines(
+            lines in proptest::collection::vec((any::<bool>(), any::<bool>()), 0..300),
+        ) {
+            let mut index = LineIndex::default();
+            let (mut dropped, mut expected) = (Vec::new(), Vec::new());
+            for (line, &(blank, drop)) in (1u64..).zip(&lines) {
+                if blank {
+                    index.push_blank();
+                    continue;
+                }
+                index.push(line, 1);
+                dropped.push(drop);
+                if !drop {
+                    expected.push((line, line));
+                }
+            }
+            let kept = index.without(|i| dropped[i as usize]);
+            let found: Vec<(u64, u64)> =
+                (0..kept.len()).map(|i| (kept.place(i).0, kept.line_number(i))).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(kept.len() + kept.blank_lines(), lines.len() as u64);
         }
     }
 

@@ -41,7 +41,11 @@ pub(super) struct LineScanner<R> {
 
 impl<R: BufRead> LineScanner<R> {
     pub fn new(reader: R, name: String, format: Format) -> Self {
-        let beginning = Some(Beginning::new(format));
+        LineScanner { beginning: Some(Beginning::new(format)), ..Self::of_rows(reader, name) }
+    }
+
+    /// Of a file whose lines are rows and fields, and are meant to be.
+    pub fn of_rows(reader: R, name: String) -> Self {
         LineScanner {
             reader,
             name,
@@ -50,7 +54,7 @@ impl<R: BufRead> LineScanner<R> {
             offset: 0,
             with_returns: 0,
             returns: 0,
-            beginning,
+            beginning: None,
         }
     }
 

@@ -14,7 +14,7 @@ const LOOKED_AT: usize = 3;
 const LONGEST_PARSED: usize = 1 << 20;
 
 /// Columns and keys that hold text, the likeliest first.
-const TEXT_NAMES: [&str; 24] = [
+const TEXT_NAMES: [&str; 30] = [
     "text",
     "sentence",
     "sentences",
@@ -39,9 +39,16 @@ const TEXT_NAMES: [&str; 24] = [
     "description",
     "review",
     "abstract",
+    "comment",
+    "message",
+    "paragraph",
+    "passage",
+    "document",
+    "utterance",
 ];
 
-fn is_text_name(field: &str) -> bool {
+/// Whether a column or key is called as those of texts are.
+pub(super) fn is_text_name(field: &str) -> bool {
     TEXT_NAMES.iter().any(|name| field.trim().eq_ignore_ascii_case(name))
 }
 
@@ -83,17 +90,28 @@ fn json(name: &str, first: &str, rest: &[String]) -> Option<Refusal> {
     if !start.starts_with(['{', '[']) {
         return None;
     }
-    let target = shell_word(&as_text(name));
+    // As a corpus it could be read; queries, and what is called .txt, are text.
     let advice = |path: &str| {
-        let file = shell_word(name);
-        format!("take the text out first: jq -r '{path} | gsub(\"\\\\s+\"; \" \")' {file} > {target}")
+        let (file, target) = (shell_word(name), shell_word(&as_text(name)));
+        match as_rows(name, "jsonl") {
+            _ if named => {
+                format!("take the text out first: jq -r '{path} | gsub(\"\\\\s+\"; \" \")' {file} > {target}")
+            }
+            Some(called) => {
+                format!("call it {called}, and choose with --field {}", path.trim_start_matches('.'))
+            }
+            None => format!("choose with --field {}", path.trim_start_matches('.')),
+        }
     };
     if std::iter::once(first).chain(rest.iter().map(String::as_str)).all(is_json_row) {
         return Some(("holds a JSON value a line, not sentences".into(), advice(&text_key(first))));
     }
     let nested = rest.first().is_some_and(|line| line.trim_start().starts_with(['"', '{', '[']));
     let document = start.starts_with("[{") || (matches!(start.trim_end(), "[" | "{") && nested);
-    let advice = || advice(".[].text").replacen(": jq", ", for example with: jq", 1);
+    let advice = || {
+        let (file, target) = (shell_word(name), shell_word(&beside(name, "lines")));
+        format!("make it one JSON object a line, for example with: jq -c '.[]' {file} > {target}")
+    };
     (document || named).then(|| ("is a JSON document, not a text of sentences".into(), advice()))
 }
 
@@ -202,6 +220,15 @@ fn take_out(name: &str, lines: &[String], separator: char) -> String {
     } else {
         ""
     };
+    if let Some(called) = as_rows(name, if separator == '\t' { "tsv" } else { "csv" })
+        .filter(|_| !has_ending(name, &[".csv", ".tsv", ".tab"]))
+    {
+        let chosen = if header { shell_word(names[column]) } else { (column + 1).to_string() };
+        return format!("call it {called}, and choose with --column {chosen}");
+    }
+    if name.starts_with("standard input") {
+        return format!("choose with --column {}", shell_word(names[column]));
+    }
     // Without a header it is the file's name that makes a table of it.
     let or_rename = if header { "" } else { "; if its lines are sentences, call the file .txt" };
     format!("take one column out first: {command}{as_pairs}{or_rename}")
@@ -252,6 +279,18 @@ fn has_ending(name: &str, endings: &[&str]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
+/// What a file of rows should be called: "c.txt" is "c.jsonl". What has no name is not called anything.
+fn as_rows(name: &str, ending: &str) -> Option<String> {
+    if name.starts_with("standard input") || name.starts_with("/dev/") {
+        return None;
+    }
+    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+    let packed = &name[stem.len()..];
+    let folder = stem.rfind(['/', '\\']).map_or(0, |slash| slash + 1);
+    let dot = stem[folder..].rfind('.').map_or(stem.len(), |dot| folder + dot);
+    Some(format!("{}.{ending}{packed}", &stem[..dot]))
+}
+
 /// The file to write text to: "c.csv" becomes "c.txt".
 fn as_text(name: &str) -> String {
     let ending =
@@ -279,11 +318,15 @@ mod tests {
                 "c.jsonl holds a JSON value a line, not sentences; take the text out first: jq -r '.text | gsub(\"\\\\s+\"; \" \")' c.jsonl > c.txt",
             ),
             ("c.txt", "{\"id\": 0, \"Satz\": \"ein\"}\n\n{\"id\": 1}\n{}\n", ""),
-            ("c.txt", "{\"id\": 0, \"Satz\": \"ein\"}\n{\"id\": 1}\n", "jq -r '.Satz | "),
+            (
+                "c.txt",
+                "{\"id\": 0, \"Satz\": \"ein\"}\n{\"id\": 1}\n",
+                "sentences; call it c.jsonl, and choose with --field Satz",
+            ),
             (
                 "standard input",
                 "{\"text\": \"a\"}\n",
-                "jq -r '.text | gsub(\"\\\\s+\"; \" \")' FILE > FILE-text.txt",
+                "standard input holds a JSON value a line, not sentences; choose with --field text",
             ),
             ("c.json", "[\n  {\"text\": \"a\"},\n", "c.json is a JSON document"),
             ("c.txt", "[{\"text\": \"a\"}, {\"text\": \"b\"}]", "JSON"),
@@ -292,7 +335,12 @@ mod tests {
                 "id,text\n0,\"A man, a dog\"\n1,b\n",
                 "c.csv is a table of 2 columns between commas or semicolons, not sentences; take one column out first: python3 -c 'import csv, sys; [print(\" \".join(row[1].split())) for row in list(csv.reader(sys.stdin))[1:]]' < c.csv > c.txt",
             ),
-            ("c.txt", "id,text\n0,b\n", "table of 2 columns"),
+            (
+                "c.txt",
+                "id,text\n0,b\n",
+                "table of 2 columns between commas or semicolons, not sentences; call it c.csv, and choose with --column text",
+            ),
+            ("standard input", "id\ttext\n0\tb\n", "choose with --column text"),
             ("c.csv", "0;ein Satz\n1;noch einer\n", "delimiter=\";\""),
             (
                 "c.csv",

@@ -10,6 +10,7 @@
 mod batches;
 mod columns;
 mod deal;
+mod dedup;
 mod error;
 mod holdout;
 mod index;
@@ -17,10 +18,13 @@ mod lines;
 mod markup;
 mod permutation;
 mod prefetch;
+mod read;
+mod reading;
 mod source;
 mod span_mask;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use batches::{Batch, Batching, EpochBatches, EpochSummary};
 pub use columns::{Format, is_blank};
@@ -28,12 +32,16 @@ pub use error::CorpusError;
 pub use lines::Lines;
 pub use permutation::Permutation;
 pub use prefetch::Prefetch;
+pub use reading::{CorpusOptions, Dedup, Input, Listed, ReadingError, list, one_or_many, settled};
 pub use span_mask::{mask_span, shortest_masked};
+pub use texts::{Sentence, Texts};
 
 use index::LineIndex;
 use lines::{LineScanner, returns_remark};
 pub use source::{check_lasting, is_stdin};
 
+use read::nothing;
+use reading::{Tally, is_long};
 use source::Source;
 use std::collections::BTreeMap;
 use std::io;
@@ -58,6 +66,9 @@ struct Scanned {
     sha256: String,
     bytes: u64,
     counts: Counts,
+    tally: Tally,
+    /// Of single files, where several were read.
+    remarks: Vec<String>,
 }
 
 /// What was counted while scanning.
@@ -83,6 +94,19 @@ impl Counts {
             }
         }
     }
+
+    /// Takes back what [`Counts::add`] counted.
+    fn remove(&mut self, text: &str, format: Format) {
+        match format.columns(text) {
+            Ok([first, second]) if format == Format::Pairs => self.equal_pairs -= u64::from(first == second),
+            _ => {
+                if let Some(count) = self.lengths.get_mut(&text.chars().count()) {
+                    *count -= 1;
+                }
+                self.tabbed -= u64::from(text.contains('\t'));
+            }
+        }
+    }
 }
 
 /// One line of a corpus.
@@ -95,28 +119,30 @@ pub struct Entry {
 }
 
 impl Corpus {
-    /// Scans a file of UTF-8 text. A line ends with `\n` or `\r\n` and is not trimmed further; lines of
+    /// Reads a file as [`Corpus::read`] does. Of UTF-8 text, a line ends with `\n` or `\r\n` and is not trimmed further; lines of
     /// nothing that can be seen are left out and counted; a byte order mark at the start is dropped. Lines
     /// may be up to 16 MiB long and the file up to 1 TiB.
     pub fn open(path: &Path, format: Format) -> Result<Self, CorpusError> {
-        if is_stdin(path) {
-            return Err(CorpusError::Stdin);
-        }
-        Self::scan(Source::open(path)?, format)
+        let options = CorpusOptions::default();
+        Self::read(list("--corpus", &[path.to_owned()], &options)?, &options, format)
     }
 
     /// A corpus of sentences that is compiled into the program.
     pub fn from_text(text: &'static str) -> Result<Self, CorpusError> {
-        Self::scan(Source::BuiltIn(text), Format::Sentences)
+        Self::scan(Source::BuiltIn(text), Format::Sentences, 0)
     }
 
-    fn scan(source: Source, format: Format) -> Result<Self, CorpusError> {
+    fn scan(source: Source, format: Format, min_chars: usize) -> Result<Self, CorpusError> {
+        let mut tally = Tally { min_chars, is_of_pairs: format == Format::Pairs, ..Tally::default() };
+        tally.add_file(reading::Form::Text, None);
         let name = source.name();
         let mut scanner = LineScanner::new(source.scan(), name.clone(), format);
         let mut index = LineIndex::default();
         let mut counts = Counts::default();
         while let Some(line) = scanner.next_line()? {
+            tally.records += 1;
             if is_blank(line.text) {
+                tally.blank += 1;
                 index.push_blank();
                 continue;
             }
@@ -124,19 +150,25 @@ impl Corpus {
                 // Where the file is of another form, that is what is wrong.
                 return Err(scanner.check_beginning().err().unwrap_or(error));
             }
+            if !is_long(line.text, format, min_chars) {
+                tally.short += 1;
+                index.push_blank();
+                continue;
+            }
+            tally.sentences += 1;
             counts.add(line.text, format);
             if !index.push(line.offset, line.text.len()) {
                 return Err(CorpusError::TooLarge { name });
             }
         }
         if index.len() == 0 {
-            return Err(CorpusError::Empty { name, blank_lines: index.blank_lines() });
+            return Err(nothing(name, &tally));
         }
         let bytes = scanner.bytes_read();
         counts.with_returns = scanner.with_returns();
         let sha256 = scanner.into_reader().into_inner().sha256();
         Ok(Corpus {
-            scanned: Arc::new(Scanned { source, index, sha256, bytes, counts }),
+            scanned: Arc::new(Scanned { source, index, sha256, bytes, counts, tally, remarks: Vec::new() }),
             format,
             hidden: Arc::new([]),
         })
@@ -164,18 +196,26 @@ impl Corpus {
 
     /// Number of lines without anything that can be seen, which are left out.
     pub fn blank_lines(&self) -> u64 {
-        self.scanned.index.blank_lines()
+        self.scanned.tally.blank
     }
 
     /// What a reader of the results should know of the file's lines.
     pub fn remarks(&self) -> Vec<String> {
         let (name, counts, all) = (self.name(), &self.scanned.counts, self.scanned.index.len());
-        let blank = self.blank_lines();
-        let blank = (blank > 0).then(|| format!("{name}: {} left out", counted(blank, "blank line")));
+        let (blank, tally) = (self.blank_lines(), &self.scanned.tally);
+        let blank = match tally.is_as_it_lies() {
+            true => (blank > 0).then(|| format!("{name}: {} left out", counted(blank, "blank line"))),
+            false => Some(tally.sentence(&name)),
+        };
         let tabbed = (counts.tabbed == all && all > 1).then(|| {
             format!("{name}: every line has a tab; a line is one sentence, columns and all (train --pairs takes two columns)")
         });
-        [blank, returns_remark(&name, counts.with_returns), tabbed].into_iter().flatten().collect()
+        let of_files = self.scanned.remarks.iter().cloned();
+        [blank, returns_remark(&name, counts.with_returns), tabbed]
+            .into_iter()
+            .flatten()
+            .chain(of_files)
+            .collect()
     }
 
     /// Sentences that are too short for a mask of `span` code points, or pairs whose columns are the same text:

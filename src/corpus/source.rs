@@ -1,7 +1,6 @@
 //! The bytes of a corpus: a file that is read by position and never held, or a text in the program.
 
 use super::CorpusError;
-use crate::output::sums::hex;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
@@ -18,6 +17,12 @@ pub(super) enum Source {
         file: File,
         path: PathBuf,
         stamp: Mutex<Stamp>,
+    },
+    /// A temporary file without a name, to which nobody else can write.
+    Spool {
+        file: File,
+        /// Of what was copied there.
+        name: String,
     },
     BuiltIn(&'static str),
 }
@@ -38,11 +43,8 @@ impl Stamp {
 impl Source {
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let cannot_read = |source| CorpusError::Read { name: path.display().to_string(), source };
-        // Before opening, which would wait for a pipe's writer.
-        check_kind(path, &std::fs::metadata(path).map_err(cannot_read)?)?;
         let file = File::open(path).map_err(cannot_read)?;
         let metadata = file.metadata().map_err(cannot_read)?;
-        check_kind(path, &metadata)?;
         Ok(Source::File { file, path: path.to_owned(), stamp: Mutex::new(Stamp::of(&metadata)) })
     }
 
@@ -50,6 +52,7 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Source::File { path, .. } => path.display().to_string(),
+            Source::Spool { name, .. } => name.clone(),
             Source::BuiltIn(_) => "the built-in corpus".to_owned(),
         }
     }
@@ -85,12 +88,17 @@ impl Source {
     }
 }
 
-fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), CorpusError> {
-    match metadata.file_type() {
-        kind if kind.is_file() => Ok(()),
-        kind if kind.is_dir() => Err(CorpusError::Folder { path: path.to_owned() }),
-        _ => Err(CorpusError::NotAFile { path: path.to_owned() }),
+/// Refuses devices, such as /dev/zero. What is not there is somebody else's error.
+pub(super) fn check_no_device(path: &Path) -> Result<(), CorpusError> {
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type())
+        || std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type())
+    {
+        return Err(CorpusError::Device { path: path.to_owned() });
     }
+    let _ = metadata;
+    Ok(())
 }
 
 /// Reads a source onwards from a position of its own, so that threads do not disturb each other.
@@ -102,7 +110,9 @@ pub(super) struct PositionReader<'a> {
 impl Read for PositionReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self.source {
-            Source::File { file, .. } => read_file_at(file, buffer, self.offset)?,
+            Source::File { file, .. } | Source::Spool { file, .. } => {
+                read_file_at(file, buffer, self.offset)?
+            }
             Source::BuiltIn(text) => {
                 let start = usize::try_from(self.offset).map_or(text.len(), |o| o.min(text.len()));
                 (&text.as_bytes()[start..]).read(buffer)?
@@ -123,6 +133,11 @@ fn read_file_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
+/// In lower-case hexadecimal digits.
+pub(super) fn hex(hash: Sha256) -> String {
+    crate::output::sums::hex(&hash.finalize())
+}
+
 /// Passes bytes through and takes their SHA-256.
 pub(super) struct HashingReader<R> {
     inner: R,
@@ -132,7 +147,7 @@ pub(super) struct HashingReader<R> {
 impl<R> HashingReader<R> {
     /// In lower-case hexadecimal digits.
     pub fn sha256(self) -> String {
-        hex(&self.hash.finalize())
+        hex(self.hash)
     }
 }
 
@@ -155,7 +170,7 @@ pub fn is_stdin(path: &Path) -> bool {
 /// [`CorpusError::Passing`], which names the flag.
 pub fn check_lasting(flag: &'static str, path: &Path) -> Result<(), CorpusError> {
     let passing = ["/dev/stdin", "/dev/fd", "/proc/self"];
-    if path.is_file() && passing.iter().any(|folder| path.starts_with(folder)) {
+    if passing.iter().any(|folder| path.starts_with(folder)) {
         return Err(CorpusError::Passing { flag, path: path.to_owned() });
     }
     Ok(())

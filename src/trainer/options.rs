@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prefixes::Prefixes;
 use crate::checkpoint::SaveEvery;
+use crate::corpus::{CorpusOptions, one_or_many};
 use crate::encoder::Pooling;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::regularization::{self, InvalidRegularization};
@@ -19,11 +20,17 @@ pub struct TrainOptions {
     /// Model to start from: a folder, builtin, or a Hugging Face id (owner/name or owner/name@revision)
     #[arg(long, default_value = "builtin", value_name = "MODEL")]
     pub model: String,
-    /// Sentences to train on, one a line [default with --model builtin: the built-in corpus]
+    /// Sentences to train on: a file (.txt with one a line, .csv, .tsv, .jsonl, .parquet, each also .gz or .zst), a
+    /// folder of them, a pattern in quotes ('data/*.txt'), or - for standard input; may be given again [default with
+    /// --model builtin: the built-in corpus]
     #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub corpus: Option<PathBuf>,
-    /// The corpus has two columns, separated by a tab or ||: pairs that mean the same
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub corpus: Vec<PathBuf>,
+    /// How the corpus is read.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub reading: CorpusOptions,
+    /// The corpus has two columns: pairs that mean the same. In plain text a tab or || separates them
     #[arg(long)]
     #[serde(default)]
     pub pairs: bool,

@@ -9,7 +9,9 @@ use thiserror::Error;
 use super::TrainOptions;
 use super::prefixes::Prefixes;
 use crate::builtin;
-use crate::corpus::{Batching, Corpus, CorpusError, Entry, EpochBatches, Format, check_lasting, is_stdin};
+use crate::corpus::{
+    Batching, Corpus, CorpusError, CorpusOptions, Entry, EpochBatches, Format, check_lasting, list, settled,
+};
 use crate::encoder::EncoderConfig;
 use crate::hub::{self, ModelSource};
 use crate::model_folder::{ConfigError, SentenceFolder, SentenceFolderError};
@@ -32,6 +34,10 @@ pub enum PlanError {
     Options(#[from] InvalidRegularization),
     #[error("--pairs needs --corpus FILE with two columns")]
     PairsWithoutCorpus,
+    #[error(
+        "--column, --field, --split-sentences, --min-chars and --dedup say how --corpus is read; give it too"
+    )]
+    ReadingWithoutCorpus,
     #[error("--corpus FILE is needed: sentences to train on, one a line")]
     NoCorpus,
     #[error(
@@ -59,9 +65,12 @@ pub enum PlanError {
 impl PlanError {
     /// Whether the settings themselves ask for what cannot be.
     pub fn is_usage(&self) -> bool {
-        use PlanError::{NoCorpus, NotUtf8, Options, PairsWithoutCorpus, PrefixTooWide};
+        use PlanError::{
+            NoCorpus, NotUtf8, Options, PairsWithoutCorpus, PrefixTooWide, ReadingWithoutCorpus,
+        };
         match self {
-            Options(_) | PairsWithoutCorpus | NoCorpus | NotUtf8 { .. } | PrefixTooWide { .. } => true,
+            Options(_) | PairsWithoutCorpus | ReadingWithoutCorpus | NoCorpus => true,
+            NotUtf8 { .. } | PrefixTooWide { .. } => true,
             PlanError::Corpus(error) => error.is_usage(),
             _ => false,
         }
@@ -165,23 +174,23 @@ impl TrainOptions {
         if self.data.is_none() && !self.no_eval && Path::new(DEFAULT_DATA).is_dir() {
             self.data = Some(DEFAULT_DATA.into());
         }
-        if let Some(corpus) = self.corpus.as_mut().filter(|path| !is_stdin(path)) {
+        for corpus in &mut self.corpus {
             check_lasting("--corpus", corpus)?;
-            *corpus = std::path::absolute(&corpus)?;
+            *corpus = settled(corpus)?;
         }
         for path in [&mut self.data, &mut self.log_dir].into_iter().flatten() {
             *path = std::path::absolute(&path)?;
         }
         let output = std::path::absolute(self.output.as_deref().unwrap_or(Path::new(".")))?;
-        for (flag, path) in [
-            ("--corpus", &self.corpus),
-            ("--data", &self.data),
-            ("--log-dir", &self.log_dir),
-            ("--output", &Some(output)),
-        ] {
-            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
-                return Err(PlanError::NotUtf8 { flag, path: path.clone() });
-            }
+        let corpora = self.corpus.iter().map(|corpus| ("--corpus", corpus));
+        let folders = [
+            ("--data", self.data.as_ref()),
+            ("--log-dir", self.log_dir.as_ref()),
+            ("--output", Some(&output)),
+        ];
+        let folders = folders.into_iter().filter_map(|(flag, path)| Some((flag, path?)));
+        if let Some((flag, path)) = corpora.chain(folders).find(|(_, path)| path.to_str().is_none()) {
+            return Err(PlanError::NotUtf8 { flag, path: path.clone() });
         }
         if let Ok(ModelSource::Folder(folder)) = hub::resolve(&self.model)
             && let Some(folder) = std::path::absolute(folder)?.to_str()
@@ -204,11 +213,15 @@ fn check_prefixes(options: &TrainOptions, width: usize) -> Result<(), PlanError>
 
 fn open_corpus(options: &TrainOptions) -> Result<Corpus, PlanError> {
     let format = if options.pairs { Format::Pairs } else { Format::Sentences };
-    match &options.corpus {
-        Some(path) => Ok(Corpus::open(path, format)?),
-        None if options.pairs => Err(PlanError::PairsWithoutCorpus),
-        None if options.model == hub::BUILTIN => Ok(Corpus::from_text(builtin::CORPUS)?),
-        None => Err(PlanError::NoCorpus),
+    match &options.corpus[..] {
+        [] if options.pairs => Err(PlanError::PairsWithoutCorpus),
+        [] if options.reading != CorpusOptions::default() => Err(PlanError::ReadingWithoutCorpus),
+        [] if options.model == hub::BUILTIN => Ok(Corpus::from_text(builtin::CORPUS)?),
+        [] => Err(PlanError::NoCorpus),
+        paths => {
+            let listed = list("--corpus", paths, &options.reading)?;
+            Ok(Corpus::read(listed, &options.reading, format)?)
+        }
     }
 }
 
@@ -223,7 +236,7 @@ struct Split {
 /// but the corpus says how training went) a few.
 fn hold_out(options: &TrainOptions, corpus: Corpus) -> Result<Split, CorpusError> {
     let asked = options.holdout.filter(|_| !options.no_eval);
-    let own_corpus_alone = !options.no_eval && options.data.is_none() && options.corpus.is_some();
+    let own_corpus_alone = !options.no_eval && options.data.is_none() && !options.corpus.is_empty();
     let count = match asked {
         None if own_corpus_alone => (corpus.len() / HOLDOUT_SHARE).min(MOST_HELD_OUT),
         asked => asked.unwrap_or(0),
@@ -269,7 +282,7 @@ mod tests {
         let lines: Vec<String> = (0..100).map(|i| format!("sentence number {i} of a hundred")).collect();
         std::fs::write(&corpus, lines.join("\n")).unwrap();
         let mut options: TrainOptions = crate::cli_defaults();
-        (options.corpus, options.batch_size) = (Some(corpus), 20);
+        (options.corpus, options.batch_size) = (vec![corpus], 20);
         change(&mut options);
         let model = tempfile::tempdir().unwrap();
         builtin::unpack(model.path()).unwrap();

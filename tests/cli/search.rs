@@ -110,7 +110,8 @@ fn what_cannot_be_searched_is_told() {
     w.refuses_usage("search --input in.txt --queries in.txt query", &["--queries"]);
     w.refuses_usage("search --model no/such/folder/here --input in.txt query", &["no/such/folder/here"]);
     w.fails("search --input absent.txt query", &["absent.txt", "No such file"]);
-    w.fails("search --input . query", &["is a folder", "--input"]);
+    w.write("other/notes.md", "a man plays\n");
+    w.fails("search --input other query", &["other is a folder without text files", "notes.md"]);
     w.fails("search --input blank.txt query", &["blank.txt", "no sentences", "all 2 lines are blank"]);
     w.fails("search --input bytes.txt query", &["bytes.txt, line 2", "UTF-8"]);
     let fewer = found(&w.run("search --input in.txt --top 3 --json query").stdout);

@@ -60,6 +60,7 @@ surfaces_hold! {
     pair_files: "pairs", 600;
     word_pairs: "words", 300;
     corpora: "corpus", 300;
+    corpora_of_any_form: "forms", 600;
     configurations_of_models: "config", 600;
     weights: "weights", 600;
     tokenizers: "tokenizer", 300;

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 mod checkpoint;
 #[path = "surfaces/corpus.rs"]
 mod corpus;
+#[path = "surfaces/forms.rs"]
+mod forms;
 #[path = "surfaces/hub.rs"]
 mod hub;
 #[path = "surfaces/model.rs"]
@@ -34,11 +36,12 @@ pub struct Surface {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const SURFACES: [Surface; 10] = [
+pub const SURFACES: [Surface; 11] = [
     Surface { name: "sts", read: sts::read_senteval, seeds: sts::senteval_seeds },
     Surface { name: "pairs", read: sts::read_pairs, seeds: sts::pair_seeds },
     Surface { name: "words", read: words::read, seeds: words::seeds },
     Surface { name: "corpus", read: corpus::read, seeds: corpus::seeds },
+    Surface { name: "forms", read: forms::read, seeds: forms::seeds },
     Surface { name: "config", read: model::read_config, seeds: model::config_seeds },
     Surface { name: "weights", read: model::read_weights, seeds: model::weight_seeds },
     Surface { name: "tokenizer", read: model::read_tokenizer, seeds: model::tokenizer_seeds },

@@ -66,7 +66,8 @@ fn what_cannot_be_trained_on_is_one_sentence_that_says_so() {
     assert!(says(b"{\"anchor\": \"a, b\"}\n", Format::Pairs).contains("holds a JSON value a line"));
     assert!(says(b"a\tb\n\nc\n", Format::Pairs).starts_with("FILE, line 3: found one column"));
     assert!(says(b"a\tb\nc\t \n", Format::Pairs).starts_with("FILE, line 2: found an empty second column"));
-    assert!(message(Corpus::open(folder.path(), sentences)).contains("is a folder; give --corpus"));
+    fs::rename(&path, folder.path().join("corpus.md")).unwrap();
+    assert!(message(Corpus::open(folder.path(), sentences)).contains("is a folder without text files"));
     assert!(message(Corpus::open(&folder.path().join("none"), sentences)).starts_with("cannot read "));
     assert!(
         says(&vec![b'x'; 1 << 24], sentences).starts_with("FILE, line 1: the line is longer than 16 MiB")
@@ -75,15 +76,21 @@ fn what_cannot_be_trained_on_is_one_sentence_that_says_so() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_pipe_or_device_is_refused_without_waiting_for_it() {
+fn a_pipe_is_read_once_and_a_device_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    for path in [pipe.as_path(), Path::new("/dev/zero")] {
-        let error = Corpus::open(path, Format::Sentences).unwrap_err().to_string();
-        assert!(error.contains("is a pipe or a device"), "{error}");
-    }
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, "one\n\ntwo\n").unwrap()
+    });
+    let corpus = Corpus::open(&pipe, Format::Sentences).unwrap();
+    writer.join().unwrap();
+    assert_eq!(corpus.entry(1).unwrap(), Entry { line: 3, texts: ["two".into(), "two".into()] });
+    assert!(corpus.remarks()[0].contains("copied once to"), "{:?}", corpus.remarks());
+    let error = Corpus::open(Path::new("/dev/zero"), Format::Sentences).unwrap_err().to_string();
+    assert!(error.contains("is a device"), "{error}");
 }
 
 #[test]
