@@ -12,7 +12,7 @@ use crate::backend::instruction_set;
 use crate::corpus::Corpus;
 use crate::model_folder::WeightsError;
 use crate::model_folder::weights::files::weight_files;
-use crate::modules::Step;
+use crate::modules::Module;
 use crate::sentence_encoder::SentenceEncoder;
 
 /// The files beside the weights that decide what a model computes.
@@ -74,7 +74,7 @@ impl Origin {
         }
         let mut sum = Sha256::new();
         sum.update(format!("{} {prompt:?} {modules}\n", self.model_sha256));
-        for tensor in modules.steps().iter().flat_map(Step::tensors) {
+        for tensor in modules.steps().iter().flat_map(Module::tensors) {
             let values: Vec<f64> =
                 tensor.flatten_all().and_then(|flat| flat.to_vec1()).map_err(WeightsError::from)?;
             values.iter().for_each(|value| sum.update(value.to_le_bytes()));

@@ -4,29 +4,29 @@ use candle_core::Tensor;
 
 use super::graph::{GraphBuilder, Value, float, int, normalized};
 use super::weights::Initializer;
-use crate::modules::{Dense, DenseActivation, LAYER_NORM_EPSILON, Modules, Residual, Step};
+use crate::modules::{Dense, DenseActivation, LAYER_NORM_EPSILON, Module, Modules, Residual};
 use crate::onnx_file::proto::DataType;
 
 /// Embeddings `[batch, hidden]` through all modules, `[batch, width]`.
 pub fn add(graph: &mut GraphBuilder, modules: &Modules, embeddings: Value) -> Value {
     modules.steps().iter().zip(2..).fold(embeddings, |x, (step, number)| match step {
-        Step::Dense(module) => {
+        Module::Dense(module) => {
             let scope = format!("{number}_Dense");
             graph.scope(&scope);
             dense(graph, &scope, module, &x)
         }
-        Step::LayerNorm { weight, bias } => {
+        Module::LayerNorm { weight, bias } => {
             let scope = format!("{number}_LayerNorm");
             graph.scope(&scope);
             let weight = constant(graph, &scope, "norm.weight", weight);
             let bias = constant(graph, &scope, "norm.bias", bias);
             layer_norm(graph, &x, [weight, bias])
         }
-        Step::Normalize => {
+        Module::Normalize => {
             graph.scope(format!("{number}_Normalize"));
             normalized(graph, &x)
         }
-        Step::Truncate(most) => {
+        Module::Truncate(most) => {
             graph.scope("truncate");
             let (zero, one, end) =
                 (graph.integers(&[0]), graph.integers(&[1]), graph.integers(&[*most as i64]));

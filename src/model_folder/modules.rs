@@ -10,7 +10,7 @@ use super::weights::file::WeightsFile;
 use super::weights::{WEIGHTS, tensors};
 use super::{ModuleConfig, ModuleKind, SentenceFolder, WeightsError};
 
-use crate::modules::{Dense, Modules, Residual, Step};
+use crate::modules::{Dense, Module, Modules, Residual};
 use crate::output::{OutputError, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
@@ -35,26 +35,26 @@ pub fn read(sentence: &SentenceFolder, hidden: usize) -> Result<Modules, Modules
     }
     if let Some(most) = sentence.settings.truncate_dim {
         if sentence.normalize {
-            modules.push(Step::Normalize);
+            modules.push(Module::Normalize);
         }
-        modules.push(Step::Truncate(most));
+        modules.push(Module::Truncate(most));
     }
     Ok(modules)
 }
 
-fn step(config: &ModuleConfig, given: usize) -> Result<Step, ModulesError> {
+fn step(config: &ModuleConfig, given: usize) -> Result<Module, ModulesError> {
     let fits = |takes: usize| match takes == given {
         true => Ok(()),
         false => Err(ModulesError::Width { folder: config.folder.display().to_string(), takes, given }),
     };
     match config.kind {
-        ModuleKind::Normalize => Ok(Step::Normalize),
+        ModuleKind::Normalize => Ok(Module::Normalize),
         ModuleKind::LayerNorm { dimension } => {
             fits(dimension)?;
             let weights = WeightsFile::of_module(&config.folder)?;
             let vector =
                 |name: &str| Ok::<_, ModulesError>(weights.get(name, &[dimension])?.to_dtype(DType::F64)?);
-            Ok(Step::LayerNorm { weight: vector("norm.weight")?, bias: vector("norm.bias")? })
+            Ok(Module::LayerNorm { weight: vector("norm.weight")?, bias: vector("norm.bias")? })
         }
         ModuleKind::Dense { in_features, out_features, bias, activation, residual } => {
             fits(in_features)?;
@@ -63,7 +63,7 @@ fn step(config: &ModuleConfig, given: usize) -> Result<Step, ModulesError> {
                 Ok::<_, ModulesError>(weights.get(name, shape)?.to_dtype(DType::F64)?)
             };
             let matrix = [out_features, in_features];
-            Ok(Step::Dense(Dense {
+            Ok(Module::Dense(Dense {
                 weight: get("linear.weight", &matrix)?,
                 bias: if bias { Some(get("linear.bias", &[out_features])?) } else { None },
                 activation,
@@ -80,8 +80,8 @@ fn step(config: &ModuleConfig, given: usize) -> Result<Step, ModulesError> {
 /// Writes the modules into folders of their own, and gives their entries of modules.json, which come after the
 /// first two. `normalize` is whether a Normalize is the last.
 pub fn write(modules: &Modules, normalize: bool, folder: &Path) -> Result<Vec<Value>, OutputError> {
-    let last = normalize.then_some(Step::Normalize);
-    let steps = modules.steps().iter().chain(&last).filter(|step| !matches!(step, Step::Truncate(_)));
+    let last = normalize.then_some(Module::Normalize);
+    let steps = modules.steps().iter().chain(&last).filter(|step| !matches!(step, Module::Truncate(_)));
     let mut entries = Vec::new();
     for (index, step) in (2..).zip(steps) {
         let (class, config, weights) = described(step);
@@ -105,10 +105,10 @@ pub fn write(modules: &Modules, normalize: bool, folder: &Path) -> Result<Vec<Va
 }
 
 /// A module's class, configuration and weights.
-fn described(step: &Step) -> (&'static str, Map<String, Value>, Vec<(String, Tensor)>) {
+fn described(step: &Module) -> (&'static str, Map<String, Value>, Vec<(String, Tensor)>) {
     let named = |name: &str, tensor: &Tensor| (name.to_owned(), tensor.clone());
     let (class, config, tensors) = match step {
-        Step::Dense(dense) => {
+        Module::Dense(dense) => {
             let dims = dense.weight.dims();
             let mut config = json!({
                 "in_features": dims[1], "out_features": dims[0], "bias": dense.bias.is_some(),
@@ -127,11 +127,11 @@ fn described(step: &Step) -> (&'static str, Map<String, Value>, Vec<(String, Ten
             }
             ("Dense", config, tensors)
         }
-        Step::LayerNorm { weight, bias } => {
+        Module::LayerNorm { weight, bias } => {
             let tensors = vec![named("norm.weight", weight), named("norm.bias", bias)];
             ("LayerNorm", json!({ "dimension": weight.dims()[0] }), tensors)
         }
-        Step::Normalize | Step::Truncate(_) => ("Normalize", json!({}), Vec::new()),
+        Module::Normalize | Module::Truncate(_) => ("Normalize", json!({}), Vec::new()),
     };
     (class, config.as_object().cloned().unwrap_or_default(), tensors)
 }

@@ -19,12 +19,12 @@ const LEAST_LENGTH: f64 = 1e-12;
 /// Steps from a pooled embedding to the folder's. No steps leave it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Modules {
-    steps: Vec<Step>,
+    steps: Vec<Module>,
 }
 
 /// One of them. Tensors are f64 on the CPU.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum Module {
     /// A product with a matrix.
     Dense(Dense),
     /// Normalises a vector's values to mean 0 and variance 1, then scales and shifts them.
@@ -66,12 +66,12 @@ pub enum Residual {
 
 impl Modules {
     /// In the order in which they are applied.
-    pub fn new(steps: Vec<Step>) -> Self {
+    pub fn new(steps: Vec<Module>) -> Self {
         Modules { steps }
     }
 
     /// In the order in which they are applied.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[Module] {
         &self.steps
     }
 
@@ -81,34 +81,34 @@ impl Modules {
     }
 
     /// Adds a step behind the others.
-    pub fn push(&mut self, step: Step) {
+    pub fn push(&mut self, step: Module) {
         self.steps.push(step);
     }
 
     /// Takes away the last Normalize, if only a truncation comes after it.
     pub fn without_last_normalize(&mut self) {
-        let last = self.steps.iter().rposition(|step| !matches!(step, Step::Truncate(_)));
-        if let Some(last) = last.filter(|&last| matches!(self.steps[last], Step::Normalize)) {
+        let last = self.steps.iter().rposition(|step| !matches!(step, Module::Truncate(_)));
+        if let Some(last) = last.filter(|&last| matches!(self.steps[last], Module::Normalize)) {
             self.steps.remove(last);
         }
     }
 
     /// Keeps the first `dimensions` values alone of what comes out, in place of a truncation that is there.
     pub fn truncate(&mut self, dimensions: usize) {
-        self.steps.pop_if(|step| matches!(step, Step::Truncate(_)));
-        self.steps.push(Step::Truncate(dimensions));
+        self.steps.pop_if(|step| matches!(step, Module::Truncate(_)));
+        self.steps.push(Module::Truncate(dimensions));
     }
 
     /// Whether what comes out, but for a truncation, has length 1.
     pub fn ends_with_normalize(&self) -> bool {
-        let last = self.steps.iter().rfind(|step| !matches!(step, Step::Truncate(_)));
-        matches!(last, Some(Step::Normalize))
+        let last = self.steps.iter().rfind(|step| !matches!(step, Module::Truncate(_)));
+        matches!(last, Some(Module::Normalize))
     }
 
     /// [`Modules::width`] without the truncation at the end, if there is one.
     pub fn width_before_truncation(&self, width: usize) -> usize {
         let steps = match self.steps.as_slice() {
-            [before @ .., Step::Truncate(_)] => before,
+            [before @ .., Module::Truncate(_)] => before,
             steps => steps,
         };
         width_after(steps, width)
@@ -136,45 +136,45 @@ impl Modules {
     }
 }
 
-fn width_after(steps: &[Step], width: usize) -> usize {
+fn width_after(steps: &[Module], width: usize) -> usize {
     steps.iter().fold(width, |width, step| match step {
-        Step::Dense(dense) => dense.weight.dims()[0],
-        Step::LayerNorm { .. } | Step::Normalize => width,
-        Step::Truncate(most) => width.min(*most),
+        Module::Dense(dense) => dense.weight.dims()[0],
+        Module::LayerNorm { .. } | Module::Normalize => width,
+        Module::Truncate(most) => width.min(*most),
     })
 }
 
-impl Step {
+impl Module {
     /// All its weights.
     pub fn tensors(&self) -> Vec<&Tensor> {
         match self {
-            Step::Dense(dense) => {
+            Module::Dense(dense) => {
                 let residual = match &dense.residual {
                     Residual::Projected(weight) => Some(weight),
                     Residual::None | Residual::Input => None,
                 };
                 [Some(&dense.weight), dense.bias.as_ref(), residual].into_iter().flatten().collect()
             }
-            Step::LayerNorm { weight, bias } => vec![weight, bias],
-            Step::Normalize | Step::Truncate(_) => Vec::new(),
+            Module::LayerNorm { weight, bias } => vec![weight, bias],
+            Module::Normalize | Module::Truncate(_) => Vec::new(),
         }
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Step::Dense(dense) => dense.forward(x),
-            Step::LayerNorm { weight, bias } => {
+            Module::Dense(dense) => dense.forward(x),
+            Module::LayerNorm { weight, bias } => {
                 let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
                 let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
                 let normed = centered.broadcast_div(&(variance + LAYER_NORM_EPSILON)?.sqrt()?)?;
                 normed.broadcast_mul(weight)?.broadcast_add(bias)
             }
-            Step::Normalize => {
+            Module::Normalize => {
                 // The root's slope at 0 is infinite, so it is kept from there.
                 let squares = x.sqr()?.sum_keepdim(D::Minus1)?;
                 x.broadcast_div(&squares.maximum(LEAST_LENGTH * LEAST_LENGTH)?.sqrt()?)
             }
-            Step::Truncate(most) => x.narrow(D::Minus1, 0, x.dim(D::Minus1)?.min(*most))?.contiguous(),
+            Module::Truncate(most) => x.narrow(D::Minus1, 0, x.dim(D::Minus1)?.min(*most))?.contiguous(),
         }
     }
 }
@@ -216,13 +216,13 @@ impl fmt::Display for Modules {
         for (i, step) in self.steps.iter().enumerate() {
             f.write_str(if i > 0 { ", " } else { "" })?;
             match step {
-                Step::Dense(dense) => {
+                Module::Dense(dense) => {
                     let (outputs, inputs) = dense.weight.dims2().map_err(|_| fmt::Error)?;
                     write!(f, "Dense ({inputs} to {outputs}, {})", dense.activation.class())?;
                 }
-                Step::LayerNorm { .. } => f.write_str("LayerNorm")?,
-                Step::Normalize => f.write_str("Normalize")?,
-                Step::Truncate(most) => write!(f, "truncation to {most}")?,
+                Module::LayerNorm { .. } => f.write_str("LayerNorm")?,
+                Module::Normalize => f.write_str("Normalize")?,
+                Module::Truncate(most) => write!(f, "truncation to {most}")?,
             }
         }
         Ok(())
@@ -252,20 +252,20 @@ pub(crate) mod tests {
     ) -> Modules {
         let dense = |key: Key, outputs: usize, residual| {
             let weight = (random(key, &[outputs, width]) / (width as f64).sqrt()).unwrap();
-            Step::Dense(Dense { weight, bias: Some(random(key.at(1), &[outputs])), activation, residual })
+            Module::Dense(Dense { weight, bias: Some(random(key.at(1), &[outputs])), activation, residual })
         };
         let projected = match residual {
             true => Residual::Projected(random(key.at(2), &[3, width])),
             false => Residual::None,
         };
         let mut steps = vec![
-            Step::LayerNorm { weight: random(key.at(3), &[width]), bias: random(key.at(4), &[width]) },
-            Step::Normalize,
+            Module::LayerNorm { weight: random(key.at(3), &[width]), bias: random(key.at(4), &[width]) },
+            Module::Normalize,
             dense(key.at(5), width, if residual { Residual::Input } else { Residual::None }),
         ];
         steps.rotate_left(order % 3);
         steps.push(dense(key.at(6), 3, projected));
-        steps.push(Step::Truncate(2));
+        steps.push(Module::Truncate(2));
         Modules::new(steps)
     }
 
@@ -297,7 +297,7 @@ pub(crate) mod tests {
     #[test]
     fn an_embedding_of_zeros_has_no_infinite_slope() {
         let x = Var::zeros((2, 3), DType::F64, &Device::Cpu).unwrap();
-        let out = Modules::new(vec![Step::Normalize]).forward(x.as_tensor()).unwrap();
+        let out = Modules::new(vec![Module::Normalize]).forward(x.as_tensor()).unwrap();
         let gradient = out.sum_all().unwrap().backward().unwrap().get(&x).unwrap().clone();
         let values: Vec<f64> = gradient.flatten_all().unwrap().to_vec1().unwrap();
         assert!(values.iter().all(|value| value.is_finite()), "{values:?}");

@@ -11,7 +11,7 @@ use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Poo
 use mirror::model::layout::TensorSpec;
 use mirror::model::{Activation, Kind, Part};
 use mirror::model_folder::read_parameters;
-use mirror::modules::{Dense, DenseActivation, Modules, Residual, Step as Module};
+use mirror::modules::{Dense, DenseActivation, Module, Modules, Residual};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
 use mirror::objective::{HashedDraws, Objective, Step};
 use mirror::random::Key;

@@ -1,4 +1,5 @@
-//! The training step on tiny models: gradients, and what every registered regularizer does.
+//! The training step on tiny models: gradients, what every registered regularizer does, a second oracle.
 
 mod gradients;
 mod regularizers;
+mod second_oracle;

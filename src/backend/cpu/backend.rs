@@ -72,7 +72,7 @@ impl Backend for Cpu {
 }
 
 struct CpuTape {
-    tape: encoder::Tape,
+    tape: encoder::Activations,
     shape: EncoderShape,
     /// Shape of the noise, whether there was any or not.
     noise: (usize, usize),

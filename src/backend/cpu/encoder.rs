@@ -37,7 +37,7 @@ pub fn embed(
     collect_pooled(shape, batch, chunks.iter().zip(&pooled))
 }
 
-/// As [`embed`], and what [`Tape::backward`] needs.
+/// As [`embed`], and what [`Activations::backward`] needs.
 pub fn embed_tracked(
     shape: &EncoderShape,
     weights: &[&[f32]],
@@ -45,7 +45,7 @@ pub fn embed_tracked(
     noise: Option<&[f32]>,
     pass: &Pass,
     pooling: Pooling,
-) -> (Vec<f32>, Tape) {
+) -> (Vec<f32>, Activations) {
     let chunks = chunks_of(batch);
     let threads = threads_each(chunks.len());
     let forward = |chunk: Chunk| {
@@ -56,7 +56,7 @@ pub fn embed_tracked(
     };
     let (chunks, pooled): (Vec<ChunkTape>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
     let embeddings = collect_pooled(shape, batch, chunks.iter().map(|t| &t.chunk).zip(&pooled));
-    let tape = Tape { shape: *shape, batch: batch.clone(), pass: *pass, pooling, chunks };
+    let tape = Activations { shape: *shape, batch: batch.clone(), pass: *pass, pooling, chunks };
     (embeddings, tape)
 }
 
@@ -150,7 +150,7 @@ struct ChunkTape {
 }
 
 /// What a forward saved. It may be used for any number of backwards, with the weights of that forward.
-pub struct Tape {
+pub struct Activations {
     shape: EncoderShape,
     batch: PackedBatch,
     pass: Pass,
@@ -158,7 +158,7 @@ pub struct Tape {
     chunks: Vec<ChunkTape>,
 }
 
-impl Tape {
+impl Activations {
     /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[n, hidden]`).
     pub fn backward(&self, weights: &[&[f32]], embedding_gradients: &[f32], gradients: &mut [&mut [f32]]) {
         let sums = self.backpropagate(weights, embedding_gradients, Some(gradients));
@@ -237,7 +237,7 @@ struct ChunkBackward<'a> {
 impl<'a> ChunkBackward<'a> {
     /// `None` where all gradients are zero, as for other instances in a per-instance backward.
     fn new(
-        tape: &'a Tape,
+        tape: &'a Activations,
         weights: &[&[f32]],
         of: &'a ChunkTape,
         embedding_gradients: &[f32],
@@ -267,11 +267,11 @@ impl<'a> ChunkBackward<'a> {
 
     fn layer(
         &mut self,
-        tape: &Tape,
+        tape: &Activations,
         weights: &[&[f32]],
         w: &LayerWeights,
         layer: usize,
-    ) -> (layer::Step, &'a layer::Saved) {
+    ) -> (layer::InnerGradients, &'a layer::Saved) {
         let queries = queries_of(&tape.shape, &tape.batch, tape.pooling, layer);
         let mut gradient = self.take_gradient(tape.pooling, queries);
         if layer == 0 && tape.pooling == Pooling::FirstLastAvg {

@@ -143,7 +143,7 @@ fn attend(c: &ChunkContext, layer: usize, q: &[f32], kv: &[f32], queries: Querie
 }
 
 /// The gradients inside a layer from which those of its weights are made, with the inputs that they multiply.
-pub(crate) struct Step {
+pub(crate) struct InnerGradients {
     pub output_gradient: Buffer,
     pub activated: Buffer,
     pub pre_gradient: Buffer,
@@ -189,7 +189,7 @@ impl VectorGradients {
     }
 }
 
-/// Gradients through the layer: that of its `input` `[tokens, hidden]`, and a [`Step`] for its weights.
+/// Gradients through the layer: that of its `input` `[tokens, hidden]`, and a [`InnerGradients`] for its weights.
 /// `gradient` is that of the output, `[queries, hidden]`.
 pub(crate) fn backward(
     c: &ChunkContext,
@@ -199,7 +199,7 @@ pub(crate) fn backward(
     input: Buffer,
     mut gradient: Buffer,
     queries: Queries,
-) -> (Buffer, Step) {
+) -> (Buffer, InnerGradients) {
     let (hidden, intermediate) = (c.shape.hidden, c.shape.intermediate);
     let (rows, tokens) = (c.total_queries(queries), c.total_tokens());
     let mut v = VectorGradients::zeros(hidden, intermediate);
@@ -263,7 +263,7 @@ pub(crate) fn backward(
     shared_matmul(c.threads, &mut input_gradient, Init::Keep, dkv, wkv);
 
     let query_input = (queries == Queries::First).then(|| first_rows(c, &input));
-    let step = Step {
+    let step = InnerGradients {
         output_gradient,
         activated,
         pre_gradient,

@@ -1,6 +1,6 @@
 //! The fused encoder against the plain f64 one, over random shapes.
 
-use super::encoder::{Tape, embed, embed_tracked};
+use super::encoder::{Activations, embed, embed_tracked};
 use super::reference;
 use super::shape::{EncoderShape, ShapeError};
 use crate::batch::{PackedBatch, Pass, SequenceId};
@@ -89,12 +89,12 @@ impl Case {
         embed(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
     }
 
-    fn tracked(&self) -> (Vec<f32>, Tape) {
+    fn tracked(&self) -> (Vec<f32>, Activations) {
         let noise = self.noise.as_deref();
         embed_tracked(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
     }
 
-    fn gradients(&self, tape: &Tape) -> Vec<Vec<f32>> {
+    fn gradients(&self, tape: &Activations) -> Vec<Vec<f32>> {
         let mut gradients: Vec<Vec<f32>> = self.weights.iter().map(|w| vec![0.0; w.len()]).collect();
         let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(|g| &mut g[..]).collect();
         tape.backward(&self.slices(), &self.embedding_gradients, &mut slices);

@@ -1,6 +1,6 @@
 //! The gradients of a layer's weights from the steps of some chunks.
 
-use super::layer::{Saved, Step};
+use super::layer::{InnerGradients, Saved};
 use super::matmul::{Init, Matrix, matmul};
 use super::shape::LayerGradients;
 use super::vectors::add_to;
@@ -18,7 +18,7 @@ struct Task<'a> {
 }
 
 /// d loss / d (x · Wᵀ) and x for one chunk.
-type Factors = for<'s> fn(&'s Step, &'s Saved, (usize, usize)) -> (Matrix<'s>, Matrix<'s>);
+type Factors = for<'s> fn(&'s InnerGradients, &'s Saved, (usize, usize)) -> (Matrix<'s>, Matrix<'s>);
 
 /// A matrix of all rows that `data` has.
 fn rows_of(data: &[f32], columns: usize) -> Matrix<'_> {
@@ -27,7 +27,11 @@ fn rows_of(data: &[f32], columns: usize) -> Matrix<'_> {
 
 /// Adds the gradients of all of a layer's weights. Each value is summed over the chunks in order,
 /// by one task.
-pub(crate) fn accumulate(steps: &[(Step, &Saved)], gradients: LayerGradients, (h, i): (usize, usize)) {
+pub(crate) fn accumulate(
+    steps: &[(InnerGradients, &Saved)],
+    gradients: LayerGradients,
+    (h, i): (usize, usize),
+) {
     let g = gradients;
     let mut tasks = Vec::new();
     let mut add = |gradient, inputs, factors| split(&mut tasks, gradient, inputs, factors);
