@@ -226,9 +226,7 @@ fn smaller_vectors_are_scored_as_sentence_transformers_scores_them() {
         let expected: Value = serde_json::from_str(&expected).unwrap();
         for (name, theirs) in expected.as_object().unwrap() {
             let ours = score(&w, &format!("{flags} --embedding-type {name}"));
-            // Their cosines are in f32, in which pairs of the same bits may differ.
-            let tolerance = if name.ends_with("binary") { 0.3 } else { 0.01 };
-            assert!((ours - theirs.as_f64().unwrap()).abs() < tolerance, "{flags} {name}: {ours} {theirs}");
+            assert!((ours - theirs.as_f64().unwrap()).abs() < 0.01, "{flags} {name}: {ours} {theirs}");
             different.insert(ours.to_bits());
         }
     }
