@@ -82,6 +82,8 @@ fn case() -> impl Strategy<Value = Case> {
                 "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": intermediate,
                 "hidden_act": activation, "activation": activation, "max_position_embeddings": LONGEST as u32 + pad + 3,
                 "type_vocab_size": types, "layer_norm_eps": epsilon, "pad_token_id": pad,
+                // As DistilBERT calls them.
+                "dim": heads * head_size, "n_layers": layers, "n_heads": heads, "hidden_dim": intermediate,
             });
             let config = EncoderConfig::from_json(&config.to_string(), Path::new("config.json")).unwrap();
             let mut encoder = Encoder::new(config, pooling).on(&Reference);

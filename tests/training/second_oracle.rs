@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, distilbert};
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Pass, Pooling, SequenceId};
+use mirror::model::Activation;
 use mirror::model_folder::read_parameters;
 use mirror::random::Key;
 
@@ -24,9 +25,10 @@ fn config<C: serde::de::DeserializeOwned>(folder: &Path) -> C {
 
 /// Sentences of 1 to 40 tokens, all in one packed batch, against theirs one by one: `hidden_states` gives
 /// `[1, tokens, hidden]`.
-fn agrees(name: &str, hidden_states: impl Fn(&Tensor) -> Result<Tensor>) {
+fn agrees(name: &str, activation: Activation, hidden_states: impl Fn(&Tensor) -> Result<Tensor>) {
     let folder = folder(name);
-    let encoder = Encoder::new(EncoderConfig::from_folder(&folder).unwrap(), Pooling::Mean);
+    let config = EncoderConfig { activation, ..EncoderConfig::from_folder(&folder).unwrap() };
+    let encoder = Encoder::new(config, Pooling::Mean);
     let weights = read_parameters(&folder, &encoder.layout(), DType::F32, &Device::Cpu).unwrap();
     let vocabulary = encoder.config.dimensions.vocab_size as u64;
     let sentences: Vec<Vec<u32>> = [1, 2, 7, 18, 33, 40]
@@ -52,13 +54,15 @@ fn agrees(name: &str, hidden_states: impl Fn(&Tensor) -> Result<Tensor>) {
 fn bert_is_candle_transformers_bert() {
     let folder = folder("bert");
     let model = bert::BertModel::load(tensors(&folder), &config(&folder)).unwrap();
-    agrees("bert", |ids| model.forward(ids, &ids.zeros_like()?, None));
+    agrees("bert", Activation::Gelu, |ids| model.forward(ids, &ids.zeros_like()?, None));
 }
 
 #[test]
 fn distilbert_is_candle_transformers_distilbert() {
     let folder = folder("distilbert");
     let model = distilbert::DistilBertModel::load(tensors(&folder), &config(&folder)).unwrap();
-    // Theirs masks where this is not 0.
-    agrees("distilbert", |ids| model.forward(ids, &ids.zeros_like()?.to_dtype(DType::U8)?));
+    // Theirs has GELU's approximation by tanh, and masks where this is not 0.
+    agrees("distilbert", Activation::GeluTanh, |ids| {
+        model.forward(ids, &ids.zeros_like()?.to_dtype(DType::U8)?)
+    });
 }
