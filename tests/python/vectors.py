@@ -60,33 +60,9 @@ def scores(folder: str, pairs: str, dimensions: str) -> None:
     gold, first, second = [float(row[0]) for row in rows], [row[1] for row in rows], [row[2] for row in rows]
     dimensions = None if dimensions == "-" else int(dimensions)
     found = {}
-<<<<<<< HEAD
     for precision in ("float32", "int8", "uint8"):
         options = {"precision": precision, "truncate_dim": dimensions, "write_csv": False}
         evaluator = EmbeddingSimilarityEvaluator(first, second, gold, main_similarity="cosine", **options)
-=======
-    gold = [float(row[0]) for row in rows]
-    for precision in ("binary", "ubinary"):
-        # As the evaluator has it, but in f64: bits agree in whole numbers, and cosines in f32 order the ties at random.
-        bits = []
-        for column in (1, 2):
-            embeddings = model.encode([row[column] for row in rows], truncate_dim=None if dimensions == "-" else int(dimensions))
-            packed = quantize_embeddings(embeddings, precision=precision)
-            packed = (packed + 128).astype(np.uint8) if precision == "binary" else packed
-            bits.append(np.unpackbits(packed, axis=1).astype(np.float64))
-        cosines = (bits[0] * bits[1]).sum(axis=1) / np.sqrt(bits[0].sum(axis=1) * bits[1].sum(axis=1))
-        found[precision] = spearmanr(cosines, gold).statistic * 100
-    for precision in ("float32", "int8", "uint8"):
-        evaluator = EmbeddingSimilarityEvaluator(
-            [row[1] for row in rows],
-            [row[2] for row in rows],
-            gold,
-            main_similarity="cosine",
-            precision=precision,
-            truncate_dim=None if dimensions == "-" else int(dimensions),
-            write_csv=False,
-        )
->>>>>>> main
         found[precision] = evaluator(model)["spearman_cosine"] * 100
     # Few bits have many pairs of equal cosines, which the evaluator's f32 tells apart at random.
     for precision in ("binary", "ubinary"):
