@@ -1,7 +1,7 @@
 //! Repeated sentences left out of a corpus, in memory of a bit a sentence and a share of a file.
 //!
 //! Equal texts have equal hashes, and texts that are nearly equal have one of a few hashes in common
-//! ([`MinHash`](min_hash::MinHash)). Hashes and places are written to a temporary file in parts, by the hash, and each
+//! ([`min_hash::MinHash`]). Hashes and places are written to a temporary file in parts, by the hash, and each
 //! part is sorted in memory: what shares a hash then stands side by side. Nearness is measured on the texts
 //! themselves, so that the hashes decide only what is compared. The first of equal sentences stays; one that is near to
 //! several is left out once.

@@ -1,6 +1,6 @@
 //! Texts as people have them: files, folders and globs; plain, CSV, TSV, JSON lines and Parquet; compressed or piped.
 //!
-//! [`list`] says which files a command line names. [`open`](opened::open) finds a file's form (its compression by its
+//! [`list()`] says which files a command line names. [`open`](opened::open) finds a file's form (its compression by its
 //! first bytes, its form by its name) and gives its records, a row or line each, whichever form it is; a reader of a
 //! form is a file here and an arm there. [`Stream`] cuts records into sentences, leaves out what is not wanted and
 //! counts it. [`Corpus::read`](super::Corpus::read) writes that to a [`Spool`] once, and looks at it by offset.

@@ -25,7 +25,7 @@ pub fn read(bytes: &[u8]) {
     for set in flags {
         let mut options = CorpusOptions::default();
         set(&mut options);
-        let listed = || list("--corpus", &[path.clone()], &options);
+        let listed = || list("--corpus", std::slice::from_ref(&path), &options);
         match listed().and_then(|listed| Corpus::read(listed, &options, Format::Sentences)) {
             // What could be read can be trained on.
             Ok(corpus) => (0..corpus.len()).for_each(|i| assert!(corpus.entry(i).is_ok(), "entry {i}")),
