@@ -1,6 +1,5 @@
 //! `mirror train`
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -79,8 +78,8 @@ impl Train {
             new_graphs::prepare(folder);
         }
         let device = machine(&options).set_up()?;
-        let files = Located::default();
-        let plan = plan(options, |model| files.locate(model, &mut inputs))?;
+        let mut files = None;
+        let plan = plan(options, |model| locate(model, &mut files, &mut inputs))?;
         let options = plan.options();
         refuse_logging_into(&inputs, options)?;
         let output = OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?;
@@ -107,8 +106,8 @@ impl Train {
         let mut inputs = inputs(&options)?;
         new_graphs::prepare(folder);
         let device = machine(&options).set_up()?;
-        let files = Located::default();
-        let plan = plan_resumed(options, |model| files.locate(model, &mut inputs))?;
+        let mut files = None;
+        let plan = plan_resumed(options, |model| locate(model, &mut files, &mut inputs))?;
         refuse_logging_into(&inputs, plan.options())?;
         refuse_others_files(&output, &inputs)?;
         make(plan.into_folder(output.path())?, output, &device)
@@ -119,18 +118,11 @@ fn machine(options: &TrainOptions) -> Machine {
     Machine { threads: options.threads, device: options.device.clone() }
 }
 
-/// A model's files, kept as long as the run goes on.
-#[derive(Default)]
-struct Located(OnceCell<ModelFiles>);
-
-impl Located {
-    fn locate(&self, model: &str, inputs: &mut Inputs) -> Result<PathBuf, Ending> {
-        let files = ModelFiles::locate(model)?;
-        let folder = files.folder().to_owned();
-        add_model_folder(inputs, &folder);
-        let _ = self.0.set(files);
-        Ok(folder)
-    }
+/// Finds a model, whose `files` are to be kept as long as the run goes on.
+fn locate(model: &str, files: &mut Option<ModelFiles>, inputs: &mut Inputs) -> Result<PathBuf, Ending> {
+    let folder = files.insert(ModelFiles::locate(model)?).folder();
+    add_model_folder(inputs, folder);
+    Ok(folder.to_owned())
 }
 
 /// Makes the run and reports what came of it.

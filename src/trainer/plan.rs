@@ -130,14 +130,7 @@ impl Plan {
         options.holdout = Some(held_out.len() as u64);
         let scored_on = scored_on(&options)?;
         let model_folder = locate(&options.model)?;
-        // Old folders of sentence-transformers keep the transformer in a folder of its own.
-        let described = SentenceFolder::read(&model_folder).map_err(PlanError::from)?;
-        let transformer = described.transformer_in(&model_folder);
-        let config = EncoderConfig::from_folder(&transformer).map_err(PlanError::from)?;
-        check_prefixes(&options, described.width(config.dimensions.hidden_size))?;
-        let context = BuildContext { architecture: config.architecture };
-        let regularization = options.regularization.clone().resolve(&context);
-        let regularization = regularization.map_err(PlanError::from)?;
+        let (transformer, regularization) = fit(&options, &model_folder)?;
         options.regularization = regularization.options();
         Ok(Plan {
             options,
@@ -199,6 +192,18 @@ impl TrainOptions {
         }
         Ok(self)
     }
+}
+
+/// Where the transformer's files are, and what the regularizers come to with this model.
+fn fit(options: &TrainOptions, model_folder: &Path) -> Result<(PathBuf, Resolved), PlanError> {
+    // Old folders of sentence-transformers keep the transformer in a folder of its own.
+    let described = SentenceFolder::read(model_folder)?;
+    let transformer = described.transformer_in(model_folder);
+    let config = EncoderConfig::from_folder(&transformer)?;
+    check_prefixes(options, described.width(config.dimensions.hidden_size))?;
+    let context = BuildContext { architecture: config.architecture };
+    let regularization = options.regularization.clone().resolve(&context)?;
+    Ok((transformer, regularization))
 }
 
 /// Refuses prefixes that are longer than embeddings of `width` values.
