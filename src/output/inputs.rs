@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::OutputError;
 
 /// What makes two paths lead to the same file, whatever links, `..` or letter case are in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(Inner);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Inner {
     #[cfg(unix)]
     Inode { device: u64, inode: u64 },

@@ -1,5 +1,6 @@
 //! The files that a command line names: files, folders, patterns, standard input.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub struct Listed {
     pub(in crate::corpus) passed: Vec<PathBuf>,
     /// Files that were named more than once, and are read once.
     pub(in crate::corpus) twice: u64,
-    seen: Vec<Identity>,
+    seen: HashSet<Identity>,
 }
 
 /// Finds the files that `flag` names.
@@ -136,14 +137,12 @@ impl Listed {
     }
 
     fn add_file(&mut self, path: &Path) {
-        let identity = Identity::of(path);
         // A pipe can only be read once anyway, and has no other name.
-        if self.seen.contains(&identity) {
+        if self.seen.insert(Identity::of(path)) {
+            self.inputs.push(Input::File(path.to_owned()));
+        } else {
             self.twice += 1;
-            return;
         }
-        self.seen.push(identity);
-        self.inputs.push(Input::File(path.to_owned()));
     }
 
     /// The files of a folder and of those in it, by name, as far as their names promise text.

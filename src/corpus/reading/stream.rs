@@ -33,7 +33,6 @@ pub struct Stream {
     current: Option<Opened>,
     options: CorpusOptions,
     format: Format,
-    blanks: Blanks,
     record: Record,
     /// Records of inputs before this one.
     before: u64,
@@ -45,10 +44,9 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(listed: Listed, options: &CorpusOptions, format: Format, blanks: Blanks) -> Self {
-        let keeps_blank = blanks == Blanks::Kept;
         Stream {
             tally: Tally {
-                keeps_blank,
+                keeps_blank: blanks == Blanks::Kept && options.keeps_rows(),
                 min_chars: options.min_chars,
                 twice: listed.twice,
                 passed: listed.passed,
@@ -60,7 +58,6 @@ impl Stream {
             current: None,
             options: options.clone(),
             format,
-            blanks,
             record: Record::default(),
             before: 0,
             ready: VecDeque::new(),
@@ -103,10 +100,8 @@ impl Stream {
         let record = self.before + self.record.number;
         let text = if self.record.is_there { self.record.text.as_str() } else { "" };
         if is_blank(text) {
-            let is_kept = self.blanks == Blanks::Kept && self.options.keeps_rows();
             self.tally.blank += 1;
-            self.tally.keeps_blank = is_kept;
-            let text = is_kept.then(|| in_one_line(text));
+            let text = self.tally.keeps_blank.then(|| in_one_line(text));
             return self.give(record, text);
         }
         if self.format == Format::Pairs || !self.options.split_sentences {
