@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use mirror::encoder::Architecture;
-use mirror::encoder::layout::{Dimensions, Layout};
 use mirror::encoder::{EncoderConfig, Parameters};
 use mirror::model_folder::read_parameters;
 use proptest::prelude::*;
+
+use crate::surfaces::layout;
+use crate::surfaces::model::tensors;
 
 const CONFIG: &str = r#"{"model_type":"bert","vocab_size":120,"hidden_size":32,"num_hidden_layers":2,
     "num_attention_heads":4,"intermediate_size":64,"hidden_act":"gelu","max_position_embeddings":64,
@@ -27,21 +27,6 @@ fn read_config(text: &str) {
     }
 }
 
-fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(
-        Architecture::Bert,
-        &Dimensions {
-            vocab_size: 3,
-            max_position_embeddings: 2,
-            type_vocab_size: 1,
-            hidden_size: 2,
-            intermediate_size: 3,
-            num_hidden_layers: 1,
-            relative_bias: [0, 1],
-        },
-    ))
-}
-
 /// Reads weights that are these bytes.
 fn read_weights(file: &str, bytes: &[u8]) -> Result<Parameters, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -49,20 +34,9 @@ fn read_weights(file: &str, bytes: &[u8]) -> Result<Parameters, String> {
     read_parameters(folder.path(), &layout(), DType::F32, &Device::Cpu).map_err(|error| error.to_string())
 }
 
-/// A weights file that is right in all.
-fn weights() -> Vec<u8> {
-    let layout = layout();
-    let data: Vec<Vec<u8>> = layout.tensors().map(|(_, spec)| vec![0; 4 * spec.len()]).collect();
-    let views = layout.tensors().zip(&data).map(|((_, spec), bytes)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, spec.shape.clone(), bytes);
-        (spec.name.clone(), view.unwrap())
-    });
-    safetensors::serialize(views, None).unwrap()
-}
-
 #[test]
 fn a_header_may_not_claim_what_is_not_there() {
-    assert!(read_weights("model.safetensors", &weights()).is_ok());
+    assert!(read_weights("model.safetensors", &tensors()).is_ok());
     let claims = |header: String| {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
@@ -126,7 +100,7 @@ proptest! {
     /// The header, which says where everything is, with any of its bytes changed.
     #[test]
     fn weights_cut_or_changed_anywhere(place: prop::sample::Index, byte: u8, cut: bool) {
-        let mut bytes = weights();
+        let mut bytes = tensors();
         let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         if cut { bytes.truncate(place.index(bytes.len())) } else { bytes[place.index(header)] = byte }
         if let Err(error) = read_weights("model.safetensors", &bytes) {

@@ -20,7 +20,7 @@ mod forms;
 #[path = "surfaces/hub.rs"]
 mod hub;
 #[path = "surfaces/model.rs"]
-mod model;
+pub mod model;
 #[path = "surfaces/sts.rs"]
 mod sts;
 #[path = "surfaces/toml.rs"]
@@ -62,7 +62,7 @@ fn is_a_sentence(error: impl std::fmt::Display) {
 }
 
 /// That of the smallest encoder there is.
-fn layout() -> Arc<Layout> {
+pub fn layout() -> Arc<Layout> {
     Arc::new(Layout::new(
         Architecture::Bert,
         &Dimensions {

@@ -124,14 +124,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::output::sums::hex;
 
     /// The bytes that TensorFlow's own writer gives for a file's first event at second 1.5, without a writer's name.
     #[test]
     fn a_record_is_framed_as_tensorflow_frames_it() {
         let event = Event { wall_time: 1.5, file_version: Some(FILE_VERSION.to_owned()), ..Event::default() };
         let golden = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";
-        let hex: String = event.record().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, golden);
+        assert_eq!(hex(&event.record()), golden);
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub fn config_seeds() -> Vec<Vec<u8>> {
 
 const WEIGHT_FILES: [&str; 3] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
 
-fn tensors() -> Vec<u8> {
+/// A weights file that is right in all.
+pub fn tensors() -> Vec<u8> {
     let layout = layout();
     let data: Vec<Vec<u8>> = layout.tensors().map(|(_, spec)| vec![0; 4 * spec.len()]).collect();
     let views = layout.tensors().zip(&data).map(|((_, spec), bytes)| {
