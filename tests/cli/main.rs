@@ -10,6 +10,7 @@ mod encode;
 mod eval;
 mod export;
 mod install;
+mod memory;
 mod models;
 mod onnx_clients;
 mod outputs;
