@@ -12,7 +12,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Device, Layout, Result, S
 use super::nt_xent;
 
 /// Rows up to which the matrix is whole: 8 MiB of f64.
-const MOST_WHOLE: usize = 1024;
+pub(crate) const MOST_WHOLE: usize = 1024;
 
 /// Rows of a block.
 const BLOCK: usize = 256;

@@ -22,6 +22,7 @@ mod sequences;
 pub mod smart;
 
 pub use distributions::Distributions;
+pub(crate) use distributions::MOST_WHOLE;
 pub use draws::{Draws, HashedDraws};
 
 /// A loss term: one regularizer's addition to each instance's loss. See ARCHITECTURE.md, "A new

@@ -3,6 +3,7 @@
 use super::TrainError;
 use super::options::TrainOptions;
 use crate::corpus::Corpus;
+use crate::objective::MOST_WHOLE;
 use crate::regularization::Composition;
 use crate::sentence_encoder::SentenceEncoder;
 
@@ -53,7 +54,8 @@ impl Estimate {
         let tokens = tokens.div_ceil(options.accumulate as u64);
         let rows = 2 * options.batch_size as u64;
         let widths = 1 + options.matryoshka.as_ref().map_or(0, |prefixes| prefixes.widths().len() as u64);
-        let loss = LOSS_MATRICES * 8 * rows * rows.min(1024) * (1 + composition.terms.len() as u64) * widths;
+        let matrices = LOSS_MATRICES * (1 + composition.terms.len() as u64) * widths;
+        let loss = matrices * 8 * rows * rows.min(MOST_WHOLE as u64);
         Ok(Estimate {
             weights: sets * 4 * model.encoder.layout().len() as u64,
             // Half as much again for the way back's own buffers and what is kept for reuse. Measured on a
