@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Report, TaskDetails, TaskScore};
+use crate::words::WordSet;
+use crate::{Benchmark, Report, TaskDetails, TaskScore};
 
 /// What `model_meta.json` holds about a model.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,9 +75,10 @@ fn file_name(name: &str) -> String {
 /// `mteb_version` is null, since MTEB computed nothing here, and the revision names where the pairs come from, so that
 /// no result is taken for one of MTEB's own copy of a data set.
 fn task_result(name: &str, key: &str, task: &TaskScore) -> Value {
-    let (source, languages): (_, &[&str]) = match crate::Benchmark::from_key(key) {
-        Some(_) => ("senteval", &["eng-Latn"]),
-        None => ("user", &[]),
+    let (source, languages): (_, &[&str]) = match (Benchmark::from_key(key), WordSet::from_key(key)) {
+        (Some(_), _) => ("senteval", &["eng-Latn"]),
+        (None, Some(_)) => ("published word pairs", &["eng-Latn"]),
+        (None, None) => ("user", &[]),
     };
     json!({
         "dataset_revision": source,
