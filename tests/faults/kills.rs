@@ -1,5 +1,7 @@
 //! kill -9 at random points.
 
+use std::fs::File;
+use std::process::Command;
 use std::time::Duration;
 
 use mirror::random::Key;
@@ -40,6 +42,32 @@ fn held_out_lines_survive_kills() {
     workshop.ends("killed").assert_same(&reference, "--holdout 12");
     let mut other = workshop.mirror(&["train", "--resume", "killed", "--holdout", "13"]);
     assert!(fail(&mut other, 2).contains("--holdout 13 contradicts"));
+}
+
+/// A corpus that came from standard input is given again; the same text goes on to the same bytes, another is refused.
+#[test]
+fn a_piped_corpus_is_given_again_after_a_kill() {
+    let workshop = Workshop::new();
+    let flags = ["--corpus", "-"];
+    let piped = |mut command: Command, file: &str| {
+        command.stdin(File::open(workshop.path(file)).unwrap());
+        command
+    };
+    let reference = workshop.reference("reference", &[]);
+    let mut command = piped(workshop.train("killed", &flags), "corpus.txt");
+    for lines in [4, 15, 29] {
+        let mut child = command.spawn().unwrap();
+        workshop.wait_for_lines("killed", lines, &mut child);
+        assert!(kill(child), "the run ended before {lines} lines");
+        command = piped(workshop.resume("killed"), "corpus.txt");
+    }
+    let text = std::fs::read_to_string(workshop.path("corpus.txt")).unwrap();
+    std::fs::write(workshop.path("other.txt"), text.replacen("a", "the", 1)).unwrap();
+    let refused = fail(&mut piped(workshop.resume("killed"), "other.txt"), 1);
+    assert!(refused.contains("standard input"), "{refused}");
+    fail(&mut workshop.resume("killed"), 1);
+    succeed(&mut command);
+    workshop.ends("killed").assert_same(&reference, "--corpus -");
 }
 
 /// A run whose loss is one over prefixes as well, with a term that remembers.
