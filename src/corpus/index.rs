@@ -18,7 +18,7 @@ struct Chunked {
 }
 
 impl Chunked {
-    const CHUNK: usize = 1 << 18;
+    const CHUNK: usize = 1 << 21;
 
     fn push(&mut self, value: u64) {
         match self.chunks.last_mut() {

@@ -76,6 +76,9 @@ pub struct StepReport {
     /// The perturbation's own readings.
     #[serde(flatten)]
     pub readings: BTreeMap<&'static str, f64>,
+    /// The learning rate of the update, where it is not the same in every step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
     /// Rows that were computed: tokens, and padding where mean-padded pooling averages it.
     pub tokens: usize,
 }
@@ -104,7 +107,7 @@ impl Trainer {
         [m, v]: [Parameters; 2],
         mut memories: BTreeMap<String, Parameters>,
     ) {
-        self.optimizer = AdamW { config: self.optimizer.config, m, v, step };
+        (self.optimizer.m, self.optimizer.v, self.optimizer.step) = (m, v, step);
         for term in &mut self.regularization.objective.terms {
             if let Some(memory) = memories.remove(term.name()) {
                 term.restore(memory);
@@ -143,6 +146,7 @@ impl Trainer {
             gradient_norm: descent.gradient_norm,
             terms: descent.terms.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
             readings: descent.readings,
+            learning_rate: (!self.optimizer.schedule.is_constant()).then(|| self.optimizer.learning_rate()),
             tokens: batch.total_tokens(),
         };
         let norm = descent.gradient.norm()?;

@@ -11,6 +11,7 @@ use crate::checkpoint::SaveEvery;
 use crate::corpus::{CorpusOptions, one_or_many};
 use crate::encoder::Pooling;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
+use crate::optim::{AdamWConfig, Betas, Decay, Schedule, Warmup};
 use crate::regularization::{self, InvalidRegularization};
 
 /// Settings of `mirror train`.
@@ -59,7 +60,7 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// AdamW's learning rate, constant
+    /// AdamW's learning rate; with --schedule or --warmup its peak
     #[arg(
         long,
         visible_alias = "lr",
@@ -68,6 +69,26 @@ pub struct TrainOptions {
         help_heading = "Training"
     )]
     pub learning_rate: f64,
+    /// How the learning rate falls to 0 by the end of the run, after --warmup
+    #[arg(long, value_enum, default_value_t = Decay::Constant, value_name = "HOW", help_heading = "Training")]
+    #[serde(default)]
+    pub schedule: Decay,
+    /// Power of --schedule polynomial
+    #[arg(long, default_value_t = 1.0, value_name = "P", help_heading = "Training")]
+    #[serde(default = "one_point")]
+    pub decay_power: f64,
+    /// Steps (100) or share of all steps (0.06) in which the learning rate rises from 0
+    #[arg(long, default_value = "0", value_name = "STEPS|SHARE", help_heading = "Training")]
+    #[serde(default = "no_warmup")]
+    pub warmup: Warmup,
+    /// AdamW's β₁ and β₂, the factors of its moments
+    #[arg(long, default_value_t = Betas::default(), value_name = "β₁,β₂", help_heading = "Training")]
+    #[serde(default)]
+    pub adam_betas: Betas,
+    /// AdamW's ε, added to the root of the second moment
+    #[arg(long, default_value_t = 1e-8, value_name = "ε", help_heading = "Training")]
+    #[serde(default = "small")]
+    pub adam_eps: f64,
     /// AdamW's decoupled weight decay, on all parameters
     #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Training")]
     pub weight_decay: f64,
@@ -122,6 +143,11 @@ pub struct TrainOptions {
     #[arg(long, help_heading = "Scoring")]
     #[serde(default)]
     pub keep_best: bool,
+    /// Stop after this many evaluations in a row (--eval-every) without a better score on STS-B dev, or, without STS
+    /// data, on held-out lines
+    #[arg(long, value_name = "N", help_heading = "Scoring")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<u64>,
     /// Do not score
     #[arg(long, help_heading = "Scoring")]
     #[serde(default)]
@@ -163,6 +189,18 @@ fn one() -> usize {
     1
 }
 
+fn one_point() -> f64 {
+    1.0
+}
+
+fn no_warmup() -> Warmup {
+    Warmup::Steps(0)
+}
+
+fn small() -> f64 {
+    AdamWConfig::default().eps
+}
+
 /// `--pooling`: one of the known ones, or what the folder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -197,6 +235,19 @@ impl From<PoolingChoice> for String {
 }
 
 impl TrainOptions {
+    /// AdamW's settings.
+    pub fn optimizer(&self) -> AdamWConfig {
+        let Betas([beta1, beta2]) = self.adam_betas;
+        let (learning_rate, weight_decay, eps) = (self.learning_rate, self.weight_decay, self.adam_eps);
+        AdamWConfig { learning_rate, weight_decay, beta1, beta2, eps }
+    }
+
+    /// Learning rates of a run of `steps`.
+    pub fn learning_rates(&self, steps: u64) -> Schedule {
+        let (decay, power) = (self.schedule, self.decay_power);
+        Schedule { decay, power, warmup: self.warmup.steps(steps), steps }
+    }
+
     /// Refuses values that make no sense, before anything is loaded.
     pub fn check(&self) -> Result<(), InvalidRegularization> {
         positive("--batch-size", self.batch_size as f64)?;
@@ -217,6 +268,17 @@ impl TrainOptions {
         }
         positive("--learning-rate", self.learning_rate)?;
         at_least_zero("--weight-decay", self.weight_decay)?;
+        positive("--decay-power", self.decay_power)?;
+        positive("--adam-eps", self.adam_eps)?;
+        if let Some(evaluations) = self.early_stop {
+            positive("--early-stop", evaluations as f64)?;
+            if self.eval_every == 0 || self.no_eval {
+                let expected = "it counts evaluations, so --eval-every must be above 0, without --no-eval";
+                return Err(
+                    InvalidOption { flag: "--early-stop", value: evaluations as f64, expected }.into()
+                );
+            }
+        }
         if let Some(norm) = self.clip_norm {
             positive("--clip-norm", norm)?;
         }

@@ -58,6 +58,10 @@ pub enum PlanError {
         quoted(model)
     )]
     PrefixTooWide { asked: usize, width: usize, model: String },
+    #[error(
+        "--early-stop has nothing to go by: there are no STS data and no held-out lines; give --data DIR or --holdout N"
+    )]
+    NothingToStopBy,
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -66,11 +70,12 @@ impl PlanError {
     /// Whether the settings themselves ask for what cannot be.
     pub fn is_usage(&self) -> bool {
         use PlanError::{
-            NoCorpus, NotUtf8, Options, PairsWithoutCorpus, PrefixTooWide, ReadingWithoutCorpus,
+            NoCorpus, NotUtf8, NothingToStopBy, Options, PairsWithoutCorpus, PrefixTooWide,
+            ReadingWithoutCorpus,
         };
         match self {
             Options(_) | PairsWithoutCorpus | ReadingWithoutCorpus | NoCorpus => true,
-            NotUtf8 { .. } | PrefixTooWide { .. } => true,
+            NotUtf8 { .. } | PrefixTooWide { .. } | NothingToStopBy => true,
             PlanError::Corpus(error) => error.is_usage(),
             _ => false,
         }
@@ -129,6 +134,9 @@ impl Plan {
         let Split { corpus, held_out, first_epoch } = hold_out(&options, corpus).map_err(PlanError::from)?;
         options.holdout = Some(held_out.len() as u64);
         let scored_on = scored_on(&options)?;
+        if options.early_stop.is_some() && scored_on.is_none() && held_out.is_empty() {
+            return Err(PlanError::NothingToStopBy.into());
+        }
         let model_folder = locate(&options.model)?;
         let (transformer, regularization) = fit(&options, &model_folder)?;
         options.regularization = regularization.options();

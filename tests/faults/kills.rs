@@ -87,6 +87,31 @@ fn matryoshka_survives_kills() {
     workshop.ends("killed").assert_same(&reference, "--matryoshka 3,8");
 }
 
+/// A learning rate that goes by the step's number, and a run that ends by its scores.
+#[test]
+fn schedules_and_early_stops_survive_kills() {
+    let workshop = Workshop::new();
+    let flags = "--schedule cosine --warmup 0.2 --adam-betas 0.8,0.98 --adam-eps 1e-6 --early-stop 2";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let reference = workshop.reference("reference", &flags);
+    let metrics = String::from_utf8(workshop.ends_so_far("reference")).unwrap();
+    let rates = metrics.lines().filter_map(|line| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap().get("learning_rate")?.as_f64()
+    });
+    // Five of 24 steps up to the peak.
+    let rates: Vec<f64> = rates.take(6).collect();
+    assert_eq!(rates, [0.0, 2e-4, 4e-4, 6.000000000000001e-4, 8e-4, 1e-3]);
+    let mut command = workshop.train("killed", &flags);
+    for lines in [3, 7] {
+        let mut child = command.spawn().unwrap();
+        workshop.wait_for_lines("killed", lines, &mut child);
+        kill(child);
+        command = workshop.resume("killed");
+    }
+    succeed(&mut workshop.resume("killed"));
+    workshop.ends("killed").assert_same(&reference, "--schedule cosine --early-stop 2");
+}
+
 /// MPNet's relative bias has a gradient to which all layers and sequences add, and moments of its own.
 #[test]
 fn an_mpnet_that_was_killed_ends_in_the_same_bytes() {

@@ -1,5 +1,6 @@
 //! A whole training run: corpus → batches → steps → scores → a folder that others load.
 
+mod early_stop;
 mod inherited;
 mod open;
 mod preparation;
@@ -135,6 +136,12 @@ struct Best {
     weights: Parameters,
 }
 
+/// Steps of the whole run, if nothing ends it early.
+fn steps(options: &TrainOptions, corpus: &Corpus) -> u64 {
+    let most = options.max_steps.unwrap_or(u64::MAX);
+    (corpus.steps_per_epoch(options.batch_size) * options.epochs).min(most)
+}
+
 impl Run {
     /// Makes the steps that are left and writes the sentence encoder to `output`, or stops where a signal asks for it.
     ///
@@ -158,15 +165,14 @@ impl Run {
         output: &mut OutputFolder,
         observer: &mut dyn Observer,
     ) -> Result<Option<Signal>, TrainError> {
-        let per_epoch = self.corpus.steps_per_epoch(self.options.batch_size);
-        let steps = (per_epoch * self.options.epochs).min(self.most());
         self.tell_of_the_model(observer);
         self.remark_on_the_data(observer)?;
         if self.last_scored().is_none() {
             self.score(observer)?;
         }
+        let steps = steps(&self.options, &self.corpus);
         observer.started(self.step(), steps, self.options.batch_size);
-        while self.made.epoch < self.options.epochs && self.step() < self.most() {
+        while self.made.epoch < self.options.epochs && self.step() < self.most() && !self.is_past_its_best() {
             if let Some(signal) = self.epoch(output, observer)? {
                 return Ok(Some(signal));
             }
@@ -175,6 +181,7 @@ impl Run {
         if self.last_scored() != Some(self.step()) {
             self.score(observer)?;
         }
+        self.remark_on_the_end(observer);
         Ok(None)
     }
 
@@ -232,7 +239,7 @@ impl Run {
                 self.score(observer)?;
             }
             self.save_if_due(observer);
-            if report.step >= self.most() {
+            if report.step >= self.most() || self.is_past_its_best() {
                 return Ok(None);
             }
         }

@@ -5,13 +5,13 @@ use std::time::Instant;
 use candle_core::Device;
 use sts_eval::unlabeled::Views;
 
-use super::{Best, Made, Observer, Run};
+use super::{Best, Made, Observer, Run, steps};
 use crate::checkpoint::configuration::write_configuration;
 use crate::checkpoint::{Checkpoint, Origin, RunCheckpoints, Schedule, State};
 use crate::corpus::{Batching, Corpus, Entry};
 use crate::interrupt::Interrupt;
 use crate::model_folder::SaveError;
-use crate::optim::{AdamW, AdamWConfig};
+use crate::optim::AdamW;
 use crate::output::OutputFolder;
 use crate::regularization::Resolved;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
@@ -54,7 +54,7 @@ impl Run {
         let estimate = Estimate::of(&options, regularization.composition(), &model, &corpus)?;
         observer.note(&estimate.sentence(free_memory()));
 
-        let mut trainer = trainer(&options, &regularization, &model)?;
+        let mut trainer = trainer(&options, &regularization, &model, steps(&options, &corpus))?;
         let mut origin = Origin::of(&corpus, &plan.transformer, device)?;
         origin.include(&model)?;
         let checkpoints = RunCheckpoints::open(output.work(), options.keep_last)?;
@@ -146,15 +146,13 @@ fn trainer(
     options: &TrainOptions,
     regularization: &Resolved,
     model: &SentenceEncoder,
+    steps: u64,
 ) -> Result<Trainer, TrainError> {
-    let optimizer = AdamWConfig {
-        learning_rate: options.learning_rate,
-        weight_decay: options.weight_decay,
-        ..AdamWConfig::default()
-    };
+    let mut optimizer = AdamW::new(options.optimizer(), &model.parameters)?;
+    optimizer.schedule = options.learning_rates(steps);
     Ok(Trainer {
         encoder: model.encoder.clone().in_parts(options.accumulate),
-        optimizer: AdamW::new(optimizer, &model.parameters)?,
+        optimizer,
         regularization: regularization.build(),
         hyperparameters: Hyperparameters {
             seed: options.seed,

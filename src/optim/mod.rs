@@ -1,16 +1,24 @@
-//! AdamW, as PyTorch computes it (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*).
+//! AdamW, as PyTorch computes it (Loshchilov & Hutter, *Decoupled Weight Decay Regularization*), and how its learning
+//! rate goes from step to step.
+
+mod betas;
+mod schedule;
 
 use candle_core::Result;
 
 pub use crate::backend::AdamWConfig;
 use crate::backend::{self, Update};
 use crate::weights::Parameters;
+pub use betas::Betas;
+pub use schedule::{Decay, Schedule, Warmup};
 
 /// The optimizer's state. Dense: an embedding row absent from a batch decays and keeps its
 /// momentum, as in PyTorch.
 pub struct AdamW {
-    /// Learning rate, decay and the moments' factors.
+    /// Peak learning rate, decay and the moments' factors.
     pub config: AdamWConfig,
+    /// What the learning rate is multiplied by in each step.
+    pub schedule: Schedule,
     /// First moments.
     pub m: Parameters,
     /// Second moments.
@@ -20,9 +28,15 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// An optimizer that has made no step; its moments have the form of `parameters`.
+    /// An optimizer that has made no step, with a constant learning rate; its moments have the form of `parameters`.
     pub fn new(config: AdamWConfig, parameters: &Parameters) -> Result<Self> {
-        Ok(AdamW { config, m: parameters.zeros_like()?, v: parameters.zeros_like()?, step: 0 })
+        let (m, v) = (parameters.zeros_like()?, parameters.zeros_like()?);
+        Ok(AdamW { config, schedule: Schedule::default(), m, v, step: 0 })
+    }
+
+    /// The learning rate of the next update.
+    pub fn learning_rate(&self) -> f64 {
+        self.config.learning_rate * self.schedule.factor(self.step + 1)
     }
 
     /// One update of `parameters` along `gradient`, in one pass over each group. Where the gradient or the
@@ -30,10 +44,11 @@ impl AdamW {
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters) -> Result<()> {
         [gradient, &self.m, &self.v].into_iter().try_for_each(|other| parameters.same_form(other))?;
         let (backend, step) = (backend::of(parameters), self.step + 1);
+        let config = AdamWConfig { learning_rate: self.learning_rate(), ..self.config };
         let moments = self.m.flats_mut().iter_mut().zip(self.v.flats_mut());
         let groups = parameters.flats_mut().iter_mut().zip(gradient.flats()).zip(moments);
         for ((weights, gradient), (m, v)) in groups {
-            backend.adamw(&self.config, step, Update { weights, gradient, m, v })?;
+            backend.adamw(&config, step, Update { weights, gradient, m, v })?;
         }
         self.step = step;
         Ok(())

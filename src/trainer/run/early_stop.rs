@@ -1,0 +1,59 @@
+//! `--early-stop`: a run that no longer gets better ends. What says so are the scores taken so far, which a checkpoint
+//! holds, so that a resumed run ends where it would have ended.
+
+use super::{Observer, Run};
+use crate::quote::counted;
+
+/// Evaluations since the best, and the step of the best.
+fn since_best(scores: &[(u64, f64)]) -> Option<(u64, u64)> {
+    // Equal scores are no gain: the first of them is the best.
+    let (place, best) = scores.iter().enumerate().rev().max_by(|(_, a), (_, b)| a.1.total_cmp(&b.1))?;
+    Some(((scores.len() - 1 - place) as u64, best.0))
+}
+
+impl Run {
+    /// Whether `--early-stop` evaluations were made since the best one.
+    pub(super) fn is_past_its_best(&self) -> bool {
+        let since = || since_best(&self.evaluations()).map_or(0, |(since, _)| since);
+        self.options.early_stop.is_some_and(|patience| since() >= patience)
+    }
+
+    /// Says why a run ended before its last step.
+    pub(super) fn remark_on_the_end(&self, observer: &mut dyn Observer) {
+        if let Some((since, best)) = since_best(&self.evaluations()).filter(|_| self.is_past_its_best()) {
+            let keeps = if self.options.keep_best { "" } else { "; --keep-best would save those weights" };
+            observer.note(&format!(
+                "stopped after step {}: {} without a better score than that of step {best}{keeps}",
+                self.step(),
+                counted(since, "evaluation"),
+            ));
+        }
+    }
+
+    /// Steps and scores: Spearman's ρ on the scored set where there is one, else the mean reciprocal rank of held-out
+    /// lines. An undefined score is worse than any other.
+    fn evaluations(&self) -> Vec<(u64, f64)> {
+        let value = |score: Option<f64>| score.unwrap_or(f64::NEG_INFINITY);
+        if self.scored_on.is_some() {
+            return self.made.scores.iter().map(|score| (score.step, value(score.spearman))).collect();
+        }
+        self.made.held_out.iter().map(|score| (score.step, value(score.unlabeled.mrr))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::since_best;
+
+    #[test]
+    fn evaluations_are_counted_from_the_first_of_the_best() {
+        let scored = |scores: &[f64]| {
+            since_best(&(0..).map(|i| i * 5).zip(scores.iter().copied()).collect::<Vec<(u64, f64)>>())
+        };
+        assert_eq!(scored(&[]), None);
+        assert_eq!(scored(&[1.0]), Some((0, 0)));
+        assert_eq!(scored(&[1.0, 3.0, 2.0]), Some((1, 5)));
+        assert_eq!(scored(&[1.0, 3.0, 3.0, 3.0]), Some((2, 5)));
+        assert_eq!(scored(&[f64::NEG_INFINITY, f64::NEG_INFINITY]), Some((1, 0)));
+    }
+}
