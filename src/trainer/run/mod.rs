@@ -14,6 +14,7 @@ use sts_eval::unlabeled::Views;
 
 pub use preparation::Preparation;
 
+use super::memory::Estimate;
 use super::metrics::{METRICS, Metrics};
 use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
@@ -95,6 +96,8 @@ pub struct Run {
     origin: Origin,
     checkpoints: RunCheckpoints,
     schedule: Schedule,
+    /// What was estimated before the first step.
+    memory: Estimate,
     began: Instant,
 }
 
