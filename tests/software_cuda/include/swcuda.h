@@ -46,8 +46,6 @@
 #define __CUDACC_VER_MAJOR__ 13
 #define __CUDACC_VER_MINOR__ 0
 
-#undef assert
-#define assert(condition) ((condition) ? (void)0 : swcuda::fail("fails the assertion %s", #condition))
 #define __trap() swcuda::fail("traps")
 
 static const int warpSize = 32;
