@@ -29,6 +29,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
 pub mod datasets;
+pub mod device;
 pub mod encoder;
 pub mod export;
 pub mod hub;

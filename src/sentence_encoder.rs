@@ -60,7 +60,7 @@ pub enum ModelError {
     Modules(#[from] ModulesError),
     #[error("--max-length is {asked}, but this model has positions for {most} tokens only")]
     TooLong { asked: usize, most: usize },
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

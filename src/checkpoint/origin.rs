@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use crate::backend::instruction_set;
 use crate::corpus::Corpus;
+use crate::device;
 use crate::model_folder::WeightsError;
 use crate::model_folder::weights::files::weight_files;
 use crate::modules::Module;
@@ -51,7 +52,7 @@ pub struct Machine {
     pub build: String,
     /// What the CPU's fused operations are compiled for.
     pub instruction_set: String,
-    /// cpu, or a CUDA device.
+    /// cpu, or a CUDA card by its name and compute capability. What was written before cards had names says gpu.
     pub device: String,
 }
 
@@ -105,7 +106,7 @@ impl Machine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build.unwrap_or_else(|_| "unknown".to_owned()),
             instruction_set: instruction_set(),
-            device: if device.is_cpu() { "cpu" } else { "gpu" }.to_owned(),
+            device: device::name(device),
         }
     }
 

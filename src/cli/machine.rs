@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::progress::say;
 use super::{Ending, usage};
+use crate::device::{self, Unusable};
 
 /// Flags of commands that compute.
 #[derive(Args, Clone, Debug)]
@@ -45,52 +46,20 @@ fn open(name: &str) -> Result<Device, Ending> {
         Some(("cuda", n)) if n.parse::<usize>().is_ok() => n.parse().unwrap_or(0),
         _ => return Err(usage(format!("--device {name} is not known; it takes auto, cpu, cuda or cuda:N"))),
     };
-    if !candle_core::utils::cuda_is_available() {
-        return Err(usage(format!(
-            "--device {name}: this program was built without CUDA; build with scripts/build-cuda, or use --device cpu"
-        )));
-    }
-    match cuda_devices() {
-        0 => Err(anyhow::anyhow!(
-            "--device {name}: no CUDA driver that finds a GPU is on this machine; use --device cpu or auto"
-        )
-        .into()),
-        count if ordinal >= count => Err(anyhow::anyhow!(
-            "--device {name}: this machine has no such device; its last one is cuda:{}",
-            count - 1
-        )
-        .into()),
-        _ => Device::new_cuda(ordinal)
-            .map_err(|e| anyhow::anyhow!("--device {name} cannot be opened: {}", first_line(&e)).into()),
-    }
-}
-
-/// The first CUDA device, else the CPU. A GPU that is there but does not open is worth a line.
-fn best() -> Device {
-    if cuda_devices() == 0 {
-        return Device::Cpu;
-    }
-    Device::new_cuda(0).unwrap_or_else(|e| {
-        say(&format!("computing on the CPU, since the GPU cannot be opened: {}", first_line(&e)));
-        Device::Cpu
+    device::open(ordinal).map_err(|error| {
+        let message = format!("--device {name}: {error}, or use --device cpu");
+        if error == Unusable::NotBuilt { usage(message) } else { anyhow::anyhow!(message).into() }
     })
 }
 
-/// GPUs that the CUDA driver finds: none where there is no driver.
-#[cfg(feature = "cuda")]
-fn cuda_devices() -> usize {
-    use candle_core::cuda_backend::cudarc::driver::CudaContext;
-    CudaContext::device_count().ok().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda_devices() -> usize {
-    0
-}
-
-/// Candle's message, without the backtrace that may follow, and what to do about the usual cause.
-fn first_line(error: &candle_core::Error) -> String {
-    let text = error.to_string();
-    let text = text.lines().next().unwrap_or_default();
-    format!("{text}; libcublas.so.13 and libcurand.so.10 must be in LD_LIBRARY_PATH (docs/cuda.md)")
+/// The first CUDA device, else the CPU. A GPU that is there and cannot be used is worth a line.
+fn best() -> Device {
+    match device::open(0) {
+        Ok(device) => device,
+        Err(Unusable::NotBuilt | Unusable::NoDriver) => Device::Cpu,
+        Err(error) => {
+            say(&format!("computing on the CPU: {error}"));
+            Device::Cpu
+        }
+    }
 }

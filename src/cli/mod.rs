@@ -177,7 +177,8 @@ fn end(ending: Ending) -> ExitCode {
         Ending::Failure(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ending::Failure(error) => {
             // The typed errors of the library name their cause themselves: no chain after them.
-            progress::say(&format!("error: {error}"));
+            let message = error.downcast_ref().map_or_else(|| error.to_string(), crate::device::sentence);
+            progress::say(&format!("error: {message}"));
             ExitCode::from(1)
         }
     }

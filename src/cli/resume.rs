@@ -90,12 +90,16 @@ pub fn say_finished(folder: &Path) -> Done {
     Ok(())
 }
 
-/// How a run is resumed that stopped because it could not write.
+/// How a run is resumed that stopped because it could not write, or lost its GPU.
 pub fn hint(error: &TrainError, output: &OutputFolder) {
-    let is_begun = output.work().join(CONFIGURATION).is_file();
-    if matches!(error, TrainError::Metrics(_) | TrainError::Save(_)) && is_begun {
+    let once = match error {
+        TrainError::Metrics(_) | TrainError::Save(_) => "once it can be written to",
+        TrainError::DeviceLost { saved: Some(_), .. } => "once the GPU works again",
+        _ => return,
+    };
+    if output.work().join(CONFIGURATION).is_file() {
         say(&format!(
-            "once it can be written to, resume the run from its newest checkpoint with: mirror train --resume {}",
+            "{once}, resume the run from its newest checkpoint with: mirror train --resume {}",
             output.path().display()
         ));
     }

@@ -21,7 +21,7 @@ pub enum ExportError {
     Save(#[from] SaveError),
     #[error(transparent)]
     Output(#[from] OutputError),
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

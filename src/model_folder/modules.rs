@@ -20,7 +20,7 @@ pub enum ModulesError {
     Weights(#[from] WeightsError),
     #[error("{folder}: this module takes {takes} features, but the one before it gives {given}")]
     Width { folder: String, takes: usize, given: usize },
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

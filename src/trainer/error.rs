@@ -22,6 +22,12 @@ pub enum TrainError {
     Step(#[from] StepError),
     #[error("{source}; the batch was lines {lines} of {corpus}{kept}")]
     NotFinite { source: Box<StepError>, lines: String, corpus: String, kept: String },
+    /// Of the device, in a step.
+    #[error("step {step} needs more memory than the GPU has left; {advice}")]
+    OutOfMemory { step: u64, advice: String },
+    /// Weights and moments are lost with it; `saved` is the step of the newest checkpoint.
+    #[error("the GPU failed in step {step}: {reason}; {}", standing(.saved))]
+    DeviceLost { step: u64, reason: String, saved: Option<u64> },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -37,6 +43,14 @@ pub enum TrainError {
          left"
     )]
     NoRoom { asked: usize, prompt: usize },
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
+}
+
+/// What stands of a run.
+fn standing(saved: &Option<u64>) -> String {
+    match saved {
+        Some(step) => format!("the checkpoint of step {step} stands"),
+        None => "no checkpoint was written yet".to_owned(),
+    }
 }

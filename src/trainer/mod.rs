@@ -18,7 +18,6 @@ pub mod curves;
 mod equal_views;
 mod error;
 pub mod event_log;
-mod free_memory;
 pub mod memory;
 pub mod metrics;
 mod model_card;
@@ -89,7 +88,7 @@ pub enum StepError {
     /// Nothing was updated: the weights are those of the step before.
     #[error("step {step}: {what} is {value}; training stopped with the weights of step {before} intact. Lower --learning-rate{hint}", before = step - 1)]
     NotFinite { step: u64, what: String, value: f64, hint: &'static str },
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::models::Kind;
-use crate::workspace::{Workspace, difference, jsonl, npy};
+use crate::workspace::{NO_GPU, Workspace, difference, jsonl, npy};
 
 #[test]
 fn rows_and_lines_stay_aligned() {
@@ -129,6 +129,7 @@ fn a_reader_that_has_enough_is_no_error() {
     w.model(Kind::Bert, "m");
     let mut program = Command::new(env!("CARGO_BIN_EXE_mirror"))
         .args(["encode", "--model", "m"])
+        .env(NO_GPU.0, NO_GPU.1)
         .current_dir(w.path(""))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

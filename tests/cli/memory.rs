@@ -1,6 +1,6 @@
 //! How much memory a run takes, and what it said beforehand.
 
-use crate::workspace::Workspace;
+use crate::workspace::{NO_GPU, Workspace};
 
 /// What is estimated before a run is what the run takes, and a batch in parts takes less.
 #[cfg(target_os = "linux")]
@@ -12,6 +12,7 @@ fn the_memory_that_is_estimated_is_the_memory_that_is_taken() {
             .args(["train", "--no-eval", "--output"])
             .arg(w.path(name))
             .args(flags)
+            .env(NO_GPU.0, NO_GPU.1)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::piped())
             .spawn()

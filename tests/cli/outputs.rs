@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use crate::models::Kind;
-use crate::workspace::{Workspace, contents, jsonl, npy};
+use crate::workspace::{NO_GPU, Workspace, contents, jsonl, npy};
 
 const PAIRS: &str = "5\ta man plays\ta man plays\n2\ta man plays\ttwo dogs\n0\tthe guitar\tgreen fields\n";
 
@@ -93,6 +93,7 @@ fn streams_that_are_what_is_read_are_refused() {
                 .current_dir(w.path(""))
                 .stdin(File::open(w.path(file)).unwrap());
             command.stdout(Stdio::null()).stderr(Stdio::piped()).env("HF_HUB_OFFLINE", "1");
+            command.env(NO_GPU.0, NO_GPU.1);
             if stderr {
                 command.stderr(appended())
             } else {

@@ -8,6 +8,9 @@ use predicates::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Hides GPUs from the CUDA driver, so that `--device auto` is the CPU on every machine.
+pub const NO_GPU: (&str, &str) = ("CUDA_VISIBLE_DEVICES", "");
+
 /// An empty folder, and another one for the program's temporary files.
 pub struct Workspace {
     folder: TempDir,
@@ -50,7 +53,7 @@ impl Workspace {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// `mirror` with arguments separated by blanks, in this folder. It never asks the network.
+    /// `mirror` with arguments separated by blanks, in this folder. It never asks the network, and computes on the CPU.
     pub fn mirror(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mirror"));
         command
@@ -59,6 +62,7 @@ impl Workspace {
             .env("TMPDIR", self.temporary.path())
             .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", self.temporary.path())
+            .env(NO_GPU.0, NO_GPU.1)
             .timeout(std::time::Duration::from_secs(600));
         command
     }

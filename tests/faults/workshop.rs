@@ -72,7 +72,8 @@ impl Workshop {
 
     pub fn mirror(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mirror"));
-        command.args(arguments).current_dir(self.folder.path());
+        // `--device auto` is the CPU on every machine.
+        command.args(arguments).current_dir(self.folder.path()).env("CUDA_VISIBLE_DEVICES", "");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -92,6 +92,7 @@ fn embeddings_of_the_program() {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.pooling == pooling).collect();
         let lines: String = rows.iter().map(|row| format!("{}\n", row.sentence)).collect();
         let output = Command::new(env!("CARGO_BIN_EXE_mirror"))
+            .env("CUDA_VISIBLE_DEVICES", "")
             .args(["encode", "--no-normalize", "--pooling", pooling.name(), "--max-length"])
             .arg(max_length.to_string())
             .arg("--model")
@@ -129,6 +130,7 @@ fn scores_on_the_seven_sets() {
     }
     let scores = |convention: &str, data: &Path| -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_mirror"))
+            .env("CUDA_VISIBLE_DEVICES", "")
             .args(["eval", "--json", "-", "--convention", convention, "--model"])
             .arg(&folder)
             .arg("--data")

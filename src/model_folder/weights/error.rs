@@ -41,7 +41,7 @@ pub enum WeightsError {
     Dtype { path: PathBuf, name: String, dtype: String },
     #[error("{path}: {name} holds a value that is not finite; the model is broken")]
     NotFinite { path: PathBuf, name: String },
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

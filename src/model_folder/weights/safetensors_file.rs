@@ -19,7 +19,7 @@ pub(crate) enum FileError {
     Corrupt(String),
     #[error("it is stored as {0:?}; f32, f16, bf16 and f64 can be read")]
     Dtype(Dtype),
-    #[error(transparent)]
+    #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
 

@@ -15,6 +15,7 @@ use sts_eval::unlabeled::Views;
 
 pub use preparation::Preparation;
 
+use super::memory::Estimate;
 use super::metrics::{METRICS, Metrics};
 use super::model_card::{Trained, model_card};
 use super::options::TrainOptions;
@@ -96,6 +97,8 @@ pub struct Run {
     origin: Origin,
     checkpoints: RunCheckpoints,
     schedule: Schedule,
+    /// What was estimated before the first step.
+    memory: Estimate,
     began: Instant,
 }
 

@@ -15,7 +15,7 @@ use crate::optim::AdamW;
 use crate::output::OutputFolder;
 use crate::regularization::Resolved;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::trainer::memory::{Estimate, free_memory};
+use crate::trainer::memory::Estimate;
 use crate::trainer::metrics::Metrics;
 use crate::trainer::plan::Plan;
 use crate::trainer::{Hyperparameters, TrainError, TrainOptions, Trainer};
@@ -51,8 +51,8 @@ impl Run {
         check_fit(&options, &model)?;
         let batching = batching(&options, &model)?;
         let held_out = held_out_views(&options, &held_out, &corpus, &model, observer)?;
-        let estimate = Estimate::of(&options, regularization.composition(), &model, &corpus)?;
-        observer.note(&estimate.sentence(free_memory()));
+        let memory = Estimate::of(&options, regularization.composition(), &model, &corpus, device)?;
+        observer.note(&memory.sentence());
 
         let mut trainer = trainer(&options, &regularization, &model, steps(&options, &corpus))?;
         let mut origin = Origin::of(&corpus, &plan.transformer, device)?;
@@ -83,6 +83,7 @@ impl Run {
             made,
             origin,
             checkpoints,
+            memory,
             began,
         })
     }

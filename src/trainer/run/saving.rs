@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Ended, Observer, Run};
 use crate::checkpoint::run_checkpoints::BestState;
 use crate::checkpoint::{Snapshot, State};
+use crate::device::Failure;
 use crate::interrupt::Signal;
 use crate::output::OutputFolder;
 use crate::trainer::{StepError, TrainError};
@@ -35,12 +36,34 @@ impl Run {
         Ok(Ended::Stopped { signal, step })
     }
 
-    /// What to tell of a step that failed. If its losses are not finite, the weights before it are kept,
-    /// and so are all older checkpoints, since it may be one of them that training was still sound at.
-    pub(super) fn rescue(&mut self, error: StepError, mut lines: Vec<u64>) -> TrainError {
-        if !matches!(error, StepError::NotFinite { .. }) {
-            return error.into();
+    /// What to tell of a step that failed.
+    pub(super) fn rescue(&mut self, error: StepError, lines: Vec<u64>) -> TrainError {
+        let failure = match &error {
+            StepError::NotFinite { .. } => return self.not_finite(error, lines),
+            StepError::Candle(error) => Failure::of(error),
+        };
+        let step = self.step() + 1;
+        match failure {
+            Some(Failure::OutOfMemory) => TrainError::OutOfMemory { step, advice: self.smaller() },
+            Some(Failure::Lost(reason)) => TrainError::DeviceLost { step, reason, saved: self.made.saved },
+            None => error.into(),
         }
+    }
+
+    /// With what a step would need less memory.
+    fn smaller(&self) -> String {
+        let (batch, parts) = (self.options.batch_size as u64, self.options.accumulate as u64);
+        match self.memory.most_sentences().map(|most| batch.div_ceil(most)).filter(|&more| more > parts) {
+            Some(more) => {
+                format!("--accumulate {more} would fit by the estimate, and so would a smaller --batch-size")
+            }
+            None => "raise --accumulate, or lower --batch-size or --max-length".to_owned(),
+        }
+    }
+
+    /// The weights before a step whose losses are not finite are kept, and so are all older checkpoints, since it may be
+    /// one of them that training was still sound at.
+    fn not_finite(&mut self, error: StepError, mut lines: Vec<u64>) -> TrainError {
         lines.sort_unstable();
         let lines = lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let kept = match (self.step(), self.save_checkpoint()) {
