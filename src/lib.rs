@@ -17,7 +17,7 @@
 //! 8. [`export`] writes it as an ONNX graph for third-party tools, and [`onnx`] is that graph in use.
 //!
 //! `quantization` stores embeddings in fewer bits. [`sharpness`] measures what 5 is about, at any weights, and
-//! [`unlabeled`] how an encoder does on sentences without labels. The evaluator is a crate of its own, `sts-eval`, and
+//! [`unlabeled`] how an encoder does on sentences without labels. [`sweep`] compares ways of training over seeds. The evaluator is a crate of its own, `sts-eval`, and
 //! [`datasets`] brings the public data that it reads; [`cli`] is what a person types.
 
 #![warn(missing_docs)]
@@ -54,6 +54,7 @@ pub mod search;
 pub mod sentence_encoder;
 pub mod sharpness;
 mod suggest;
+pub mod sweep;
 pub mod tokenize;
 pub mod trainer;
 pub mod unlabeled;

@@ -82,6 +82,22 @@ pub struct Resampled {
 }
 
 impl Resampled {
+    /// A score and its resamples, as a test makes them up.
+    #[cfg(test)]
+    pub(crate) fn of(estimate: f64, scores: Vec<f64>) -> Self {
+        Self { estimate, scores }
+    }
+
+    /// On the pairs as they are; NaN where it is undefined.
+    pub(crate) fn estimate(&self) -> f64 {
+        self.estimate
+    }
+
+    /// On each resample; NaN where it is undefined.
+    pub(crate) fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
     /// The mean over several tasks, resample by resample.
     pub fn mean(tasks: &[&Resampled]) -> Self {
         let mean = |values: f64| values / tasks.len() as f64;
@@ -197,7 +213,7 @@ pub(crate) fn check_paired_averages(first: &[ScoredTask], second: &[ScoredTask])
 }
 
 /// Draws as many indices as there are pairs, with replacement, and counts each.
-fn draw(seed: u64, counts: &mut [u32]) {
+pub(crate) fn draw(seed: u64, counts: &mut [u32]) {
     counts.fill(0);
     let pairs = counts.len();
     for number in 0..pairs as u64 {
@@ -210,7 +226,7 @@ fn draw(seed: u64, counts: &mut [u32]) {
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output function of splitmix64 (Steele, Lea and Flood, 2014), a bijection that scatters every bit.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(GOLDEN_GAMMA);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -19,6 +19,9 @@
 //! (alignment, uniformity, the pairs most wrong), and [`compare()`] adds how far scores, and differences of models, can
 //! be trusted, by a paired [`Bootstrap`].
 //!
+//! Where ways of training are compared rather than models, [`seeds`] makes a table of runs with several seeds each: means,
+//! standard deviations, and differences that count seeds and pairs.
+//!
 //! Without labels, [`unlabeled`] measures what can be: whether a view of a sentence finds it among others, and how
 //! embeddings lie on the sphere.
 //!
@@ -65,6 +68,7 @@ pub mod geometry;
 pub mod not_text;
 mod report;
 mod score;
+pub mod seeds;
 mod senteval;
 mod task;
 mod text;

@@ -132,7 +132,7 @@ impl Machine {
 }
 
 /// One sum over the sums of all files that decide what the model computes.
-fn model_sha256(folder: &Path) -> Result<String, CheckpointError> {
+pub(crate) fn model_sha256(folder: &Path) -> Result<String, CheckpointError> {
     let mut files = weight_files(folder)?;
     files.extend(MODEL_FILES.iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
     let mut sum = Sha256::new();

@@ -109,17 +109,29 @@ impl Settings {
             let reason = reason(error.message());
             ConfigurationError::Refused(format!("{shown}, line {line}: this is not TOML: {reason}{advice}"))
         })?;
+        let mut settings: Vec<_> = entries
+            .into_iter()
+            .map(|(key, value)| (line_of(key.span().start), key.into_inner(), value))
+            .collect();
+        settings.sort_by_key(|(line, ..)| *line);
+        Settings::of(shown, settings)
+    }
+
+    /// Settings of a file that messages call `shown`, each with its line, of which later ones win.
+    ///
+    /// # Errors
+    /// A key that is no flag.
+    pub(super) fn of(
+        shown: String,
+        settings: impl IntoIterator<Item = (usize, String, Value)>,
+    ) -> Result<Self, ConfigurationError> {
         let known = known();
-        let mut settings = Vec::new();
-        for (key, value) in entries {
-            let line = line_of(key.span().start);
-            let key = key.into_inner();
-            if !known.iter().any(|(name, _)| *name == key) {
-                return Err(ConfigurationError::Refused(unknown(&shown, line, &key, &known)));
-            }
-            settings.push(Setting { line, key, value });
-        }
-        settings.sort_by_key(|setting| setting.line);
+        let check =
+            |(line, key, value): (usize, String, Value)| match known.iter().any(|(name, _)| *name == key) {
+                true => Ok(Setting { line, key, value }),
+                false => Err(ConfigurationError::Refused(unknown(&shown, line, &key, &known))),
+            };
+        let settings = settings.into_iter().map(check).collect::<Result<_, _>>()?;
         Ok(Settings { shown, settings })
     }
 

@@ -70,6 +70,11 @@ pub const HTML: Form = Form {
     is_ours: |path| begins(path, "<meta name=\"generator\" content=\"sts-eval ", BEGINNING),
 };
 pub const MTEB: Form = Form { what: "a result of mirror eval --mteb", is_ours: |path| json(path, is_mteb) };
+pub const SWEEP_JSON: Form = Form { what: "a table of mirror sweep", is_ours: |path| json(path, is_sweep) };
+pub const SWEEP_MARKDOWN: Form =
+    Form { what: "a table of mirror sweep", is_ours: |path| begins(path, SWEEP_MARKDOWN_MARK, 0) };
+pub const SWEEP_LATEX: Form =
+    Form { what: "a table of mirror sweep", is_ours: |path| begins(path, SWEEP_LATEX_MARK, 0) };
 pub const SHARPNESS: Form =
     Form { what: "a report of mirror sharpness", is_ours: |path| json(path, is_sharpness) };
 pub const MANUAL_PAGE: Form =
@@ -82,6 +87,8 @@ pub const DRAWING: Form = Form {
 /// What a written file of tables begins with, by which it is known later.
 pub const MARKDOWN_MARK: &str = "<!-- mirror eval -->\n";
 pub const LATEX_MARK: &str = "% mirror eval\n";
+pub const SWEEP_MARKDOWN_MARK: &str = "<!-- mirror sweep -->\n";
+pub const SWEEP_LATEX_MARK: &str = "% mirror sweep\n";
 /// A comment of roff's.
 pub const MANUAL_MARK: &str = ".\\\" mirror man\n";
 
@@ -123,6 +130,10 @@ fn is_report(value: &Value) -> bool {
 
 fn is_sharpness(value: &Value) -> bool {
     has(value, &["model", "corpus_sha256", "rho", "beta", "batch_size", "directions"])
+}
+
+fn is_sweep(value: &Value) -> bool {
+    has(value, &["rows", "averaged", "bootstrap", "notes"])
 }
 
 fn is_mteb(value: &Value) -> bool {

@@ -1,5 +1,5 @@
 //! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
-//! `mirror data`, `mirror sharpness`.
+//! `mirror data`, `mirror sharpness`, `mirror sweep`.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, S
 use crate::corpus::CorpusError;
 use crate::interrupt::Signal;
 use crate::output::OutputError;
+use crate::sweep::SweepError;
 use crate::trainer::plan::PlanError;
 
 mod backend;
@@ -35,6 +36,7 @@ mod resume;
 mod search;
 mod settings;
 mod sharpness;
+mod sweep;
 mod text;
 mod train;
 mod unlabeled;
@@ -57,6 +59,7 @@ enum Command {
     Data(data::Data),
     Export(export::Export),
     Sharpness(sharpness::Sharpness),
+    Sweep(sweep::Sweep),
     Completions(install::Completions),
     Man(install::ManualPages),
 }
@@ -83,6 +86,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(OutputError::is_usage)
         || error.downcast_ref().is_some_and(CorpusError::is_usage)
         || error.downcast_ref().is_some_and(PlanError::is_usage)
+        || error.downcast_ref().is_some_and(SweepError::is_usage)
 }
 
 /// A usage error of a displayable kind.
@@ -124,6 +128,7 @@ impl Command {
             Command::Data(data) => data.run(),
             Command::Export(export) => export.run(),
             Command::Sharpness(sharpness) => sharpness.run(),
+            Command::Sweep(sweep) => sweep.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(pages) => pages.run(),
         }

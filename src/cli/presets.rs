@@ -8,7 +8,11 @@ use crate::suggest::meant;
 
 /// The presets: names and files. A new one is a file in src/presets, whose first line says what it is for, and a line
 /// here.
-const PRESETS: [(&str, &str); 1] = [("word", include_str!("../presets/word.toml"))];
+const PRESETS: [(&str, &str); 3] = [
+    ("paper", include_str!("../presets/paper.toml")),
+    ("simcse", include_str!("../presets/simcse.toml")),
+    ("word", include_str!("../presets/word.toml")),
+];
 
 /// Settings by a name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,9 +75,19 @@ mod tests {
             assert!(!preset.about().is_empty() && help().contains(preset.about()), "{preset:?}");
             let options = preset.settings().unwrap().apply(crate::cli_defaults(), |_| false).unwrap();
             options.check().unwrap();
-            assert_ne!(options, crate::cli_defaults(), "{preset:?}");
+            assert_eq!(options == crate::cli_defaults(), preset.name == "paper", "{preset:?}");
             assert_eq!(preset.name.parse(), Ok(preset));
         }
+    }
+
+    /// Unsupervised SimCSE's script for BERT-base, flag by flag.
+    #[test]
+    fn the_simcse_preset_is_the_originals() {
+        let preset: Preset = "simcse".parse().unwrap();
+        let o = preset.settings().unwrap().apply(crate::cli_defaults(), |_| false).unwrap();
+        assert_eq!((o.epochs, o.batch_size, o.max_length, o.mask_span), (1, 64, 32, 0));
+        assert_eq!((o.learning_rate, o.temperature, o.dropout, o.weight_decay), (3e-5, 0.05, 0.1, 0.0));
+        assert_eq!((o.pooling.to_string().as_str(), o.eval_every, o.keep_best), ("cls", 125, true));
     }
 
     /// The original's script, flag by flag.

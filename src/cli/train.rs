@@ -39,7 +39,7 @@ pub struct Train {
     /// --no-pairs, --no-keep-best and --eval switch off
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    #[arg(long, value_name = "NAME", help = presets::help())]
+    #[arg(long, visible_alias = "recipe", value_name = "NAME", help = presets::help())]
     pub preset: Option<Preset>,
     /// Print the settings that the run would have, as a file that --config takes, and end
     #[arg(long)]

@@ -18,8 +18,13 @@ open('embeddings.jsonl', 'w').writelines(json.dumps(row['embedding']) + '\\n' fo
 /// An interpreter with Ray; where there is none, says that the test is skipped, or fails under CI.
 fn interpreter() -> Option<PathBuf> {
     crate::python::installed("ORT_DYLIB_PATH")?;
+    ray("onnxruntime, pyarrow, ray, tokenizers")
+}
+
+/// An interpreter that can import these.
+pub fn ray(imports: &str) -> Option<PathBuf> {
     let python = crate::python::installed("MIRROR_PYTHON")?;
-    let found = Command::new(&python).args(["-c", "import onnxruntime, pyarrow, ray, tokenizers"]).output();
+    let found = Command::new(&python).args(["-c", &format!("import {imports}")]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }

@@ -21,6 +21,7 @@ mod reproducible;
 mod search;
 mod sentence_folders;
 mod sharpness;
+mod sweep;
 mod text;
 mod tokenizers;
 mod train;

@@ -52,7 +52,7 @@ fn cell_text(cell: &Cell) -> String {
     if cell.best { format!("\\textbf{{{text}}}") } else { text }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

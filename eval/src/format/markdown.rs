@@ -48,7 +48,7 @@ fn cell_text(cell: &Cell) -> String {
 }
 
 /// Escapes what markdown would take for markup; a line break would end the row.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,12 +1,12 @@
 //! Output forms, one file each behind one trait.
 
 mod grid;
-mod html;
+pub(crate) mod html;
 mod json;
-mod latex;
-mod markdown;
+pub(crate) mod latex;
+pub(crate) mod markdown;
 pub mod mteb;
-mod supplement;
+pub(crate) mod supplement;
 mod table;
 
 use std::io::{self, Write};

@@ -92,7 +92,7 @@ fn difference(difference: Option<&Difference>) -> Cell {
 }
 
 /// `p = 0.012`, or that it is below what three decimals show.
-pub(super) fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 

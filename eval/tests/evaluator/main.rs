@@ -7,6 +7,7 @@ mod details;
 mod encode;
 mod faults;
 mod report;
+mod seeds;
 mod senteval;
 mod synthetic;
 mod unlabeled;

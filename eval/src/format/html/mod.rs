@@ -22,10 +22,10 @@ use super::Format;
 use crate::Report;
 use crate::axis::{number, plain};
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// Nothing may be loaded but the icon, which is empty, and nothing may run.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// A section for each thing that the reports hold: without details or intervals, there is the table of scores alone.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +125,7 @@ fn foot(models: &Models) -> Markup {
 }
 
 /// A difference always has its sign.
-fn signed(value: f64, decimals: usize) -> String {
+pub(crate) fn signed(value: f64, decimals: usize) -> String {
     let text = number(value, decimals);
     if text.starts_with('−') || text.bytes().all(|digit| matches!(digit, b'0' | b'.')) {
         text
@@ -135,16 +135,16 @@ fn signed(value: f64, decimals: usize) -> String {
 }
 
 /// Control characters have no place in HTML, and are no reason to drop a sentence.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// The name of a set in headings: papers write STS-B where keys have STSB.
-fn set_label(name: &str) -> String {
+pub(crate) fn set_label(name: &str) -> String {
     crate::Benchmark::from_key(name).map_or_else(|| printable(name), |benchmark| benchmark.label().to_owned())
 }
 
 /// Something wide, which scrolls by itself on a narrow screen, with the keyboard too.
-fn scrolling(label: &str, content: Markup) -> Markup {
+pub(crate) fn scrolling(label: &str, content: Markup) -> Markup {
     html! { div.scroll role="region" aria-label=(label) tabindex="0" { (content) } }
 }
