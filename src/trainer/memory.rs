@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::options::TrainOptions;
+use super::precision::TrainingPrecision;
 use crate::corpus::Corpus;
 use crate::objective::MOST_WHOLE;
 use crate::regularization::Composition;
@@ -44,7 +45,9 @@ impl Estimate {
         let sets = 4
             + 2 * u64::from(composition.perturbation.is_some())
             + 2 * u64::from(remembers)
-            + u64::from(options.keep_best);
+            + u64::from(options.keep_best)
+            // Two copies in bf16, one for each way.
+            + u64::from(options.precision == TrainingPrecision::Bf16);
         // Each loss term makes one more pass whose way back is kept until the gradient is there; in parts only one
         // part of one pass is.
         let passes = if options.accumulate > 1 { 1 } else { 1 + composition.terms.len() as u64 };
