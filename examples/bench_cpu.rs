@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use mirror::corpus::{Batching, Corpus, Format};
-use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass, SequenceId};
+use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass, Precision, SequenceId, product_seconds};
 use mirror::objective::Objective;
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::plain::Plain;
@@ -47,14 +47,33 @@ enum Request {
     },
     /// FLOP/s of the matrix product of a feed-forward block, `[rows, 384] · [384, 1536]`.
     GemmRate { rows: usize },
+    /// The same as our layers compute it, in `precision`.
+    ProductRate { rows: usize, precision: Precision },
     /// Forward and backward of `sequences` of `length` random tokens, dropout 0.1, mean pooling.
-    EncoderPass { sequences: usize, length: usize },
+    EncoderPass {
+        sequences: usize,
+        length: usize,
+        #[serde(default)]
+        precision: Precision,
+    },
     /// A whole training step on prepared batch `batch`.
-    Step { folder: PathBuf, batch: usize },
+    Step {
+        folder: PathBuf,
+        batch: usize,
+        #[serde(default)]
+        precision: Precision,
+    },
     /// A whole training step on `sequences` of `length` random tokens.
     StepOfShape { sequences: usize, length: usize },
     /// Prepared sentences `from .. to`, text to embeddings; `save` keeps these.
-    Encode { folder: PathBuf, from: usize, to: usize, save: Option<PathBuf> },
+    Encode {
+        folder: PathBuf,
+        from: usize,
+        to: usize,
+        save: Option<PathBuf>,
+        #[serde(default)]
+        precision: Precision,
+    },
     /// Of this process so far, in KiB.
     Memory,
 }
@@ -72,9 +91,11 @@ fn main() -> Result<()> {
 
 struct Bench {
     model: SentenceEncoder,
-    /// Made at the first step, so that encoding alone does not pay for it.
-    /// With the weights that it trains.
-    trainer: Option<(Trainer, Parameters)>,
+    /// The model by precision, made when it is first asked for.
+    models: [Option<SentenceEncoder>; 3],
+    /// By precision, each with the weights that it trains; made at the first step, so that encoding alone does not pay
+    /// for it.
+    trainers: [Option<(Trainer, Parameters)>; 3],
     batches: Vec<PackedBatch>,
     sentences: Vec<String>,
 }
@@ -82,7 +103,8 @@ struct Bench {
 impl Bench {
     fn load(folder: &Path) -> Result<Self> {
         let model = SentenceEncoder::load(folder, Overrides::default(), &Device::Cpu)?;
-        Ok(Bench { model, trainer: None, batches: Vec::new(), sentences: Vec::new() })
+        let (models, trainers) = Default::default();
+        Ok(Bench { model, models, trainers, batches: Vec::new(), sentences: Vec::new() })
     }
 
     fn answer(&mut self, request: Request) -> Result<Value> {
@@ -98,22 +120,34 @@ impl Bench {
                 Ok(json!({ "sentences": sentences.len(), "sentence_tokens": tokens }))
             }
             Request::GemmRate { rows } => gemm_rate(rows),
-            Request::EncoderPass { sequences, length } => self.encoder_pass(sequences, length),
-            Request::Step { folder, batch } => {
+            Request::ProductRate { rows, precision } => {
+                let seconds = product_seconds(precision, [rows, 384, 1536]);
+                Ok(json!({ "flops_per_second": (2 * rows * 384 * 1536) as f64 / seconds }))
+            }
+            Request::EncoderPass { sequences, length, precision } => {
+                self.encoder_pass(sequences, length, precision)
+            }
+            Request::Step { folder, batch, precision } => {
                 if self.batches.is_empty() {
                     self.batches = read_batches(&self.model.encoder, &folder)?;
                 }
                 let batch = self.batches.get(batch).ok_or("no such batch")?.clone();
-                self.step(&batch)
+                self.step(&batch, precision)
             }
-            Request::StepOfShape { sequences, length } => self.step(&self.random_batch(sequences, length)),
-            Request::Encode { folder, from, to, save } => {
+            Request::StepOfShape { sequences, length } => {
+                self.step(&self.random_batch(sequences, length), Precision::F32)
+            }
+            Request::Encode { folder, from, to, save, precision } => {
                 if self.sentences.is_empty() {
                     self.sentences = serde_json::from_slice(&std::fs::read(folder.join("sentences.json"))?)?;
                 }
                 let sentences: Vec<&str> = self.sentences[from..to].iter().map(String::as_str).collect();
+                if self.models[precision as usize].is_none() {
+                    self.models[precision as usize] = Some(self.model.clone().in_precision(precision)?);
+                }
+                let model = self.models[precision as usize].as_ref().ok_or("no model")?;
                 let began = Instant::now();
-                let embeddings = self.model.encode(&sentences)?;
+                let embeddings = model.encode(&sentences)?;
                 let seconds = began.elapsed().as_secs_f64();
                 if let Some(path) = save {
                     let rows: Vec<_> = embeddings.rows().into_iter().map(|row| row.to_vec()).collect();
@@ -153,8 +187,9 @@ impl Bench {
         pack(&self.model.encoder, (0..sequences).map(tokens))
     }
 
-    fn encoder_pass(&self, sequences: usize, length: usize) -> Result<Value> {
+    fn encoder_pass(&self, sequences: usize, length: usize, precision: Precision) -> Result<Value> {
         let SentenceEncoder { encoder, parameters, .. } = &self.model;
+        let encoder = encoder.clone().training_in(precision);
         let batch = self.random_batch(sequences, length);
         let hidden = encoder.config.dimensions.hidden_size;
         let gradient = Tensor::full(0.01f32, (sequences, hidden), &Device::Cpu)?;
@@ -167,11 +202,12 @@ impl Bench {
         Ok(json!({ "seconds": seconds, "gradient_norm": gradients.norm()? }))
     }
 
-    fn step(&mut self, batch: &PackedBatch) -> Result<Value> {
-        if self.trainer.is_none() {
-            self.trainer = Some(trainer(&self.model)?);
+    fn step(&mut self, batch: &PackedBatch, precision: Precision) -> Result<Value> {
+        let place = &mut self.trainers[precision as usize];
+        if place.is_none() {
+            *place = Some(trainer(&self.model, precision)?);
         }
-        let (trainer, weights) = self.trainer.as_mut().ok_or("no trainer")?;
+        let (trainer, weights) = place.as_mut().ok_or("no trainer")?;
         let began = Instant::now();
         let report = trainer.step(weights, batch)?;
         let seconds = began.elapsed().as_secs_f64();
@@ -180,10 +216,10 @@ impl Bench {
 }
 
 /// The defaults of `mirror train`.
-fn trainer(model: &SentenceEncoder) -> Result<(Trainer, Parameters)> {
+fn trainer(model: &SentenceEncoder, precision: Precision) -> Result<(Trainer, Parameters)> {
     let weights = model.parameters.copy()?;
     let trainer = Trainer {
-        encoder: model.encoder.clone(),
+        encoder: model.encoder.clone().training_in(precision),
         optimizer: AdamW::new(AdamWConfig::default(), &weights)?,
         regularization: Regularization {
             objective: Objective::default(),

@@ -79,14 +79,17 @@ class Bench:
         self.batches = json.loads((self.folder / "batches.json").read_text())
 
         self.gemm = {"mirror": [], "PyTorch": []}
+        self.products = {"f32": [], "bf16": [], "int8": []}
         self.measure_gemm(ours, theirs)
         self.measure_encoder(ours, theirs)
         self.measure_steps(ours, theirs)
         self.measure_gemm(ours, theirs)
+        self.measure_bf16_training(ours, theirs)
         ours.stop(), theirs.stop()
         self.measure_memory()
         ours, theirs = self.start_ours(), self.start_theirs()
         self.measure_encoding(ours, theirs)
+        self.measure_narrow_encoding(ours, theirs)
         theirs.stop()
         self.measure_command_line()
         self.measure_curve(ours)
@@ -130,6 +133,74 @@ class Bench:
             f"{'; '.join(losses[:3])} (their dropout differs, and each step trains on)."
         )
 
+    def measure_bf16_training(self, ours, theirs):
+        """Ours in bf16 against ours in f32, PyTorch's f32 and its autocast to bf16, in turns."""
+        for precision in self.products:
+            self.products[precision].append(ours.ask("product_rate", rows=2048, precision=precision)["flops_per_second"])
+        shape = {"sequences": 32, "length": 32}
+        sides = {
+            "our f32": (ours, "f32", 0.58),
+            "PyTorch f32": (theirs, "f32", 0.45),
+            "PyTorch's autocast to bf16": (theirs, "bf16", 0.70),
+        }
+        for worker in (ours, theirs):
+            worker.ask("encoder_pass", **shape, precision="bf16")
+        pairs = {side: [] for side in sides}
+        for _ in range(self.options.repeats):
+            own = ours.seconds("encoder_pass", **shape, precision="bf16")
+            for side, (worker, precision, _) in sides.items():
+                pairs[side].append((own, worker.seconds("encoder_pass", **shape, precision=precision)))
+        for side, (_, _, target) in sides.items():
+            self.add(f"bf16: forward + backward, 32 × 32 tokens; {side}", pairs[side], f"≤ {target:.2f}", "{:.0f} ms", 1e3)
+
+        ours.ask("step", folder=str(self.folder), batch=0, precision="bf16")
+        targets = {"our f32": 0.58, "PyTorch f32's best": 0.38, "PyTorch bf16's best": 0.55}
+        pairs = {side: [] for side in targets}
+        for batch in range(self.options.batches):
+            own = ours.seconds("step", folder=str(self.folder), batch=batch, precision="bf16")
+            exact = ours.seconds("step", folder=str(self.folder), batch=batch)
+            best = {
+                precision: min(theirs.seconds("step", batch=batch, form=form, precision=precision) for form in FORMS)
+                for precision in ("f32", "bf16")
+            }
+            for side, other in zip(pairs, (exact, best["f32"], best["bf16"])):
+                pairs[side].append((own, other))
+        for side, target in targets.items():
+            what = f"bf16: training step, {self.options.batch_size} × 2 views; {side}"
+            self.add(what, pairs[side], f"≤ {target:.2f}", "{:.2f} s")
+        seconds = statistics.median(own for own, _ in pairs["our f32"])
+        self.bf16_step = seconds
+
+    def measure_narrow_encoding(self, ours, theirs):
+        """Ours in bf16 and int8 against ours in f32 and the peers' own, in turns."""
+        peers = {
+            ("bf16", "our f32"): (None, "≥ 1.7"),
+            ("bf16", "sentence-transformers f32"): (("encode_sentence_transformers", "f32"), "≥ 3.3"),
+            ("bf16", "sentence-transformers bf16"): (("encode_sentence_transformers", "bf16"), "> 1"),
+            ("int8", "our f32"): (None, "≥ 2.6"),
+            ("int8", "onnxruntime int8"): (("encode_onnxruntime", "int8"), "≥ 1"),
+        }
+        sample = min(64, self.sentences)
+        for precision in ("f32", "bf16", "int8"):
+            ours.ask("encode", folder=str(self.folder), **{"from": 0}, to=sample, save=None, precision=precision)
+        for task, precision in filter(None, (how for how, _ in peers.values())):
+            theirs.ask(task, start=0, stop=sample, batch_size=32, precision=precision)
+        pairs = {row: [] for row in peers}
+        edges = [self.sentences * i // SLICES for i in range(SLICES + 1)]
+        for start, stop in zip(edges, edges[1:]):
+            part = {"folder": str(self.folder), "from": start, "to": stop, "save": None}
+            own = {precision: ours.seconds("encode", **part, precision=precision) for precision in ("f32", "bf16", "int8")}
+            for (precision, peer), (how, _) in peers.items():
+                other = own["f32"]
+                if how:
+                    task, theirs_in = how
+                    sizes = (32, 128) if task == "encode_sentence_transformers" else (32,)
+                    arguments = {"start": start, "stop": stop, "precision": theirs_in}
+                    other = min(theirs.seconds(task, **arguments, batch_size=size) for size in sizes)
+                pairs[precision, peer].append(((stop - start) / own[precision], (stop - start) / other))
+        for (precision, peer), (_, target) in peers.items():
+            self.add(f"{precision}: sentences encoded a second; {peer}", pairs[precision, peer], target, "{:.0f}")
+
     def measure_memory(self):
         ours = self.start_ours()
         loaded, resident = ours.ask("memory"), []
@@ -147,6 +218,11 @@ class Bench:
             peaks[form] = theirs.ask("memory")["peak"]
             theirs.stop()
         best = min(peaks, key=peaks.get)
+        ours = self.start_ours()
+        for step in range(self.options.memory_steps):
+            ours.ask("step", folder=str(self.folder), batch=step % self.options.batches, precision="bf16")
+        self.add("bf16: peak memory of training; our f32", [(ours.ask("memory")["peak"], own)], "≤ 1", "{:.0f} MiB", 1 / 1024)
+        ours.stop()
         what = f"peak memory of training; PyTorch's least ({best})"
         self.add(what, [(own, peaks[best])], "≤ 0.5", "{:.0f} MiB", 1 / 1024)
         others = ", ".join(f"{form} {peak / 1024:.0f} MiB" for form, peak in peaks.items())
@@ -225,6 +301,7 @@ class Bench:
     def report(self, seconds):
         rate = max(max(rates) for rates in self.gemm.values() if rates)
         rates = ", ".join(f"{name} {max(rates) / 1e9:.0f}" for name, rates in self.gemm.items() if rates)
+        products = ", ".join(f"{name} {max(rates) / 1e9:.0f}" for name, rates in self.products.items())
         encode_flops = flops(self.sentence_tokens / self.sentences, [])
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         lines = [
@@ -252,6 +329,9 @@ class Bench:
             f"| forward + backward, 32 × 32 tokens | {self.encoder_flops / 1e9:.0f} | {self.encoder_flops / rate * 1e3:.0f} ms |",
             f"| training step, real tokens | {self.step_flops / 1e9:.0f} | {self.step_flops / rate:.2f} s |",
             f"| encoding a sentence | {encode_flops / 1e9:.2f} | {encode_flops / rate * 1e3:.2f} ms: {rate / encode_flops:.0f} a second |",
+            "",
+            f"Our own products at that shape, each precision with what it costs to convert activations: {products} GFLOP/s. A "
+            f"bf16 step reaches {self.step_flops / self.bf16_step / max(self.products['bf16']):.0%} of the bf16 rate.",
             "",
             "## Time of a step against its tokens",
             "",

@@ -4,6 +4,7 @@ Each form is the fastest fair one known: sdpa attention, no pooler, gradients se
 without padding passed without a mask.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -25,7 +26,7 @@ class Peers:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.encoder = self.optimizer = self.batches = self.sentences = None
-        self.sentence_transformer = self.session = self.tokenizer = None
+        self.sentence_transformers, self.sessions, self.tokenizer = {}, {}, None
 
     # --- the folder that both sides load ---
 
@@ -65,29 +66,32 @@ class Peers:
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1)
 
-    def encoder_pass(self, sequences, length):
+    def encoder_pass(self, sequences, length, precision="f32"):
         encoder = self.load_encoder()
         ids = torch.randint(0, encoder.config.vocab_size, (sequences, length), generator=torch.Generator().manual_seed(2))
         gradient = torch.full((sequences, encoder.config.hidden_size), 0.01)
         encoder.zero_grad(set_to_none=True)
         began = time.perf_counter()
-        self.embed(ids).backward(gradient)
+        with in_precision(precision):
+            embeddings = self.embed(ids)
+        embeddings.float().backward(gradient)
         return {"seconds": time.perf_counter() - began}
 
-    def step(self, batch, form):
+    def step(self, batch, form, precision="f32"):
         encoder = self.load_encoder()
         if self.batches is None:
             self.batches = json.loads((self.folder / "batches.json").read_text())
         sequences = self.batches[batch]
         began = time.perf_counter()
-        if form == "chunks":
-            order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-            chunks = [order[i : i + BATCH_OF_CHUNK] for i in range(0, len(order), BATCH_OF_CHUNK)]
-            embeddings = torch.cat([self.embed(*self.pad([sequences[i] for i in chunk])) for chunk in chunks])
-            embeddings = embeddings[torch.argsort(torch.tensor(order))]
-        else:
-            embeddings = self.embed(*self.pad(sequences, PADDED_TO if form == "padded to 50" else None))
-        loss = nt_xent(embeddings)
+        with in_precision(precision):
+            if form == "chunks":
+                order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+                chunks = [order[i : i + BATCH_OF_CHUNK] for i in range(0, len(order), BATCH_OF_CHUNK)]
+                embeddings = torch.cat([self.embed(*self.pad([sequences[i] for i in chunk])) for chunk in chunks])
+                embeddings = embeddings[torch.argsort(torch.tensor(order))]
+            else:
+                embeddings = self.embed(*self.pad(sequences, PADDED_TO if form == "padded to 50" else None))
+        loss = nt_xent(embeddings.float())
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -103,50 +107,59 @@ class Peers:
             self.sentences = json.loads((self.folder / "sentences.json").read_text())
         return self.sentences[start:stop]
 
-    def encode_sentence_transformers(self, start, stop, batch_size, save=None):
-        if self.sentence_transformer is None:
+    def encode_sentence_transformers(self, start, stop, batch_size, save=None, precision="f32"):
+        if precision not in self.sentence_transformers:
             from sentence_transformers import SentenceTransformer
 
-            self.sentence_transformer = SentenceTransformer(str(self.folder / "model"), device="cpu")
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self.sentence_transformers[precision] = SentenceTransformer(
+                str(self.folder / "model"), device="cpu", model_kwargs={"dtype": dtype}
+            )
+        model = self.sentence_transformers[precision]
         sentences = self.load_sentences(start, stop)
         began = time.perf_counter()
-        embeddings = self.sentence_transformer.encode(sentences, batch_size=batch_size, show_progress_bar=False)
+        embeddings = model.encode(sentences, batch_size=batch_size, show_progress_bar=False)
         return finish_encoding(began, embeddings, save)
 
-    def encode_onnxruntime(self, start, stop, batch_size, save=None):
-        if self.session is None:
-            self.load_onnx()
+    def encode_onnxruntime(self, start, stop, batch_size, save=None, precision="f32"):
+        if precision not in self.sessions:
+            self.load_onnx(precision)
+        session = self.sessions[precision]
         sentences = self.load_sentences(start, stop)
         began = time.perf_counter()
         ids = [encoding.ids for encoding in self.tokenizer.encode_batch(sentences)]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-        embeddings = np.empty((len(ids), self.session.get_outputs()[0].shape[1]), np.float32)
+        embeddings = np.empty((len(ids), session.get_outputs()[0].shape[1]), np.float32)
         for i in range(0, len(order), batch_size):
             rows = order[i : i + batch_size]
             padded, mask = pad([ids[row] for row in rows])
             inputs = {"input_ids": padded.numpy(), "attention_mask": mask.numpy()}
-            embeddings[rows] = self.session.run(None, inputs)[0]
+            embeddings[rows] = session.run(None, inputs)[0]
         return finish_encoding(began, embeddings, save)
 
-    def load_onnx(self):
+    def load_onnx(self, precision):
         import onnxruntime
         from tokenizers import Tokenizer
 
         path = self.folder / "model.onnx"
         if not path.exists():
             export_onnx(self.folder / "model", path)
+        if precision == "int8":
+            path = quantize_onnx(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        self.sessions[precision] = onnxruntime.InferenceSession(str(path), options, providers=providers)
         self.tokenizer = Tokenizer.from_file(str(self.folder / "model" / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(512)
 
     # --- the machine ---
 
-    def gemm_rate(self, rows):
-        a, b = torch.randn(rows, 384), torch.randn(384, 1536)
+    def gemm_rate(self, rows, precision="f32"):
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        a, b = torch.randn(rows, 384, dtype=dtype), torch.randn(384, 1536, dtype=dtype)
         seconds = float("inf")
         for _ in range(10):
             began = time.perf_counter()
@@ -165,6 +178,11 @@ class Peers:
 
         modules = [torch, transformers, sentence_transformers, onnxruntime, np]
         return {module.__name__: module.__version__ for module in modules}
+
+
+def in_precision(precision):
+    """Autocast to bf16, or nothing."""
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 def pad(sequences, length=None, token=0):
@@ -220,6 +238,15 @@ def export_onnx(folder, path):
         opset_version=17,
         dynamo=False,
     )
+
+
+def quantize_onnx(path):
+    """The graph in int8 as sentence-transformers' options for AVX-512 VNNI have it: weights signed, activations dynamic."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantized = path.with_name("model_int8.onnx")
+    quantize_dynamic(str(path), str(quantized), weight_type=QuantType.QInt8)
+    return quantized
 
 
 def main():

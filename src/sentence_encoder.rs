@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use ndarray::{Array2, Axis};
 use thiserror::Error;
 
-use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
+use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, Precision, SequenceId};
 use crate::model_folder::{
     Contents, FolderError, ModelFolder, ModulesError, Settings, WeightsError, modules, read_parameters,
 };
@@ -104,6 +104,15 @@ impl SentenceEncoder {
             },
             settings: Arc::new(sentence.settings),
         })
+    }
+
+    /// The same model, encoding on the CPU in `precision`: its weights are converted once, now.
+    ///
+    /// # Errors
+    /// Weights that are not on the CPU.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self, ModelError> {
+        self.encoder = self.encoder.encoding_in(precision, &self.parameters)?;
+        Ok(self)
     }
 
     /// What is written of it into a folder. `source` is the folder of the transformer that it was loaded from.

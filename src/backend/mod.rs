@@ -5,12 +5,15 @@
 //! the one place that asks which it is.
 //!
 //! * [`Cpu`]: f32 on the CPU, by fused operations with a backward written by hand.
+//! * [`CpuBf16`], and what [`prepared`] gives: the same with a layer's products in fewer bits. Their weights are f32
+//!   too, so that an encoder names them ([`Encoder::on`](crate::encoder::Encoder::on)).
 //! * [`Reference`]: any dtype on any device, by candle's operations and autograd. It documents what the others
 //!   compute, and they are tested against it.
 //!
 //! Kernels for CUDA are one more room here, `cuda`: see "A new backend" in ARCHITECTURE.md.
 
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -22,12 +25,14 @@ use crate::weights::Parameters;
 mod adamw;
 mod arithmetic;
 mod cpu;
+mod precision;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 pub use adamw::{AdamWConfig, Update};
-pub use cpu::{Cpu, instruction_set};
+pub use cpu::{Cpu, CpuBf16, product_seconds};
+pub use precision::Precision;
 pub use reference::Reference;
 
 /// What goes through an encoder besides its weights.
@@ -68,12 +73,17 @@ pub trait Tape {
 /// Tensors of the flat arithmetic are single groups of [`Parameters`]; those that are written to are given by
 /// `&mut`, and may be written in place or replaced. Callers go through [`Parameters`] and
 /// [`crate::optim::AdamW`], which choose the backend and refuse shapes that differ.
-pub trait Backend: fmt::Debug + Sync {
+pub trait Backend: fmt::Debug + Send + Sync {
     /// Embeddings `[n, hidden]`, not normalised, without a way back.
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor>;
 
     /// As [`Backend::embed`], with the way back.
     fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded>;
+
+    /// Whether passes are in less than the precision of their weights.
+    fn rounds(&self) -> bool {
+        false
+    }
 
     /// Σ x², accumulated in f64.
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
@@ -102,6 +112,41 @@ pub fn of(weights: &Parameters) -> &'static dyn Backend {
         (Device::Cpu, DType::F32) => &Cpu,
         _ => &Reference,
     }
+}
+
+/// The backend for encoding with `weights` in `precision`, which are converted once; `None` is the one that [`of`]
+/// finds.
+///
+/// # Errors
+/// Weights that are not those of the configuration, or not f32 on the CPU.
+pub fn prepared(
+    precision: Precision,
+    config: &EncoderConfig,
+    weights: &Parameters,
+) -> Result<Option<Arc<dyn Backend>>> {
+    Ok(match precision {
+        Precision::F32 => None,
+        Precision::Bf16 => Some(Arc::new(cpu::prepared_bf16(config, weights)?)),
+        Precision::Int8 => Some(Arc::new(cpu::prepared_int8(config, weights)?)),
+    })
+}
+
+/// The backend for training on the CPU in `precision`; `None` is the one that [`of`] finds. int8 has no way back.
+pub fn training(precision: Precision) -> Option<Arc<dyn Backend>> {
+    match precision {
+        Precision::F32 | Precision::Int8 => None,
+        Precision::Bf16 => Some(Arc::new(CpuBf16)),
+    }
+}
+
+/// What computes in `precision` on this machine's CPU: `x86_64 V4`, or `x86_64 V4, bf16 by AMX`.
+pub fn instructions(precision: Precision) -> String {
+    let products = match precision {
+        Precision::F32 => return cpu::instruction_set(),
+        Precision::Bf16 => cpu::bf16_instructions(),
+        Precision::Int8 => cpu::int8_instructions(),
+    };
+    format!("{}, {precision} by {}", cpu::instruction_set(), products.name())
 }
 
 /// Gives the buffers that backends keep for reuse back to the system.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::{AdamWConfig, Backend, Cpu, Encoded, Input, Reference, Update};
+use super::{AdamWConfig, Backend, Cpu, CpuBf16, Encoded, Input, Precision, Reference, Update, prepared};
 use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::layout::{Dimensions, Layout};
 use crate::model::{Activation, Architecture, EncoderConfig, Pooling};
 use crate::random::Key;
 use crate::weights::Parameters;
 
-const BACKENDS: [&dyn Backend; 2] = [&Cpu, &Reference];
+/// Each with how far its passes may be from the reference's, as a share of a tensor's largest value.
+const BACKENDS: [(&dyn Backend, f64); 3] = [(&Cpu, 2e-5), (&CpuBf16, 4e-2), (&Reference, 2e-5)];
 
 /// With token types, without, and with a relative bias.
 const ARCHITECTURES: [Architecture; 3] = [Architecture::Bert, Architecture::DistilBert, Architecture::Mpnet];
@@ -45,7 +46,7 @@ fn own(tensor: &Tensor) -> Tensor {
 #[test]
 fn flat_arithmetic_is_the_references() {
     let (a, b) = (normals(1), normals(2));
-    for backend in BACKENDS {
+    for (backend, _) in BACKENDS {
         let close = |what, ours: &Tensor, expected| assert_close(backend, what, ours, &expected, 1e-6);
         let squares = backend.sum_of_squares(&a).unwrap();
         assert!((squares - Reference.sum_of_squares(&a).unwrap()).abs() < 1e-9 * squares, "{backend:?}");
@@ -79,7 +80,7 @@ fn updates_are_the_references() {
         tensors
     };
     let expected = updated(&Reference);
-    for backend in BACKENDS {
+    for (backend, _) in BACKENDS {
         for (what, (ours, expected)) in
             ["weights", "m", "v"].iter().zip(updated(backend).iter().zip(&expected))
         {
@@ -156,9 +157,10 @@ fn passes_are_the_references(case: Case) {
     let input = case.input(Some(&noise));
     let expected = Reference.embed_tracked(&case.weights, &input).unwrap();
     let expected_gradient = case.gradient(&expected, 1).unwrap();
-    for backend in BACKENDS {
-        let close =
-            |what: &str, ours: &Tensor, expected: &Tensor| assert_close(backend, what, ours, expected, 2e-5);
+    for (backend, tolerance) in BACKENDS {
+        let close = |what: &str, ours: &Tensor, expected: &Tensor| {
+            assert_close(backend, what, ours, expected, tolerance);
+        };
         let encoded = backend.embed_tracked(&case.weights, &input).unwrap();
         let untracked = backend.embed(&case.weights, &input).unwrap();
         assert_eq!(values(&encoded.embeddings), values(&untracked), "{backend:?}");
@@ -185,7 +187,7 @@ fn passes_are_the_references(case: Case) {
 #[test]
 fn a_gradient_of_another_form_is_an_error() {
     let case = Case::new(Architecture::Bert);
-    for backend in BACKENDS {
+    for (backend, _) in BACKENDS {
         let encoded = backend.embed_tracked(&case.weights, &case.input(None)).unwrap();
         let layout = Arc::new(case.config.layout());
         let mut shorter = Parameters::zeros(layout, DType::F32, &Device::Cpu).unwrap();
@@ -193,5 +195,27 @@ fn a_gradient_of_another_form_is_an_error() {
             encoded.tape.backward(&case.weights, &encoded.embeddings, &mut shorter).is_err(),
             "{backend:?}"
         );
+    }
+}
+
+#[test]
+fn prepared_weights_encode_as_the_reference_does_and_are_the_only_ones() {
+    for architecture in ARCHITECTURES {
+        let case = Case::new(architecture);
+        let input = case.input(None);
+        let expected = Reference.embed(&case.weights, &input).unwrap();
+        for (precision, tolerance) in [(Precision::Bf16, 4e-2), (Precision::Int8, 8e-2)] {
+            let backend = prepared(precision, &case.config, &case.weights).unwrap().unwrap();
+            let ours = backend.embed(&case.weights.clone(), &input).unwrap();
+            assert_close(&*backend, "embeddings", &ours, &expected, tolerance);
+            assert_ne!(values(&ours), values(&Cpu.embed(&case.weights, &input).unwrap()), "{backend:?}");
+            assert!(backend.embed(&case.weights.copy().unwrap(), &input).is_err(), "{backend:?}");
+            assert!(backend.embed_tracked(&case.weights, &input).is_err(), "{backend:?}");
+        }
+        assert!(prepared(Precision::F32, &case.config, &case.weights).unwrap().is_none());
+        // What one pass rounds is what is rounded once.
+        let bf16 = prepared(Precision::Bf16, &case.config, &case.weights).unwrap().unwrap();
+        let (once, each) = (bf16.embed(&case.weights, &input), CpuBf16.embed(&case.weights, &input));
+        assert_eq!(values(&once.unwrap()), values(&each.unwrap()));
     }
 }

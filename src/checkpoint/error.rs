@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::encoder::Precision;
 use crate::model_folder::WeightsError;
 use crate::output::OutputError;
 
@@ -24,6 +25,11 @@ pub enum CheckpointError {
          or start a new run with --config, {flag} and another --output"
     )]
     Changed { what: &'static str, flag: &'static str },
+    #[error(
+        "this run was started with --precision {then} and cannot be resumed with {now}; resume it without --precision, or \
+         start a new run with --config and another --output"
+    )]
+    Precision { now: Precision, then: Precision },
     #[error(transparent)]
     Model(#[from] WeightsError),
     #[error(transparent)]

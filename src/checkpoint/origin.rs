@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
-use crate::backend::instruction_set;
+use crate::backend::{Precision, instructions};
 use crate::corpus::Corpus;
 use crate::device;
 use crate::model_folder::WeightsError;
@@ -39,6 +39,9 @@ pub struct Origin {
     pub corpus_sha256: String,
     /// Of the model's files: those that decide what it computes.
     pub model_sha256: String,
+    /// In what layers multiply.
+    #[serde(default)]
+    pub precision: Precision,
     /// Where the run computes.
     pub machine: Machine,
 }
@@ -58,11 +61,17 @@ pub struct Machine {
 
 impl Origin {
     /// Of a run on this machine. The model's files are read whole.
-    pub fn of(corpus: &Corpus, model_folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn of(
+        corpus: &Corpus,
+        model_folder: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, CheckpointError> {
         Ok(Origin {
             corpus_sha256: corpus.sha256().to_owned(),
             model_sha256: model_sha256(model_folder)?,
-            machine: Machine::this(device),
+            precision,
+            machine: Machine::this(device, precision),
         })
     }
 
@@ -84,7 +93,7 @@ impl Origin {
         Ok(())
     }
 
-    /// Refuses inputs that are not those of `earlier`. Returns a warning where the machine differs: the run's last bits
+    /// Refuses inputs and a precision that are not those of `earlier`. Returns a warning where the machine differs: the run's last bits
     /// may differ then.
     pub fn check_against(&self, earlier: &Origin) -> Result<Option<String>, CheckpointError> {
         for (what, flag, now, then) in [
@@ -95,17 +104,20 @@ impl Origin {
                 return Err(CheckpointError::Changed { what, flag });
             }
         }
+        if self.precision != earlier.precision {
+            return Err(CheckpointError::Precision { now: self.precision, then: earlier.precision });
+        }
         Ok(self.machine.difference(&earlier.machine))
     }
 }
 
 impl Machine {
-    fn this(device: &Device) -> Self {
+    fn this(device: &Device, precision: Precision) -> Self {
         let build = std::env::current_exe().and_then(|program| sha256_of(&program));
         Machine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build.unwrap_or_else(|_| "unknown".to_owned()),
-            instruction_set: instruction_set(),
+            instruction_set: instructions(precision),
             device: device::name(device),
         }
     }

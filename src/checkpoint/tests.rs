@@ -14,6 +14,7 @@ use super::origin::{Machine, Origin};
 use super::run_checkpoints::{BestState, Newest};
 use super::scores::Score;
 use super::{CheckpointError, RunCheckpoints, Snapshot, State};
+use crate::backend::Precision;
 use crate::encoder::Architecture;
 use crate::encoder::layout::Dimensions;
 use crate::encoder::{Layout, Parameters};
@@ -68,7 +69,12 @@ fn state(step: u64) -> State {
         held_out: Vec::new(),
         best: Some(BestState { step: 0, score_bits: 50.5f64.to_bits() }),
         memories: vec!["smart".to_owned()],
-        origin: Origin { corpus_sha256: "c".to_owned(), model_sha256: "m".to_owned(), machine },
+        origin: Origin {
+            corpus_sha256: "c".to_owned(),
+            model_sha256: "m".to_owned(),
+            precision: Precision::F32,
+            machine,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! `--backend`: what computes embeddings, and from which files.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
@@ -9,7 +10,8 @@ use super::machine::Machine;
 use super::progress::say;
 use super::prompt::PromptFlags;
 use super::{Ending, usage};
-use crate::export::Precision;
+use crate::encoder::Precision;
+use crate::export as graph;
 use crate::model_folder::Settings;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
@@ -21,13 +23,34 @@ pub struct Backend {
     /// What computes: candle, from a model's weights; onnx, ONNX Runtime from a folder of mirror export
     #[arg(long, default_value = "candle", value_name = "BACKEND", help_heading = "Backend")]
     pub backend: BackendName,
-    /// Which of an exported folder's graphs: f32, f16 or int8 [default: the first of these that it has]
+    /// In what layers multiply: by candle on the CPU f32, bf16 or int8 [default: f32]; by onnx which of an exported
+    /// folder's graphs, f32, f16 or int8 [default: the first of these that it has]
     #[arg(long, value_name = "PRECISION", help_heading = "Backend")]
-    pub precision: Option<Precision>,
+    precision: Option<AnyPrecision>,
     /// ONNX Runtime's library [default: ORT_DYLIB_PATH, beside the program, or where
     /// scripts/fetch-onnxruntime put it]
     #[arg(long, value_name = "FILE", help_heading = "Backend")]
     pub onnxruntime: Option<PathBuf>,
+}
+
+/// A precision of either backend.
+#[derive(Clone, Copy, Debug)]
+enum AnyPrecision {
+    /// That both have, or candle alone.
+    Ours(Precision),
+    /// That graphs alone have.
+    Graphs(graph::Precision),
+}
+
+impl FromStr for AnyPrecision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let ours = name.parse().map(AnyPrecision::Ours);
+        ours.or_else(|_| name.parse().map(AnyPrecision::Graphs)).map_err(|_: String| {
+            format!("precision {name:?} is not known; f32, bf16 and int8 are, and with --backend onnx f32, f16 and int8")
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,20 +94,48 @@ impl Backend {
         }
     }
 
+    /// In what candle computes.
+    pub fn precision(&self) -> Result<Precision, Ending> {
+        match (self.backend, self.precision) {
+            (BackendName::Candle, Some(AnyPrecision::Graphs(precision))) => Err(usage(format!(
+                "--precision {precision} is for --backend onnx; candle computes in f32, bf16 or int8"
+            ))),
+            (BackendName::Candle, Some(AnyPrecision::Ours(precision))) => Ok(precision),
+            (BackendName::Candle, None) | (BackendName::Onnx, _) => Ok(Precision::F32),
+        }
+    }
+
+    /// Which graph ONNX Runtime runs, if one is asked for.
+    fn graphs_precision(&self) -> Result<Option<graph::Precision>, Ending> {
+        match self.precision {
+            None => Ok(None),
+            Some(AnyPrecision::Graphs(precision)) => Ok(Some(precision)),
+            Some(AnyPrecision::Ours(Precision::F32)) => Ok(Some(graph::Precision::F32)),
+            Some(AnyPrecision::Ours(Precision::Int8)) => Ok(Some(graph::Precision::Int8)),
+            Some(AnyPrecision::Ours(Precision::Bf16)) => {
+                Err(usage("--precision bf16 is for --backend candle; graphs are in f32, f16 or int8"))
+            }
+        }
+    }
+
     /// Checks flags that contradict each other, and loads ONNX Runtime where it is asked for.
     pub fn set_up(&self, overrides: Overrides, models: &[String]) -> Result<Option<Runtime>, Ending> {
         match self.backend {
-            BackendName::Candle if self.precision.is_some() => {
-                Err(usage("--precision is for --backend onnx; candle computes in f32"))
+            BackendName::Candle => {
+                self.precision()?;
+                Ok(None)
             }
-            BackendName::Candle => Ok(None),
             BackendName::Onnx if models.iter().any(|model| model == crate::hub::BUILTIN) => {
                 Err(usage("--backend onnx needs a folder that mirror export wrote, named by --model"))
             }
             BackendName::Onnx if overrides.pooling.is_some() => Err(usage(
                 "--pooling cannot be changed with --backend onnx: it is in the graph; export again",
             )),
-            BackendName::Onnx => Ok(Some(Runtime::load(self.onnxruntime.as_deref())?)),
+            BackendName::Onnx if self.graphs_precision().is_err() => self.graphs_precision().map(|_| None),
+            BackendName::Onnx => {
+                self.graphs_precision()?;
+                Ok(Some(Runtime::load(self.onnxruntime.as_deref())?))
+            }
         }
     }
 }
@@ -100,9 +151,13 @@ impl Loaded {
         device: &candle_core::Device,
     ) -> Result<Self, Ending> {
         match runtime {
-            None => Ok(Loaded::Candle(Box::new(SentenceEncoder::load(folder, overrides, device)?))),
+            None => {
+                let model = SentenceEncoder::load(folder, overrides, device)?;
+                Ok(Loaded::Candle(Box::new(model.in_precision(backend.precision()?)?)))
+            }
             Some(runtime) => {
-                let asked = Asked { precision: backend.precision, max_length: overrides.max_length };
+                let asked =
+                    Asked { precision: backend.graphs_precision()?, max_length: overrides.max_length };
                 let encoder = OnnxEncoder::load(runtime, folder, asked, machine.threads())?;
                 encoder.warning.iter().for_each(|warning| say(warning));
                 Ok(Loaded::Onnx(Box::new(encoder)))

@@ -80,7 +80,7 @@ impl Encode {
         let output = self.output()?;
         let mut sink = Sink::open(output.as_ref())?;
         let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
-        let device = self.machine.set_up()?;
+        let device = self.machine.set_up_for(self.backend.precision()?)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
         let model_files = ModelFiles::locate(&self.model)?;

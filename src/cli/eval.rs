@@ -94,7 +94,7 @@ impl Eval {
         }
         let targets = self.forms.claim(&self.inputs(), &self.models)?;
         // Before the sets are read, which takes threads.
-        let device = self.machine.set_up()?;
+        let device = self.machine.set_up_for(self.backend.precision()?)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         if let Some(corpus) = self.unlabeled.corpus() {
             let (models, prompt, vectors) = (&self.models, &self.prompt, &self.vectors);

@@ -6,6 +6,7 @@ use clap::Args;
 use super::progress::say;
 use super::{Ending, usage};
 use crate::device::{self, Unusable};
+use crate::encoder::Precision;
 
 /// Flags of commands that compute.
 #[derive(Args, Clone, Debug)]
@@ -28,6 +29,15 @@ impl Machine {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
         }
         open(&self.device)
+    }
+
+    /// As [`Machine::set_up`], for computing in `precision`.
+    pub fn set_up_for(&self, precision: Precision) -> Result<Device, Ending> {
+        let device = self.set_up()?;
+        if precision != Precision::F32 && !device.is_cpu() {
+            return Err(usage(format!("--precision {precision} is for the CPU; give --device cpu too")));
+        }
+        Ok(device)
     }
 
     /// Threads that compute.

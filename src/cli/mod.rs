@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::backend::{Precision, instructions as backend_instructions};
 use crate::corpus::CorpusError;
 use crate::interrupt::Signal;
 use crate::output::OutputError;
@@ -98,7 +99,7 @@ type Done = Result<(), Ending>;
 
 /// Runs the program with the given arguments, the program's name first.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let mut command = command();
+    let mut command = command().long_version(version());
     let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
         Err(error) if is_refusal(&error) => {
@@ -167,6 +168,12 @@ fn with_opposites(command: clap::Command) -> clap::Command {
 /// The flag that takes a switch back: no-keep-best for keep-best, eval for no-eval.
 fn opposite(switch: &str) -> String {
     switch.strip_prefix("no-").map_or_else(|| format!("no-{switch}"), str::to_owned)
+}
+
+/// The version, and what multiplies on this machine.
+fn version() -> String {
+    let [f32, bf16, int8] = Precision::ALL.map(backend_instructions);
+    format!("{}\nf32: {f32}\nbf16: {bf16}\nint8: {int8}", env!("CARGO_PKG_VERSION"))
 }
 
 fn end(ending: Ending) -> ExitCode {

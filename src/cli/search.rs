@@ -13,6 +13,7 @@ use super::prompt::{PromptFlags, other_similarity};
 use super::vectors::Dimensions;
 use super::{Done, Ending, files, mistakes, text, usage};
 use crate::corpus::{self, CorpusError, CorpusOptions, Texts, is_blank};
+use crate::encoder::Precision;
 use crate::output::Inputs;
 use crate::search::table::Table;
 use crate::search::{Found, ModelHits, Search as Searching, Sentence};
@@ -59,6 +60,9 @@ pub struct Search {
     /// Truncate sentences to this many tokens [default: the folder's own limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    /// In what layers multiply on the CPU: f32, bf16 or int8
+    #[arg(long, default_value = "f32", value_name = "PRECISION")]
+    precision: Precision,
     #[command(flatten)]
     dimensions: Dimensions,
     #[command(flatten)]
@@ -98,12 +102,13 @@ impl Search {
         inputs.refuse_streams()?;
         let queries = self.queries()?;
         let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
-        let device = self.machine.set_up()?;
+        let device = self.machine.set_up_for(self.precision)?;
         let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut models = Vec::new();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
-            let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+            let mut model =
+                SentenceEncoder::load(files.folder(), overrides, &device)?.in_precision(self.precision)?;
             self.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
             let (of_queries, of_text) = self.with_prompts(name, &model)?;

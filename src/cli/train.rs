@@ -77,7 +77,7 @@ impl Train {
         if let Some(folder) = &options.output {
             new_graphs::prepare(folder);
         }
-        let device = machine(&options).set_up()?;
+        let device = machine(&options).set_up_for(options.precision.precision())?;
         let mut files = None;
         let plan = plan(options, |model| locate(model, &mut files, &mut inputs))?;
         let options = plan.options();
@@ -105,7 +105,7 @@ impl Train {
         }
         let mut inputs = inputs(&options)?;
         new_graphs::prepare(folder);
-        let device = machine(&options).set_up()?;
+        let device = machine(&options).set_up_for(options.precision.precision())?;
         let mut files = None;
         let plan = plan_resumed(options, |model| locate(model, &mut files, &mut inputs))?;
         refuse_logging_into(&inputs, plan.options())?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use crate::backend::{self, Backend, Input};
-pub use crate::backend::{Encoded, Tape};
+pub use crate::backend::{Encoded, Precision, Tape, product_seconds};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::Positions;
 pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, layout};
@@ -26,7 +26,7 @@ pub struct Encoder {
     /// How the last layer's rows become an embedding.
     pub pooling: Pooling,
     /// Who computes; `None` leaves it to the weights.
-    backend: Option<&'static dyn Backend>,
+    backend: Option<Arc<dyn Backend>>,
     /// In how many parts a batch goes through.
     parts: usize,
     /// What comes after pooling, as it is: the loss sees what comes out.
@@ -39,9 +39,38 @@ impl Encoder {
         Encoder { config, pooling, backend: None, parts: 1, modules: Arc::default() }
     }
 
-    /// The same encoder, computed by `backend` whatever the weights: for tests, which hold one against another.
-    pub fn on(self, backend: &'static dyn Backend) -> Self {
+    /// The same encoder, computed by `backend` whatever the weights: in another precision than theirs, or in tests,
+    /// which hold one backend against another.
+    pub fn on(self, backend: Arc<dyn Backend>) -> Self {
         Encoder { backend: Some(backend), ..self }
+    }
+
+    /// The same encoder, whose layers multiply in `precision` on the CPU, for training: weights are converted in each
+    /// pass. int8 has no way back, and is left out as f32 is.
+    pub fn training_in(self, precision: Precision) -> Self {
+        match backend::training(precision) {
+            Some(backend) => self.on(backend),
+            None => self,
+        }
+    }
+
+    /// The same encoder, for encoding with `weights` alone: its layers multiply in `precision` on the CPU, for which
+    /// they are converted once.
+    ///
+    /// # Errors
+    /// Weights that are not this encoder's, or not f32 on the CPU.
+    pub fn encoding_in(self, precision: Precision, weights: &Parameters) -> Result<Self> {
+        Ok(match backend::prepared(precision, &self.config, weights)? {
+            Some(backend) => self.on(backend),
+            None => self,
+        })
+    }
+
+    /// Where this encoder computes in less than the precision of its weights, one that does not: for what fewer bits
+    /// do not resolve.
+    pub fn unrounded(&self) -> Option<Self> {
+        let rounds = self.backend.as_ref().is_some_and(|backend| backend.rounds());
+        rounds.then(|| Encoder { backend: None, ..self.clone() })
     }
 
     /// The same encoder, through which a batch goes in so many parts, one after another: a step needs the memory of
@@ -89,8 +118,8 @@ impl Encoder {
         self.backend(weights).embed_tracked(weights, &self.input(batch, noise, pass))
     }
 
-    fn backend(&self, weights: &Parameters) -> &'static dyn Backend {
-        self.backend.unwrap_or_else(|| backend::of(weights))
+    fn backend(&self, weights: &Parameters) -> &dyn Backend {
+        self.backend.as_deref().unwrap_or_else(|| backend::of(weights))
     }
 
     fn input<'a>(&'a self, batch: &'a PackedBatch, noise: Option<&'a Tensor>, pass: &'a Pass) -> Input<'a> {

@@ -1,7 +1,7 @@
 //! Graphs of random encoders, run by ONNX Runtime beside the reference backend.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
@@ -86,7 +86,7 @@ fn case() -> impl Strategy<Value = Case> {
                 "dim": heads * head_size, "n_layers": layers, "n_heads": heads, "hidden_dim": intermediate,
             });
             let config = EncoderConfig::from_json(&config.to_string(), Path::new("config.json")).unwrap();
-            let mut encoder = Encoder::new(config, pooling).on(&Reference);
+            let mut encoder = Encoder::new(config, pooling).on(Arc::new(Reference));
             if let Some((activation, order, residual)) = modules {
                 let key = Key::new(seed).at(1 << 20);
                 encoder.modules =

@@ -2,7 +2,7 @@
 //! unguarded it is, that is, by how much its loss changes along one random direction.
 //!
 //! The tracked forward pass at w gives both the clean losses for a_j and the graph of the ascent,
-//! so that δ-SAM costs SAM and one untracked forward pass.
+//! so that δ-SAM costs SAM and one untracked forward pass; with an encoder that rounds two, in f32.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use candle_core::Result;
 
 use super::sam::ascended;
 use super::{AtWeights, Descent, Problem, Restriction, WeightPerturbation, descend_at};
-use crate::objective::mean;
+use crate::objective::{Step, mean};
 use crate::weights::Parameters;
 
 /// δ-SAM: SAM along the gradient of a loss in which unguarded instances weigh more.
@@ -73,8 +73,18 @@ impl InstanceWeights {
 }
 
 impl DeltaSam {
-    /// a_j: by how much each instance's loss changes along the step's random direction.
+    /// a_j: by how much each instance's loss changes along the step's random direction, from the losses `clean` at
+    /// `weights`. An encoder that rounds does not resolve it: both losses are then computed anew, without rounding.
     pub fn loss_changes(&self, problem: &Problem, weights: &Parameters, clean: &[f64]) -> Result<Vec<f64>> {
+        let Some(encoder) = &problem.step.encoder.unrounded() else {
+            return self.changes_from(problem, weights, clean);
+        };
+        let problem = Problem { step: &Step { encoder, ..*problem.step }, ..*problem };
+        let clean = problem.instance_losses(weights)?;
+        self.changes_from(&problem, weights, &clean)
+    }
+
+    fn changes_from(&self, problem: &Problem, weights: &Parameters, clean: &[f64]) -> Result<Vec<f64>> {
         let direction = self.restriction.apply(problem.direction(weights)?)?;
         let norm = direction.norm()?;
         let perturbed = weights.plus(&direction, if norm > 0.0 { self.rho / norm } else { 0.0 })?;

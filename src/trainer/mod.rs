@@ -23,6 +23,7 @@ pub mod metrics;
 mod model_card;
 pub mod options;
 pub mod plan;
+pub mod precision;
 pub mod prefixes;
 pub mod run;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::precision::TrainingPrecision;
 use super::prefixes::Prefixes;
 use crate::checkpoint::SaveEvery;
 use crate::corpus::{CorpusOptions, one_or_many};
@@ -182,6 +183,18 @@ pub struct TrainOptions {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Machine")]
     pub device: String,
+    /// In what layers multiply on the CPU: f32; bf16, which rounds what is multiplied and sums in f32; or auto, which
+    /// is bf16 where the processor multiplies it faster
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        default_value = "f32",
+        value_name = "PRECISION",
+        help_heading = "Machine"
+    )]
+    #[serde(default)]
+    pub precision: TrainingPrecision,
 }
 
 /// Of settings that were saved before there was another value.

@@ -165,8 +165,9 @@ impl Plan {
 }
 
 impl TrainOptions {
-    /// Checks the settings, makes paths absolute and names the data that is found where --data does not say, so that
-    /// saved settings mean the same from any folder. Of settings that are settled it changes nothing.
+    /// Checks the settings, makes paths absolute, and names the data that is found where --data does not say and what
+    /// an automatic precision comes to, so that saved settings mean the same from any folder and on any machine. Of
+    /// settings that are settled it changes nothing.
     ///
     /// # Errors
     /// Values that make no sense; paths that cannot be saved.
@@ -175,6 +176,8 @@ impl TrainOptions {
         if self.data.is_none() && !self.no_eval && Path::new(DEFAULT_DATA).is_dir() {
             self.data = Some(DEFAULT_DATA.into());
         }
+        self.precision =
+            self.precision.settled(self.device == "cpu" || !candle_core::utils::cuda_is_available());
         for corpus in &mut self.corpus {
             check_lasting("--corpus", corpus)?;
             *corpus = settled(corpus)?;

@@ -36,3 +36,27 @@ fn golden_embeddings() {
         }
     }
 }
+
+/// Losses and directions of bf16 on the CPU, which are those of f64 as far as eight bits of mantissa go.
+#[test]
+fn golden_steps_in_bf16() {
+    if std::env::var("MIRROR_TEST_DEVICE").is_ok_and(|device| device == "cuda") {
+        return;
+    }
+    for folder in Folder::all() {
+        for pooling in ["mean", "cls"] {
+            for regularizer in CASES {
+                let case = Case::new(&folder, pooling, regularizer, Precision::Fused32);
+                let (error, cosine) = case.first_step_in_bf16();
+                let path = folder.path.display();
+                println!(
+                    "{path} {pooling}/{regularizer} in bf16: loss off by {error:.1e}, cosine {cosine:.6}"
+                );
+                assert!(
+                    error <= 1e-2 && cosine >= 0.999,
+                    "{path} {pooling}/{regularizer}: {error:e}, {cosine}"
+                );
+            }
+        }
+    }
+}

@@ -77,21 +77,25 @@ pub(crate) fn forward<'a, S>(simd, activation: Activation, pre: &'a [f32], outpu
 }
 
 kernel! {
-/// Turns d loss / d output into d loss / d pre in place and adds its column sums (the gradient of the
-/// bias inside `pre`) to `bias_gradient` `[columns]`. `pre` and `gradient` are `[rows, columns]`.
+/// Turns d loss / d output into d loss / d pre in place, adds its column sums (the gradient of the bias inside `pre`) to
+/// `bias_gradient` `[columns]`, and computes `output` again, with which it shares most of its work. `pre`, `gradient`
+/// and `output` are `[rows, columns]`.
 pub(crate) fn backward<'a, S>(
     simd,
     activation: Activation,
     pre: &'a [f32],
     gradient: &'a mut [f32],
     bias_gradient: &'a mut [f32],
+    output: &'a mut [f32],
 ) {
-    assert_eq!(pre.len(), gradient.len());
+    assert!(pre.len() == gradient.len() && pre.len() == output.len());
     let columns = bias_gradient.len();
     macro_rules! map {
-        ($slope:expr) => {
-            for (g, x) in gradient.chunks_exact_mut(columns).zip(pre.chunks_exact(columns)) {
-                for ((g, &x), sum) in g.iter_mut().zip(x).zip(bias_gradient.iter_mut()) {
+        ($value:expr, $slope:expr) => {
+            let rows = gradient.chunks_exact_mut(columns).zip(pre.chunks_exact(columns));
+            for ((g, x), y) in rows.zip(output.chunks_exact_mut(columns)) {
+                for (((g, &x), sum), y) in g.iter_mut().zip(x).zip(bias_gradient.iter_mut()).zip(y) {
+                    *y = $value(x);
                     *g *= $slope(x);
                     *sum += *g;
                 }
@@ -99,11 +103,11 @@ pub(crate) fn backward<'a, S>(
         };
     }
     match activation {
-        Activation::Gelu => map!(gelu_slope::<S>),
-        Activation::GeluTanh => map!(gelu_tanh_slope::<S>),
-        Activation::QuickGelu => map!(quick_gelu_slope::<S>),
-        Activation::Relu => map!(|x: f32| if x > 0.0 { 1.0 } else { 0.0 }),
-        Activation::Silu => map!(silu_slope::<S>),
+        Activation::Gelu => { map!(gelu::<S>, gelu_slope::<S>); }
+        Activation::GeluTanh => { map!(gelu_tanh::<S>, gelu_tanh_slope::<S>); }
+        Activation::QuickGelu => { map!(quick_gelu::<S>, quick_gelu_slope::<S>); }
+        Activation::Relu => { map!(|x: f32| if x > 0.0 { x } else { 0.0 }, |x: f32| if x > 0.0 { 1.0 } else { 0.0 }); }
+        Activation::Silu => { map!(silu::<S>, silu_slope::<S>); }
     }
 }
 }
@@ -124,7 +128,9 @@ mod tests {
             let mut output = vec![0f32; pre.len()];
             forward(activation, &pre, &mut output);
             let (mut slope, mut sums) = (vec![1f32; pre.len()], vec![0f32; pre.len()]);
-            backward(activation, &pre, &mut slope, &mut sums);
+            let mut again = vec![0f32; pre.len()];
+            backward(activation, &pre, &mut slope, &mut sums, &mut again);
+            assert_eq!(again, output);
             assert_eq!(slope, sums, "one row is its own column sum");
             for (i, &x) in pre.iter().enumerate() {
                 let x = f64::from(x);

@@ -5,7 +5,9 @@
 
 use super::buffers::Buffer;
 use super::chunk::{Chunk, ChunkContext, Queries, chunks_of, threads_each};
+use super::layer::InnerGradients;
 use super::pooling;
+use super::products::{Backward, Forward};
 use super::relative::Strips;
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
 use super::vectors::add_to;
@@ -16,12 +18,13 @@ use crate::model::Pooling;
 use rayon::prelude::*;
 
 /// Embeddings `[n, hidden]`, not normalised. `weights` are the flat buffers in the layout's order
-/// (embeddings, layer 0, …); `noise` `[total_tokens, hidden]` is added to the word embeddings.
+/// (embeddings, layer 0, …), and `products` multiplies by them; `noise` `[total_tokens, hidden]` is added to the word
+/// embeddings.
 ///
 /// Panics where [`EncoderShape::check`] would return an error.
 pub fn embed(
     shape: &EncoderShape,
-    weights: &[&[f32]],
+    (weights, products): (&[&[f32]], &impl Forward),
     batch: &PackedBatch,
     noise: Option<&[f32]>,
     pass: &Pass,
@@ -31,7 +34,7 @@ pub fn embed(
     let threads = threads_each(chunks.len());
     let forward = |chunk: &Chunk| {
         let c = ChunkContext::new(shape, weights[0], (batch, pass), chunk, threads);
-        run(&c, weights, noise, pooling, &mut NoTape)
+        run(&c, (weights, products), noise, pooling, &mut NoTape)
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
     collect_pooled(shape, batch, chunks.iter().zip(&pooled))
@@ -40,7 +43,7 @@ pub fn embed(
 /// As [`embed`], and what [`Activations::backward`] needs.
 pub fn embed_tracked(
     shape: &EncoderShape,
-    weights: &[&[f32]],
+    (weights, products): (&[&[f32]], &impl Forward),
     batch: &PackedBatch,
     noise: Option<&[f32]>,
     pass: &Pass,
@@ -51,7 +54,7 @@ pub fn embed_tracked(
     let forward = |chunk: Chunk| {
         let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
         let c = ChunkContext::new(shape, weights[0], (batch, pass), &chunk, threads);
-        let pooled = run(&c, weights, noise, pooling, &mut recorded);
+        let pooled = run(&c, (weights, products), noise, pooling, &mut recorded);
         (ChunkTape { recorded, chunk }, pooled)
     };
     let (chunks, pooled): (Vec<ChunkTape>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
@@ -95,7 +98,7 @@ fn queries_of(shape: &EncoderShape, batch: &PackedBatch, pooling: Pooling, layer
 /// One chunk through the encoder: its embeddings `[n, hidden]`.
 fn run(
     c: &ChunkContext,
-    weights: &[&[f32]],
+    (weights, products): (&[&[f32]], &impl Forward),
     noise: Option<&[f32]>,
     pooling: Pooling,
     recorder: &mut impl Recorder,
@@ -108,7 +111,7 @@ fn run(
     for layer in 0..shape.layers {
         queries = queries_of(shape, c.batch, pooling, layer);
         let w = LayerWeights::new(shape, weights[layer + 1]);
-        let (y, saved) = layer::forward(c, &w, layer, &x, queries);
+        let (y, saved) = layer::forward(c, products, &w, layer, &x, queries);
         recorder.layer(saved);
         x = y;
         if layer == 0 && pooling == Pooling::FirstLastAvg {
@@ -160,22 +163,27 @@ pub struct Activations {
 
 impl Activations {
     /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[n, hidden]`).
-    pub fn backward(&self, weights: &[&[f32]], embedding_gradients: &[f32], gradients: &mut [&mut [f32]]) {
-        let sums = self.backpropagate(weights, embedding_gradients, Some(gradients));
+    pub fn backward(
+        &self,
+        by: (&[&[f32]], &impl Backward),
+        embedding_gradients: &[f32],
+        gradients: &mut [&mut [f32]],
+    ) {
+        let sums = self.backpropagate(by, embedding_gradients, Some(gradients));
         let tables = EmbeddingGradients::new(&self.shape, &mut *gradients[0]);
         embedding::accumulate_tables(&self.batch, &sums, tables);
     }
 
     /// d Σ embeddings · `embedding_gradients` / d noise, `[total_tokens, hidden]`: no weight gradients.
-    pub fn noise_gradient(&self, weights: &[&[f32]], embedding_gradients: &[f32]) -> Vec<f32> {
-        self.backpropagate(weights, embedding_gradients, None).to_vec()
+    pub fn noise_gradient(&self, by: (&[&[f32]], &impl Backward), embedding_gradients: &[f32]) -> Vec<f32> {
+        self.backpropagate(by, embedding_gradients, None).to_vec()
     }
 
     /// The gradient of the sums of embeddings `[total_tokens, hidden]`; weights' gradients on the way,
     /// except those of the embedding tables.
-    fn backpropagate(
+    fn backpropagate<P: Backward>(
         &self,
-        weights: &[&[f32]],
+        (weights, products): (&[&[f32]], &P),
         embedding_gradients: &[f32],
         mut gradients: Option<&mut [&mut [f32]]>,
     ) -> Buffer {
@@ -193,11 +201,12 @@ impl Activations {
         for group in passes.chunks_mut((2 * rayon::current_num_threads()).max(4)) {
             for layer in (0..self.shape.layers).rev() {
                 let w = LayerWeights::new(&self.shape, weights[layer + 1]);
-                let steps: Vec<_> =
-                    group.par_iter_mut().map(|chunk| chunk.layer(self, weights, &w, layer)).collect();
+                let by = (weights, products);
+                let steps: Vec<InnerGradients<P>> =
+                    group.par_iter_mut().map(|chunk| chunk.layer(self, by, &w, layer)).collect();
                 if let Some(gradients) = &mut gradients {
                     let into = LayerGradients::new(&self.shape, &mut *gradients[layer + 1]);
-                    accumulate(&steps, into, (hidden, self.shape.intermediate));
+                    accumulate(products, &steps, into, (hidden, self.shape.intermediate));
                 }
             }
             let w = EmbeddingWeights::new(&self.shape, weights[0]);
@@ -265,13 +274,13 @@ impl<'a> ChunkBackward<'a> {
         gradient
     }
 
-    fn layer(
+    fn layer<P: Backward>(
         &mut self,
         tape: &Activations,
-        weights: &[&[f32]],
+        (weights, products): (&[&[f32]], &P),
         w: &LayerWeights,
         layer: usize,
-    ) -> (layer::InnerGradients, &'a layer::Saved) {
+    ) -> InnerGradients<'a, P> {
         let queries = queries_of(&tape.shape, &tape.batch, tape.pooling, layer);
         let mut gradient = self.take_gradient(tape.pooling, queries);
         if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
@@ -283,14 +292,15 @@ impl<'a> ChunkBackward<'a> {
             None => self.embedding_output(&EmbeddingWeights::new(&tape.shape, weights[0])),
         };
         let saved = &recorded.layers[layer];
-        let (gradient, mut step) = layer::backward(&self.c, w, layer, saved, input, gradient, queries);
+        let (gradient, mut step) =
+            layer::backward(&self.c, products, w, layer, saved, input, gradient, queries);
         self.gradient = gradient;
         match (&mut self.relative, step.relative_gradient.take()) {
             (Some(sum), Some(of_layer)) => sum.add_all(&of_layer),
             (None, of_layer) => self.relative = of_layer,
             (Some(_), None) => {}
         }
-        (step, saved)
+        step
     }
 
     fn saved_embeddings(&self) -> &'a embedding::Saved {

@@ -5,7 +5,8 @@ use super::attention::{self, Heads, Masks, Scratch, Sequence};
 use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
-use super::matmul::{Init, Matrix, shared_matmul};
+use super::matmul::Init;
+use super::products::{Backward, Forward, Values};
 use super::relative::Strips;
 use super::shape::LayerWeights;
 use super::simd::kernel;
@@ -42,18 +43,23 @@ fn dropout_of<'a>(c: &ChunkContext, keys: &'a Option<Vec<Key>>) -> Option<RowDro
     keys.as_ref().map(|keys| RowDropout { dropout, keys })
 }
 
-/// x · Wᵀ + b, W being `[out, in]`.
-fn linear(c: &ChunkContext, x: &[f32], rows: usize, weight: &[f32], bias: &[f32]) -> Buffer {
-    let (out, inputs) = (bias.len(), weight.len() / bias.len());
-    let mut y = Buffer::unspecified(rows * out);
-    let (x, w) = (Matrix::new(x, rows, inputs), Matrix::new(weight, out, inputs));
-    shared_matmul(c.threads, &mut y, Init::Row(bias), x, w.t());
+/// x · Wᵀ + b
+fn linear<P: Forward>(
+    (c, products): (&ChunkContext, &P),
+    x: &P::Rows<'_>,
+    rows: usize,
+    weight: P::Weight<'_>,
+    bias: &[f32],
+) -> Buffer {
+    let mut y = Buffer::unspecified(rows * bias.len());
+    products.linear(c.threads, x, weight, bias, &mut y);
     y
 }
 
 /// `x` `[tokens, hidden]` through the layer: its output `[queries, hidden]` and what the backward needs.
 pub(crate) fn forward(
     c: &ChunkContext,
+    products: &impl Forward,
     w: &LayerWeights,
     layer: usize,
     x: &[f32],
@@ -62,10 +68,17 @@ pub(crate) fn forward(
     let (hidden, rows) = (c.shape.hidden, c.total_queries(queries));
     let first = (queries == Queries::First).then(|| first_rows(c, x));
     let query_input: &[f32] = first.as_deref().unwrap_or(x);
-    let q = linear(c, query_input, rows, w.query, w.query_bias);
-    let kv = linear(c, x, c.total_tokens(), w.key_value, w.key_value_bias);
+    let by = (c, products);
+    let weights = products.layer(layer, w);
+    let all = products.rows(x, hidden);
+    let few = first.as_deref().map(|first| products.rows(first, hidden));
+    let q = linear(by, few.as_ref().unwrap_or(&all), rows, weights.query, w.query_bias);
+    let kv = linear(by, &all, c.total_tokens(), weights.key_value, w.key_value_bias);
+    drop((all, few));
     let context = attend(c, layer, &q, &kv, queries);
-    let mut branch = linear(c, &context, rows, w.attention_output, w.attention_output_bias);
+    let attended = products.rows(&context, hidden);
+    let mut branch = linear(by, &attended, rows, weights.attention_output, w.attention_output_bias);
+    drop(attended);
     let mut y1 = Buffer::unspecified(rows * hidden);
     let mut attention_rstd = Buffer::unspecified(rows);
     let keys = c.row_keys(layer, Site::AttentionOutput, queries);
@@ -74,10 +87,14 @@ pub(crate) fn forward(
     let norm = w.attention_norm();
     layer_norm::forward(&mut branch, residual, dropout, norm, eps, &mut attention_rstd, &mut y1);
 
-    let pre = linear(c, &y1, rows, w.intermediate, w.intermediate_bias);
+    let normalised = products.rows(&y1, hidden);
+    let pre = linear(by, &normalised, rows, weights.intermediate, w.intermediate_bias);
+    drop(normalised);
     let mut activated = Buffer::unspecified(pre.len());
     activation::forward(c.shape.activation, &pre, &mut activated);
-    let mut output = linear(c, &activated, rows, w.output, w.output_bias);
+    let product_input = products.rows(&activated, c.shape.intermediate);
+    let mut output = linear(by, &product_input, rows, weights.output, w.output_bias);
+    drop(product_input);
     drop(activated);
     let mut y2 = Buffer::unspecified(rows * hidden);
     let mut output_rstd = Buffer::unspecified(rows);
@@ -142,20 +159,23 @@ fn attend(c: &ChunkContext, layer: usize, q: &[f32], kv: &[f32], queries: Querie
     context
 }
 
-/// The gradients inside a layer from which those of its weights are made, with the inputs that they multiply.
-pub(crate) struct InnerGradients {
-    pub output_gradient: Buffer,
-    pub activated: Buffer,
-    pub pre_gradient: Buffer,
-    pub attention_output: Buffer,
-    pub attention_output_gradient: Buffer,
-    pub q_gradient: Buffer,
-    pub kv_gradient: Buffer,
+/// A gradient of a linear map's output, and the input that it multiplies for that of the map's weight.
+pub(crate) struct Factors<'a, P: Backward + 'a> {
+    pub gradient: P::Left,
+    pub input: P::Right<'a>,
+}
+
+/// From what the gradients of a layer's weights are made.
+pub(crate) struct InnerGradients<'a, P: Backward + 'a> {
+    pub output: Factors<'a, P>,
+    pub intermediate: Factors<'a, P>,
+    pub attention_output: Factors<'a, P>,
+    pub key_value: Factors<'a, P>,
+    pub query: P::Left,
+    /// The input rows that queries come from, where those are not all.
+    pub query_input: Option<P::Right<'a>>,
     /// That of the relative bias, by offset, where there is one.
     pub relative_gradient: Option<Strips>,
-    pub input: Buffer,
-    /// The input rows that queries come from, where those are not all.
-    pub query_input: Option<Buffer>,
     pub vectors: VectorGradients,
 }
 
@@ -189,20 +209,31 @@ impl VectorGradients {
     }
 }
 
-/// Gradients through the layer: that of its `input` `[tokens, hidden]`, and a [`InnerGradients`] for its weights.
+/// Gradients through the layer: that of its `input` `[tokens, hidden]`, and [`InnerGradients`] for its weights.
 /// `gradient` is that of the output, `[queries, hidden]`.
-pub(crate) fn backward(
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn backward<'a, P: Backward>(
     c: &ChunkContext,
+    products: &P,
     w: &LayerWeights,
     layer: usize,
-    saved: &Saved,
+    saved: &'a Saved,
     input: Buffer,
     mut gradient: Buffer,
     queries: Queries,
-) -> (Buffer, InnerGradients) {
+) -> (Buffer, InnerGradients<'a, P>) {
     let (hidden, intermediate) = (c.shape.hidden, c.shape.intermediate);
     let (rows, tokens) = (c.total_queries(queries), c.total_tokens());
+    let weights = products.layer(layer, w);
     let mut v = VectorGradients::zeros(hidden, intermediate);
+    // What a gradient of `columns` values a row adds to that of the map's input.
+    let through = |gradient: &[f32], columns, weight, init: Init, into: &mut [f32]| {
+        products.through(c.threads, &products.rows(gradient, columns), weight, init, into);
+    };
+    let factors = |gradient: Buffer, columns, input: Values<'a>, inputs| Factors {
+        gradient: products.left(gradient, columns),
+        input: products.right(input, inputs),
+    };
 
     let mut output_gradient = Buffer::unspecified(rows * hidden);
     let keys = c.row_keys(layer, Site::FeedForwardOutput, queries);
@@ -215,18 +246,17 @@ pub(crate) fn backward(
     let (z, rstd, branch) = (&saved.output_normalised, &saved.output_rstd, Some(&mut output_gradient[..]));
     layer_norm::backward(&mut gradient, z, rstd, w.output_norm(), dropout, branch, sums);
 
-    let mut activated = Buffer::unspecified(rows * intermediate);
-    activation::forward(c.shape.activation, &saved.pre, &mut activated);
     let mut pre_gradient = Buffer::unspecified(rows * intermediate);
-    let w2 = Matrix::new(w.output, hidden, intermediate);
-    let g = Matrix::new(&output_gradient, rows, hidden);
-    shared_matmul(c.threads, &mut pre_gradient, Init::Zero, g, w2);
-    activation::backward(c.shape.activation, &saved.pre, &mut pre_gradient, &mut v.intermediate_bias);
-    let w1 = Matrix::new(w.intermediate, intermediate, hidden);
-    shared_matmul(c.threads, &mut gradient, Init::Keep, Matrix::new(&pre_gradient, rows, intermediate), w1);
+    through(&output_gradient, hidden, weights.output, Init::Zero, &mut pre_gradient);
+    let (kind, mut activated) = (c.shape.activation, Buffer::unspecified(rows * intermediate));
+    let bias_gradient = &mut v.intermediate_bias;
+    activation::backward(kind, &saved.pre, &mut pre_gradient, bias_gradient, &mut activated);
+    let output = factors(output_gradient, hidden, Values::Own(activated), intermediate);
+    through(&pre_gradient, intermediate, weights.intermediate, Init::Keep, &mut gradient);
 
     let mut attention_output = Buffer::unspecified(rows * hidden);
     layer_norm::output(&saved.attention_normalised, w.attention_norm(), &mut attention_output);
+    let intermediate = factors(pre_gradient, intermediate, Values::Own(attention_output), hidden);
     let mut attention_output_gradient = Buffer::unspecified(rows * hidden);
     let keys = c.row_keys(layer, Site::AttentionOutput, queries);
     let dropout = dropout_of(c, &keys);
@@ -240,11 +270,8 @@ pub(crate) fn backward(
     layer_norm::backward(&mut gradient, z, rstd, w.attention_norm(), dropout, branch, sums);
 
     let mut context_gradient = Buffer::unspecified(rows * hidden);
-    let (g, wo) = (
-        Matrix::new(&attention_output_gradient, rows, hidden),
-        Matrix::new(w.attention_output, hidden, hidden),
-    );
-    shared_matmul(c.threads, &mut context_gradient, Init::Zero, g, wo);
+    through(&attention_output_gradient, hidden, weights.attention_output, Init::Zero, &mut context_gradient);
+    let attention_output = factors(attention_output_gradient, hidden, Values::Of(&saved.context), hidden);
     let (q_gradient, kv_gradient, relative_gradient) =
         attend_backward(c, layer, saved, &context_gradient, queries);
     drop(context_gradient);
@@ -252,31 +279,27 @@ pub(crate) fn backward(
     column_sums(&kv_gradient, &mut v.key_value_bias);
 
     // The residual's gradient is in `gradient`; the projections' are added to it.
-    let wq = Matrix::new(w.query, hidden, hidden);
-    shared_matmul(c.threads, &mut gradient, Init::Keep, Matrix::new(&q_gradient, rows, hidden), wq);
+    through(&q_gradient, hidden, weights.query, Init::Keep, &mut gradient);
     let mut input_gradient = match queries {
         Queries::All => gradient,
         Queries::First => scatter_first(c, &gradient),
     };
-    let wkv = Matrix::new(w.key_value, 2 * hidden, hidden);
-    let dkv = Matrix::new(&kv_gradient, tokens, 2 * hidden);
-    shared_matmul(c.threads, &mut input_gradient, Init::Keep, dkv, wkv);
+    debug_assert_eq!(kv_gradient.len(), tokens * 2 * hidden);
+    through(&kv_gradient, 2 * hidden, weights.key_value, Init::Keep, &mut input_gradient);
 
-    let query_input = (queries == Queries::First).then(|| first_rows(c, &input));
-    let step = InnerGradients {
-        output_gradient,
-        activated,
-        pre_gradient,
+    let query_input =
+        (queries == Queries::First).then(|| products.right(Values::Own(first_rows(c, &input)), hidden));
+    let inner = InnerGradients {
+        output,
+        intermediate,
         attention_output,
-        attention_output_gradient,
-        q_gradient,
-        kv_gradient,
-        relative_gradient,
-        input,
+        key_value: factors(kv_gradient, 2 * hidden, Values::Own(input), hidden),
+        query: products.left(q_gradient, hidden),
         query_input,
+        relative_gradient,
         vectors: v,
     };
-    (input_gradient, step)
+    (input_gradient, inner)
 }
 
 /// `[n, hidden]` at the first rows of zeros `[tokens, hidden]`.

@@ -86,6 +86,19 @@ impl EncoderShape {
 
     /// Whether `weights` and `batch` fit this shape: what the computation otherwise takes for granted.
     pub fn check(&self, weights: &[&[f32]], batch: &PackedBatch) -> Result<(), ShapeError> {
+        self.check_groups(weights)?;
+        if let Some(&id) = batch.token_ids.iter().find(|&&id| id as usize >= self.vocab_size) {
+            return Err(ShapeError::Token { id, vocab_size: self.vocab_size });
+        }
+        let positions = self.max_position_embeddings;
+        if let Some(&position) = batch.position_ids.iter().find(|&&p| p as usize >= positions) {
+            return Err(ShapeError::Position { position, positions });
+        }
+        Ok(())
+    }
+
+    /// Whether `weights` fit this shape.
+    pub fn check_groups(&self, weights: &[&[f32]]) -> Result<(), ShapeError> {
         if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) {
             return Err(ShapeError::Heads { hidden: self.hidden, heads: self.heads });
         }
@@ -97,13 +110,6 @@ impl EncoderShape {
             if found != expected {
                 return Err(ShapeError::Weights { group, found, expected });
             }
-        }
-        if let Some(&id) = batch.token_ids.iter().find(|&&id| id as usize >= self.vocab_size) {
-            return Err(ShapeError::Token { id, vocab_size: self.vocab_size });
-        }
-        let positions = self.max_position_embeddings;
-        if let Some(&position) = batch.position_ids.iter().find(|&&p| p as usize >= positions) {
-            return Err(ShapeError::Position { position, positions });
         }
         Ok(())
     }

@@ -12,11 +12,35 @@ pub(crate) use pulp::{Arch, Simd};
 /// Partial sums of every reduction.
 pub(crate) const LANES: usize = 16;
 
-/// `MIRROR_SIMD=portable` or `avx2` asks for less than this machine has, to try those paths.
-static ARCH: LazyLock<Arch> = LazyLock::new(|| match std::env::var("MIRROR_SIMD").as_deref() {
-    Ok("portable") => Arch::Scalar,
+/// What `MIRROR_SIMD` allows of what this machine has, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Allowed {
+    Portable,
+    Avx2,
+    /// Of AVX-512 what f32 needs.
+    Avx512,
+    /// Its dot products of bf16 and int8 too.
+    Avx512Dot,
+    All,
+}
+
+/// `MIRROR_SIMD=portable`, `avx2`, `avx512` or `avx512-dot` asks for less than this machine has, to try those paths.
+static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| match std::env::var("MIRROR_SIMD").as_deref() {
+    Ok("portable") => Allowed::Portable,
+    Ok("avx2") => Allowed::Avx2,
+    Ok("avx512") => Allowed::Avx512,
+    Ok("avx512-dot") => Allowed::Avx512Dot,
+    _ => Allowed::All,
+});
+
+pub(crate) fn allowed() -> Allowed {
+    *ALLOWED
+}
+
+static ARCH: LazyLock<Arch> = LazyLock::new(|| match allowed() {
+    Allowed::Portable => Arch::Scalar,
     #[cfg(target_arch = "x86_64")]
-    Ok("avx2") => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+    Allowed::Avx2 => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
     _ => Arch::new(),
 });
 

@@ -1,6 +1,8 @@
 //! The fused encoder against the plain f64 one, over random shapes.
 
 use super::encoder::{Activations, embed, embed_tracked};
+use super::narrow::{bf16, int8};
+use super::products::{Backward, F32, Forward};
 use super::reference;
 use super::shape::{EncoderShape, ShapeError};
 use crate::batch::{PackedBatch, Pass, SequenceId};
@@ -85,19 +87,31 @@ impl Case {
     }
 
     fn embed(&self) -> Vec<f32> {
+        self.embed_by(&F32)
+    }
+
+    fn embed_by(&self, products: &impl Forward) -> Vec<f32> {
         let noise = self.noise.as_deref();
-        embed(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
+        embed(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
     }
 
     fn tracked(&self) -> (Vec<f32>, Activations) {
+        self.tracked_by(&F32)
+    }
+
+    fn tracked_by(&self, products: &impl Forward) -> (Vec<f32>, Activations) {
         let noise = self.noise.as_deref();
-        embed_tracked(&self.shape, &self.slices(), &self.batch, noise, &self.pass, self.pooling)
+        embed_tracked(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
     }
 
     fn gradients(&self, tape: &Activations) -> Vec<Vec<f32>> {
+        self.gradients_by(&F32, tape)
+    }
+
+    fn gradients_by(&self, products: &impl Backward, tape: &Activations) -> Vec<Vec<f32>> {
         let mut gradients: Vec<Vec<f32>> = self.weights.iter().map(|w| vec![0.0; w.len()]).collect();
         let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(|g| &mut g[..]).collect();
-        tape.backward(&self.slices(), &self.embedding_gradients, &mut slices);
+        tape.backward((&self.slices(), products), &self.embedding_gradients, &mut slices);
         gradients
     }
 
@@ -185,7 +199,7 @@ proptest! {
             case.loss(&weights, Some(&noise))
         };
         let want = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
-        let slope = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+        let slope = tape.noise_gradient((&case.slices(), &F32), &case.embedding_gradients);
         let got: f64 = slope.iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
         prop_assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "noise: {} {}", got, want);
     }
@@ -217,13 +231,37 @@ fn any_number_of_threads_computes_the_same_bits() {
         let case = large_case(pooling);
         let run = || {
             let (embeddings, tape) = case.tracked();
-            let noise = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+            let noise = tape.noise_gradient((&case.slices(), &F32), &case.embedding_gradients);
             (case.embed(), embeddings, case.gradients(&tape), noise)
         };
         let one = on_threads(1, run);
         assert_eq!(one.0, one.1);
         for threads in [2, 5, 16] {
             assert!(one == on_threads(threads, run), "{threads} threads");
+        }
+    }
+}
+
+/// All that bf16 computes of a case, and what int8 encodes.
+fn narrow(case: &Case) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
+    let (shape, slices) = (&case.shape, case.slices());
+    let forward = bf16::ForwardWeights::new(shape, &slices);
+    let backward = bf16::BackwardWeights::new(shape, &slices);
+    let (embeddings, tape) = case.tracked_by(&forward);
+    let noise = tape.noise_gradient((&slices, &backward), &case.embedding_gradients);
+    let gradients = case.gradients_by(&backward, &tape);
+    let int8 = case.embed_by(&int8::Weights::new(shape, &slices));
+    (case.embed_by(&forward), embeddings, gradients, noise, int8)
+}
+
+#[test]
+fn any_number_of_threads_computes_the_same_bits_in_fewer_bits() {
+    for pooling in [Pooling::Mean, Pooling::Cls] {
+        let case = large_case(pooling);
+        let one = on_threads(1, || narrow(&case));
+        assert_eq!(one.0, one.1, "a tape changes no bits");
+        for threads in [2, 5, 16] {
+            assert!(one == on_threads(threads, || narrow(&case)), "{threads} threads");
         }
     }
 }
@@ -249,12 +287,13 @@ fn few_sequences_have_the_same_bits_on_more_threads_than_chunks() {
         let case = case(shape, 4, lens, pass, Pooling::Mean);
         let run = || {
             let (embeddings, tape) = case.tracked();
-            let noise = tape.noise_gradient(&case.slices(), &case.embedding_gradients);
+            let noise = tape.noise_gradient((&case.slices(), &F32), &case.embedding_gradients);
             (case.embed(), embeddings, case.gradients(&tape), noise)
         };
-        let one = on_threads(1, run);
+        let (one, one_narrow) = (on_threads(1, run), on_threads(1, || narrow(&case)));
         for threads in [2, 3, 16] {
             assert!(one == on_threads(threads, run), "{threads} threads");
+            assert!(one_narrow == on_threads(threads, || narrow(&case)), "{threads} threads");
         }
     }
 }
@@ -275,7 +314,7 @@ fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
         };
         let h = case.shape.hidden;
         let noise = case.noise.as_ref().map(|n| &n[rows.start * h..rows.end * h]);
-        let one = embed(&case.shape, &case.slices(), &alone, noise, &case.pass, case.pooling);
+        let one = embed(&case.shape, (&case.slices(), &F32), &alone, noise, &case.pass, case.pooling);
         assert_eq!(one, &all[i * h..(i + 1) * h], "sequence {i}");
     }
 }
@@ -292,10 +331,31 @@ fn a_tape_serves_many_backwards_and_their_gradients_add() {
         case.embedding_gradients = vec![0.0; all.len()];
         case.embedding_gradients[part.clone()].copy_from_slice(&all[part]);
         let mut slices: Vec<&mut [f32]> = sum.iter_mut().map(|g| &mut g[..]).collect();
-        tape.backward(&case.slices(), &case.embedding_gradients, &mut slices);
+        tape.backward((&case.slices(), &F32), &case.embedding_gradients, &mut slices);
     }
     for (whole, sum) in whole.iter().flatten().zip(sum.iter().flatten()) {
         assert!((whole - sum).abs() < 1e-4 * whole.abs().max(1.0), "{whole} {sum}");
+    }
+}
+
+/// Cosine of two gradients, all their values together.
+fn cosine(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
+    let (a, b) = (a.concat(), b.concat());
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
+}
+
+#[test]
+fn fewer_bits_are_near() {
+    for pooling in [Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg] {
+        let case = large_case(pooling);
+        let ((exact, tape), (_, bf16, gradients, _, int8)) = (case.tracked(), narrow(&case));
+        let exact = [exact];
+        assert!(cosine(&exact, &[bf16]) > 0.9999);
+        assert!(cosine(&exact, &[int8]) > 0.999);
+        let cosine = cosine(&case.gradients(&tape), &gradients);
+        assert!(cosine > 0.999, "{cosine}");
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::progress::say;
 use super::super::{Done, Ending, resume, usage};
 use super::run_folder::{self, Log};
 use super::{Plan, State, Sweep};
-use crate::backend::instruction_set;
+use crate::backend::instructions;
 use crate::interrupt::{Interrupt, Signal};
 use crate::output::{FolderLock, OutputError};
 use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder};
@@ -68,7 +68,7 @@ fn trained(cell: &Cell, run: &Path, sweep: &Sweep, took: Duration) -> Result<Cel
     let gpu = device.starts_with("cuda") || (device == "auto" && candle_core::utils::cuda_is_available());
     let machine = Machine {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruction_set: instruction_set(),
+        instruction_set: instructions(cell.options.precision.settled(!gpu).precision()),
         threads: cell.options.threads.or(sweep.threads).unwrap_or_else(rayon::current_num_threads),
         device: if gpu { "gpu" } else { "cpu" }.to_owned(),
     };

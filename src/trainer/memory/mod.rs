@@ -5,6 +5,7 @@ use candle_core::Device;
 
 use super::TrainError;
 use super::options::TrainOptions;
+use super::precision::TrainingPrecision;
 use crate::corpus::Corpus;
 use crate::objective::MOST_WHOLE;
 use crate::regularization::Composition;
@@ -14,7 +15,7 @@ mod composed;
 mod free;
 mod fused;
 
-use free::free_memory;
+pub use free::free_memory;
 
 /// Sentences whose lengths stand for the corpus.
 const SAMPLE: u64 = 256;
@@ -143,6 +144,8 @@ fn sets(options: &TrainOptions, composition: &Composition) -> u64 {
     4 + 2 * u64::from(composition.perturbation.is_some())
         + 2 * u64::from(remembers)
         + u64::from(options.keep_best)
+        // Two copies in bf16, one for each way.
+        + u64::from(options.precision == TrainingPrecision::Bf16)
 }
 
 /// Tokens of sentences as they are trained on, by a sample.

@@ -48,6 +48,8 @@ impl Run {
         let Plan { options, regularization, corpus, held_out, first_epoch, scored_on, .. } = plan;
         let overrides = Overrides { pooling: options.pooling.0, max_length: None };
         let mut model = SentenceEncoder::load(&plan.model_folder, overrides, device)?;
+        let precision = options.precision.precision();
+        model.encoder = model.encoder.training_in(precision);
         check_fit(&options, &model)?;
         let batching = batching(&options, &model)?;
         let held_out = held_out_views(&options, &held_out, &corpus, &model, observer)?;
@@ -55,7 +57,7 @@ impl Run {
         observer.note(&memory.sentence());
 
         let mut trainer = trainer(&options, &regularization, &model, steps(&options, &corpus))?;
-        let mut origin = Origin::of(&corpus, &plan.transformer, device)?;
+        let mut origin = Origin::of(&corpus, &plan.transformer, device, precision)?;
         origin.include(&model)?;
         let checkpoints = RunCheckpoints::open(output.work(), options.keep_last)?;
         let metrics =

@@ -259,6 +259,42 @@ impl<'a> Case<'a> {
         format!("{:.1e} (weights {:.1e})", self.worst.get(), self.worst_weight.get())
     }
 
+    /// The first step in bf16: how far its loss is from the recorded one, and the cosine of its gradient and the
+    /// recorded one. It goes on from the recorded g', as in f32.
+    pub fn first_step_in_bf16(&self) -> (f64, f64) {
+        let folder = self.folder;
+        let encoder = self.encoder.clone().training_in(mirror::encoder::Precision::Bf16);
+        let batch = folder.batch(&encoder, &[0, 1]);
+        let (draws, temperature) = (Recorded { folder }, folder.number("tau"));
+        let (encoder, batch, draws) = (&encoder, &batch, &draws);
+        let step = Step { encoder, batch, pass: Pass::inference(), draws, temperature, prefixes: &[] };
+        let weights = folder.parameters(Precision::Fused32);
+        let mut objective = self.objective();
+        objective.prepare(&step, &weights).unwrap();
+        let problem = Problem { objective: &objective, step: &step };
+        let evaluation = problem.evaluate(&weights).unwrap();
+        let n = evaluation.instance_losses.len();
+        let perturbed = match self.perturbation {
+            "none" => weights.clone(),
+            perturbation => {
+                let uniform = vec![1.0 / n as f64; n];
+                let of_instances = if perturbation == "sam" { uniform } else { self.numbers("g_prime") };
+                let ascent = evaluation.gradient(&of_instances).unwrap();
+                weights.plus(&normalised(&ascent, folder.number("rho")).unwrap(), 1.0).unwrap()
+            }
+        };
+        let there = problem.evaluate(&perturbed).unwrap();
+        let gradient = there.mean_gradient().unwrap();
+        let (mut ours, mut recorded) = (Vec::new(), Vec::new());
+        for (group, spec) in gradient.layout().tensors() {
+            ours.extend(flat(&gradient.view(group, spec).unwrap()));
+            recorded.extend(flat(self.recorded("grad", &spec.name)));
+        }
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = dot(&ours, &recorded) / (dot(&ours, &ours) * dot(&recorded, &recorded)).sqrt();
+        ((there.mean_loss() - self.numbers("loss")[0]).abs(), cosine)
+    }
+
     /// The first step with everything in it compared; gives the gradient and the loss of the descent.
     /// In f32 it goes on from the recorded g', since a_j may be smaller than f32 losses resolve.
     fn first_step(&self, problem: &Problem, weights: &Parameters) -> (Parameters, f64) {

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use mirror::checkpoint::manifest::{FileSum, MANIFEST, Manifest, sha256_of};
 use mirror::checkpoint::origin::{Machine, Origin};
 use mirror::checkpoint::{RunCheckpoints, Snapshot, State};
-use mirror::encoder::Parameters;
+use mirror::encoder::{Parameters, Precision};
 
 use super::{folder_with, is_a_sentence, layout, seeds_of};
 
@@ -26,7 +26,8 @@ fn files() -> &'static [(&'static str, Vec<u8>)] {
         let weights = Parameters::from_flats(layout.clone(), flats.collect()).unwrap();
         let text = || "x".to_owned();
         let machine = Machine { version: text(), build: text(), instruction_set: text(), device: text() };
-        let origin = Origin { corpus_sha256: text(), model_sha256: text(), machine };
+        let origin =
+            Origin { corpus_sha256: text(), model_sha256: text(), precision: Precision::F32, machine };
         let (scores, memories) = (Vec::new(), vec!["smart".to_owned()]);
         let state = State {
             step: 7,

@@ -11,12 +11,13 @@ mod pack;
 use super::buffers::{CacheLine, EXACT};
 use super::simd::{Simd, kernel};
 use kernel::{TileC, TileInit, kernel_of_rows};
+pub(super) use pack::transposed;
 use pack::{Panel, Tile, pack_b};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Rows of C that a kernel holds in registers; with two vectors of columns that is 24 of AVX-512's 32.
-const MAX_ROWS: usize = 12;
+pub(crate) const MAX_ROWS: usize = 12;
 /// Depth of a packed panel of B.
 const DEPTH: usize = 512;
 /// Values of B packed at a time: 640 KiB, which the second-level cache holds.

@@ -135,8 +135,9 @@ unsafe fn transpose_block<S: Simd>(
     }
 }
 
+/// Eight rows of eight values become eight columns, whatever the bits of the values mean.
 #[inline(always)]
-fn transposed<S: Simd>(m: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+pub(in crate::backend::cpu) fn transposed<S: Simd>(m: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
     #[cfg(target_arch = "x86_64")]
     if !S::IS_SCALAR {
         // SAFETY: the vector instruction sets of x86-64 that are dispatched to all have AVX.
