@@ -15,6 +15,7 @@ mod models;
 mod onnx_clients;
 mod outputs;
 mod own_folders;
+mod precision;
 mod python;
 mod report;
 mod reproducible;

@@ -128,10 +128,10 @@ fn scores_on_the_seven_sets() {
     if !data.is_dir() {
         return skipped("no STS data at ../shared/data/senteval/downstream");
     }
-    let scores = |convention: &str, data: &Path| -> Value {
+    let scores = |convention: &str, precision: &str, data: &Path| -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_mirror"))
             .env("CUDA_VISIBLE_DEVICES", "")
-            .args(["eval", "--json", "-", "--convention", convention, "--model"])
+            .args(["eval", "--json", "-", "--convention", convention, "--precision", precision, "--model"])
             .arg(&folder)
             .arg("--data")
             .arg(data)
@@ -144,15 +144,23 @@ fn scores_on_the_seven_sets() {
         assert!((ours - score).abs() <= 0.02, "{name}: {ours} {score}");
         assert_eq!(task["pairs"].as_u64(), Some(pairs), "{name}");
     };
-    let report = scores("mirror-bert", &data);
+    let report = scores("mirror-bert", "f32", &data);
     for (name, score, pairs) in PUBLISHED {
         near(&report["tasks"][name], score, pairs, name);
     }
     let mean = PUBLISHED.iter().map(|(_, score, _)| score).sum::<f64>() / 7.0;
     assert!((report["average"].as_f64().unwrap() - mean).abs() <= 0.02);
+    for (precision, tolerance) in [("bf16", 0.05), ("int8", 0.5)] {
+        let rounded = scores("mirror-bert", precision, &data);
+        for (name, ..) in PUBLISHED {
+            let [exact, ours] =
+                [&report, &rounded].map(|report| report["tasks"][name]["spearman"].as_f64().unwrap());
+            assert!((exact - ours).abs() <= tolerance, "{name} in {precision}: {ours} {exact}");
+        }
+    }
     // Of the conventions' difference, SICK-R is all.
     let sick = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(std::fs::canonicalize(data.join("SICK")).unwrap(), sick.path().join("SICK"))
         .unwrap();
-    near(&scores("simcse", sick.path())["tasks"]["SICKR"], 77.58, 9927, "SICKR by simcse");
+    near(&scores("simcse", "f32", sick.path())["tasks"]["SICKR"], 77.58, 9927, "SICKR by simcse");
 }

@@ -243,7 +243,16 @@ fn any_number_of_threads_computes_the_same_bits() {
 }
 
 /// All that bf16 computes of a case, and what int8 encodes.
-fn narrow(case: &Case) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
+#[derive(PartialEq)]
+struct Narrow {
+    untracked: Vec<f32>,
+    embeddings: Vec<f32>,
+    gradients: Vec<Vec<f32>>,
+    noise: Vec<f32>,
+    int8: Vec<f32>,
+}
+
+fn narrow(case: &Case) -> Narrow {
     let (shape, slices) = (&case.shape, case.slices());
     let forward = bf16::ForwardWeights::new(shape, &slices);
     let backward = bf16::BackwardWeights::new(shape, &slices);
@@ -251,7 +260,7 @@ fn narrow(case: &Case) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>, Vec<f32>, Vec<f32>
     let noise = tape.noise_gradient((&slices, &backward), &case.embedding_gradients);
     let gradients = case.gradients_by(&backward, &tape);
     let int8 = case.embed_by(&int8::Weights::new(shape, &slices));
-    (case.embed_by(&forward), embeddings, gradients, noise, int8)
+    Narrow { untracked: case.embed_by(&forward), embeddings, gradients, noise, int8 }
 }
 
 #[test]
@@ -259,7 +268,7 @@ fn any_number_of_threads_computes_the_same_bits_in_fewer_bits() {
     for pooling in [Pooling::Mean, Pooling::Cls] {
         let case = large_case(pooling);
         let one = on_threads(1, || narrow(&case));
-        assert_eq!(one.0, one.1, "a tape changes no bits");
+        assert_eq!(one.untracked, one.embeddings, "a tape changes no bits");
         for threads in [2, 5, 16] {
             assert!(one == on_threads(threads, || narrow(&case)), "{threads} threads");
         }
@@ -350,7 +359,8 @@ fn cosine(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
 fn fewer_bits_are_near() {
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg] {
         let case = large_case(pooling);
-        let ((exact, tape), (_, bf16, gradients, _, int8)) = (case.tracked(), narrow(&case));
+        let (exact, tape) = case.tracked();
+        let Narrow { embeddings: bf16, gradients, int8, .. } = narrow(&case);
         let exact = [exact];
         assert!(cosine(&exact, &[bf16]) > 0.9999);
         assert!(cosine(&exact, &[int8]) > 0.999);

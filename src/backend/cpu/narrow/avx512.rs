@@ -36,7 +36,8 @@ unsafe fn bf16<const R: usize>(block: Block) {
     // SAFETY: forwarded; vectors of 512 bits have the same size whatever they hold.
     unsafe {
         rows::<R>(block, |sum, left, right| {
-            let (left, right) = (std::mem::transmute(left), std::mem::transmute(right));
+            let left = std::mem::transmute::<__m512i, __m512bh>(left);
+            let right = std::mem::transmute::<__m512i, __m512bh>(right);
             _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sum), left, right))
         });
     }

@@ -6,7 +6,7 @@
 use super::operand::{Left, PANEL, Panels, words_of};
 use crate::backend::cpu::matmul::transposed;
 use crate::backend::cpu::simd::kernel;
-use pulp::bytemuck::cast_slice_mut;
+use pulp::bytemuck::{cast, cast_slice_mut};
 
 /// The upper half of an f32, rounded to nearest, ties to even. As `vcvtneps2bf16` has it, values too small to be normal
 /// become 0, and what is not a number stays so.
@@ -64,16 +64,18 @@ pub(super) fn left_of_columns(x: &[f32], columns: usize) -> Left {
 kernel! {
 fn turn_columns<'a, S>(simd, x: &'a [f32], columns: usize, to: &'a mut [u32], words: usize, stride: usize) {
     let depth = x.len() / columns;
+    let (zeros, whole) = ([0f32; 8], columns / 8 * 8);
     for word in (0..words).step_by(8) {
-        let whole = if 2 * (word + 8) <= depth { columns / 8 * 8 } else { 0 };
         for column in (0..whole).step_by(8) {
-            let words: [[f32; 8]; 8] = std::array::from_fn(|i| {
-                let [first, second]: [&[f32; 8]; 2] = std::array::from_fn(|half| {
-                    let at = (2 * (word + i) + half) * columns + column;
-                    x[at..].first_chunk().expect("eight columns of a row")
-                });
-                std::array::from_fn(|j| f32::from_bits(pair(first[j], second[j])))
-            });
+            let row = |row: usize| if row < depth { &x[row * columns + column..][..8] } else { &zeros };
+            // Loops over arrays rather than `from_fn`, whose closures would be compiled without the vectors.
+            let mut words = [[0f32; 8]; 8];
+            for (i, words) in words.iter_mut().enumerate() {
+                let (first, second) = (row(2 * (word + i)), row(2 * (word + i) + 1));
+                for (word, (&first, &second)) in words.iter_mut().zip(first.iter().zip(second)) {
+                    *word = f32::from_bits(pair(first, second));
+                }
+            }
             for (j, words) in transposed::<S>(words).iter().enumerate() {
                 let to = &mut to[(column + j) * stride + word..][..8];
                 to.iter_mut().zip(words).for_each(|(to, word)| *to = word.to_bits());
@@ -134,11 +136,16 @@ fn turn_rows<'a, S>(simd, x: &'a [f32], depth: usize, to: &'a mut [u32], words: 
         let within = first % PANEL;
         let whole = if first + 8 <= columns { depth / 16 * 8 } else { 0 };
         for word in (0..whole).step_by(8) {
-            let turned = transposed::<S>(std::array::from_fn(|j| {
-                let from: &[f32; 16] =
-                    x[(first + j) * depth + 2 * word..].first_chunk().expect("eight words of a row");
-                std::array::from_fn(|i| f32::from_bits(pair(from[2 * i], from[2 * i + 1])))
-            }));
+            let mut words = [[0f32; 8]; 8];
+            for (j, words) in words.iter_mut().enumerate() {
+                let from = &x[(first + j) * depth + 2 * word..][..16];
+                let mut halves = [0u16; 16];
+                for (half, &x) in halves.iter_mut().zip(from) {
+                    *half = rounded(x) as u16;
+                }
+                *words = cast(halves);
+            }
+            let turned = transposed::<S>(words);
             for (i, words) in turned.iter().enumerate() {
                 let to = &mut panel[(word + i) * PANEL + within..][..8];
                 to.iter_mut().zip(words).for_each(|(to, word)| *to = word.to_bits());

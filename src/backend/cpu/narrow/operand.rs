@@ -29,7 +29,7 @@ pub(crate) struct Left {
 impl Left {
     /// Unspecified values.
     pub(super) fn new(rows: usize, depth: usize) -> Self {
-        let stride = (depth / STEP | 1) * STEP;
+        let stride = ((depth / STEP) | 1) * STEP;
         let values = Buffer::unspecified(rows.next_multiple_of(ROWS) * stride);
         Left { values, rows, depth, stride }
     }
