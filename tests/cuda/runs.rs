@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::machine::{OnDevice, software};
 use crate::workspace::{Workspace, difference, jsonl, npy};
 
-const TRAIN: &str = "train --no-eval --holdout 0 --batch-size 4 --lr 1e-4";
+const TRAIN: &str = "train --no-eval --holdout 0 --batch-size 2 --lr 1e-4";
 
 /// Losses of each step, of a run's metrics.
 fn losses(w: &Workspace, folder: &str) -> Vec<f64> {
@@ -57,12 +57,12 @@ fn wait_for_lines(w: &Workspace, folder: &str, lines: usize, child: &mut Child) 
 fn a_run_that_was_killed_ends_in_the_same_bytes_and_is_used() {
     let w = Workspace::new();
     let train = |output: &str| {
-        let flags = "--max-steps 8 --save-every 2 --reg delta-sam,r3f --device cuda";
+        let flags = "--max-steps 4 --save-every 1 --reg delta-sam,r3f --device cuda";
         OnDevice::new(&w, &format!("{TRAIN} {flags} --output {output}"))
     };
     train("whole").run();
     let mut child = train("killed").command().stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    wait_for_lines(&w, "killed", 5, &mut child);
+    wait_for_lines(&w, "killed", 2, &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     let [_, stderr] = OnDevice::new(&w, "train --resume killed").run();
