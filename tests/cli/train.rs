@@ -249,7 +249,7 @@ fn a_preset_is_settings_that_files_and_flags_override() {
     }
     w.refuses_usage(
         "train --preset wrods",
-        &["no preset \"wrods\" (did you mean word?); the presets are word"],
+        &["no preset \"wrods\" (did you mean word?); the presets are paper, simcse, word"],
     );
     w.refuses_usage("train --preset word --resume flags", &["--preset", "--resume"]);
     w.refuses_usage("train --preset word --epochs 0 --show", &["--epochs"]);
