@@ -49,7 +49,7 @@ fn passes(cell: &Cell) -> f64 {
     let Ok(Composition { perturbation, terms }) = Composition::parse(&options.reg) else { return 3.0 };
     let steps = options.terms.free_lb.freelb_steps as f64;
     let term = |name: &&str| if *name == "freelb" { steps } else { 1.0 };
-    let extra: f64 = terms.iter().map(|name| term(name)).sum();
+    let extra: f64 = terms.iter().map(term).sum();
     let once: f64 = terms
         .iter()
         .map(|name| match *name {
