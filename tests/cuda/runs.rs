@@ -117,8 +117,9 @@ fn scores_and_searches_as_the_cpu(w: &Workspace) {
 }
 
 fn measures_sharpness_as_the_cpu(w: &Workspace) {
+    w.corpus("corpus.txt");
     let sharpness = |device: &str| {
-        let small = "--batch-size 4 --batches 1 --directions 1 --instances 2";
+        let small = "--corpus corpus.txt --batch-size 4 --batches 1 --directions 1 --instances 2";
         let asked = format!("sharpness --model killed {small} --json - --device {device}");
         let [stdout, _] = OnDevice::new(w, &asked).run();
         let report: Value = serde_json::from_str(&stdout).unwrap();
