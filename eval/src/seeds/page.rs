@@ -3,12 +3,14 @@
 
 use std::io::{self, Write};
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::format::{explanations, heading, spread, tested_text, with_settings};
 use super::{AVERAGE, RowSummary, SeedTable, TestedDifference};
 use crate::axis::{Axis, number};
-use crate::format::html::{POLICY, STYLE, printable, scrolling};
+use crate::format::html::{document, printable, scrolling};
+
+const TITLE: &str = "Ways of training over seeds";
 
 /// Height of a row in the drawing.
 const LINE: f64 = 22.0;
@@ -21,33 +23,17 @@ pub(super) fn write(table: &SeedTable, output: &mut dyn Write) -> io::Result<()>
 }
 
 fn page(table: &SeedTable) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(concat!("sts-eval ", env!("CARGO_PKG_VERSION")));
-                title { "Ways of training over seeds" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    header { p.kicker { "Semantic textual similarity" } h1 { "Ways of training over seeds" } }
-                    (section("scores", "Scores", scores(table)))
-                    @if table.rows.iter().any(|row| row.difference.is_some()) {
-                        (section("differences", "Differences", differences(table)))
-                    }
-                    (section("runs", "Every run", runs(table)))
-                    @if !with_settings(table).is_empty() { (section("settings", "Settings", settings(table))) }
-                    footer { p { @for sentence in explanations(table) { (printable(&sentence)) " " } } }
-                }
-            }
+    let main = html! {
+        header { p.kicker { "Semantic textual similarity" } h1 { (TITLE) } }
+        (section("scores", "Scores", scores(table)))
+        @if table.rows.iter().any(|row| row.difference.is_some()) {
+            (section("differences", "Differences", differences(table)))
         }
-    }
+        (section("runs", "Every run", runs(table)))
+        @if !with_settings(table).is_empty() { (section("settings", "Settings", settings(table))) }
+        footer { p { @for sentence in explanations(table) { (printable(&sentence)) " " } } }
+    };
+    document(TITLE, main)
 }
 
 fn section(id: &str, title: &str, content: Markup) -> Markup {

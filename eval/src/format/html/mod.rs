@@ -22,10 +22,10 @@ use super::Format;
 use crate::Report;
 use crate::axis::{number, plain};
 
-pub(crate) const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// Nothing may be loaded but the icon, which is empty, and nothing may run.
-pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// A section for each thing that the reports hold: without details or intervals, there is the table of scores alone.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,22 @@ struct Section {
 }
 
 fn page(models: &Models, sections: &[Section]) -> Markup {
+    let main = html! {
+        (head(models, sections))
+        @for section in sections {
+            section id=(section.id) {
+                h2 { (section.title) }
+                p.explanation { (section.explanation) }
+                (section.content)
+            }
+        }
+        (foot(models))
+    };
+    document(&format!("Sentence similarity: {}", models.title()), main)
+}
+
+/// A page that asks nothing of the network and runs no script.
+pub(crate) fn document(title: &str, main: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -68,21 +84,13 @@ fn page(models: &Models, sections: &[Section]) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content=(concat!("sts-eval ", env!("CARGO_PKG_VERSION")));
-                title { "Sentence similarity: " (models.title()) }
+                title { (title) }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (head(models, sections))
-                    @for section in sections {
-                        section id=(section.id) {
-                            h2 { (section.title) }
-                            p.explanation { (section.explanation) }
-                            (section.content)
-                        }
-                    }
-                    (foot(models))
+                    (main)
                 }
             }
         }
