@@ -1,7 +1,6 @@
 //! Blocks by AVX-512's dot products: up to [`ROWS`] rows of sums stay in registers.
 
-use super::kernel::Block;
-use super::kernel::Kind;
+use super::kernel::{Block, Kind};
 use super::operand::PANEL;
 use std::arch::x86_64::*;
 

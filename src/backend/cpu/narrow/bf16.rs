@@ -4,7 +4,7 @@ use super::bf16_pack::{left_of_columns, left_of_rows, panels_of_columns, panels_
 use super::instructions;
 use super::kernel::Kind;
 use super::operand::{Left, LeftRows, PanelColumns, Panels, ROWS};
-use super::product::{Start, multiply};
+use super::product::{Start, multiply, share_rows};
 use crate::backend::cpu::buffers::Buffer;
 use crate::backend::cpu::matmul::Init;
 use crate::backend::cpu::products::{Backward, Forward, Linears, Values};
@@ -119,19 +119,7 @@ fn product(sums: &mut [f32], stride: usize, start: Start, left: LeftRows, right:
 /// By up to `threads` threads, each on rows of its own. `sums` is dense.
 fn shared_product(threads: usize, sums: &mut [f32], start: Start, left: &Left, right: &Panels) {
     let (left, right) = (left.whole(), right.whole());
-    let (rows, columns) = (left.rows, right.columns);
-    assert_eq!(sums.len(), rows * columns, "a dense product");
-    let share = share_of_rows(threads, rows);
-    if share >= rows {
-        return product(sums, columns, start, left, right);
-    }
-    sums.par_chunks_mut(share * columns).enumerate().for_each(|(part, sums)| {
-        let first = part * share;
-        product(sums, columns, start, left.range(first..(first + share).min(rows)), right);
+    share_rows(threads, (left.rows, right.columns), sums, |rows, sums| {
+        product(sums, right.columns, start, left.range(rows), right);
     });
-}
-
-/// Rows that each of so many threads takes: whole tiles, and enough to repay waking it.
-pub(super) fn share_of_rows(threads: usize, rows: usize) -> usize {
-    rows.div_ceil(threads.max(1)).next_multiple_of(ROWS).max(2 * ROWS)
 }

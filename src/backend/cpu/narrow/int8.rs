@@ -5,11 +5,10 @@
 //! 0 to 255. With x = s · (q − z) and w = t · r, Σ x·w = s·t · (Σ q·r − z · Σ r), whose sums of integers are exact, so
 //! that all instructions give the same bits.
 
-use super::bf16::share_of_rows;
 use super::instructions::{self, Instructions};
 use super::kernel::Kind;
 use super::operand::{Left, LeftRows, PANEL, Panels, words_of};
-use super::product::{Start, multiply};
+use super::product::{Start, multiply, share_rows};
 use crate::backend::cpu::products::{Forward, Linears};
 use crate::backend::cpu::shape::{EncoderShape, LayerWeights};
 use crate::backend::cpu::simd::kernel;
@@ -93,18 +92,11 @@ impl Forward for Weights {
     }
 
     fn linear(&self, threads: usize, x: &Rows, weight: &Weight, bias: &[f32], y: &mut [f32]) {
-        let (left, columns) = (x.values.whole(), bias.len());
-        assert_eq!(y.len(), left.rows * columns, "a dense product");
-        let share = share_of_rows(threads, left.rows);
-        let part = |first: usize, y: &mut [f32]| {
-            let rows = first..(first + share).min(left.rows);
+        let left = x.values.whole();
+        share_rows(threads, (left.rows, bias.len()), y, |rows, y| {
             let x = (left.range(rows.clone()), &x.steps[rows]);
             linear(instructions::int8(), x, weight, bias, y);
-        };
-        if share >= left.rows {
-            return part(0, y);
-        }
-        y.par_chunks_mut(share * columns).enumerate().for_each(|(number, y)| part(number * share, y));
+        });
     }
 }
 

@@ -1,12 +1,11 @@
 //! Goes through a product block by block, so that what is read again is still in a cache.
 
 use super::instructions::Instructions;
-use super::kernel;
-use super::kernel::Kind;
-use super::kernel::{Block, ZEROS};
+use super::kernel::{self, Block, Kind, ZEROS};
 use super::operand::{LeftRows, PANEL, PanelColumns, ROWS};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx512};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Words of the depth at a time: with it a block of the left operand stays in the first-level cache.
@@ -135,4 +134,23 @@ impl Kernel {
             }
         }
     }
+}
+
+/// Computes a dense product `[rows, columns]` by up to `threads` threads, each of which `part` gives rows of its own: whole
+/// tiles, and enough of them to repay waking it.
+pub(super) fn share_rows(
+    threads: usize,
+    (rows, columns): (usize, usize),
+    sums: &mut [f32],
+    part: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) {
+    assert_eq!(sums.len(), rows * columns, "a dense product");
+    let share = rows.div_ceil(threads.max(1)).next_multiple_of(ROWS).max(2 * ROWS);
+    if share >= rows {
+        return part(0..rows, sums);
+    }
+    sums.par_chunks_mut(share * columns).enumerate().for_each(|(number, sums)| {
+        let first = number * share;
+        part(first..(first + share).min(rows), sums);
+    });
 }
