@@ -14,13 +14,18 @@ fn since_best(scores: &[(u64, f64)]) -> Option<(u64, u64)> {
 impl Run {
     /// Whether `--early-stop` evaluations were made since the best one.
     pub(super) fn is_past_its_best(&self) -> bool {
-        let since = || since_best(&self.evaluations()).map_or(0, |(since, _)| since);
-        self.options.early_stop.is_some_and(|patience| since() >= patience)
+        self.past_its_best().is_some()
+    }
+
+    /// The evaluations made since the best one, and the step of that, where they are as many as `--early-stop` says.
+    fn past_its_best(&self) -> Option<(u64, u64)> {
+        let patience = self.options.early_stop?;
+        since_best(&self.evaluations()).filter(|&(since, _)| since >= patience)
     }
 
     /// Says why a run ended before its last step.
     pub(super) fn remark_on_the_end(&self, observer: &mut dyn Observer) {
-        if let Some((since, best)) = since_best(&self.evaluations()).filter(|_| self.is_past_its_best()) {
+        if let Some((since, best)) = self.past_its_best() {
             let keeps = if self.options.keep_best { "" } else { "; --keep-best would save those weights" };
             observer.note(&format!(
                 "stopped after step {}: {} without a better score than that of step {best}{keeps}",
