@@ -15,6 +15,7 @@ use super::super::{Done, Ending, resume, usage};
 use super::run_folder::{self, Log};
 use super::{Plan, State, Sweep};
 use crate::backend::instructions;
+use crate::device;
 use crate::interrupt::{Interrupt, Signal};
 use crate::output::{FolderLock, OutputError};
 use crate::sentence_encoder::{ModelError, Overrides, SentenceEncoder};
@@ -48,14 +49,15 @@ pub fn run(sweep: &Sweep, name: &str) -> Done {
     if to_train {
         run_folder::make(&cell, &run, sweep.threads)?;
     }
-    // A finished run without a result was killed between its last step and its scores.
-    let mut result = match state.results.get(name).filter(|_| !to_train) {
-        Some(result) => result.clone(),
-        None => trained(&cell, &run, sweep, began.elapsed())?,
-    };
+    let took = began.elapsed();
     // Training has set the threads, which can be done once.
     let threads = if to_train { None } else { cell.options.threads.or(sweep.threads) };
     let device = machine::Machine { threads, device: cell.options.device.clone() }.set_up()?;
+    // A finished run without a result was killed between its last step and its scores.
+    let mut result = match state.results.get(name).filter(|_| !to_train) {
+        Some(result) => result.clone(),
+        None => trained(&cell, &run, &device, took)?,
+    };
     score(&mut result, &mut state, folder, name, &device)?;
     drop(lock);
     run_folder::tidy(folder, &state, sweep.keep_models)?;
@@ -63,14 +65,12 @@ pub fn run(sweep: &Sweep, name: &str) -> Done {
 }
 
 /// The result of a run, without scores.
-fn trained(cell: &Cell, run: &Path, sweep: &Sweep, took: Duration) -> Result<CellResult, Ending> {
-    let device = &cell.options.device;
-    let gpu = device.starts_with("cuda") || (device == "auto" && candle_core::utils::cuda_is_available());
+fn trained(cell: &Cell, run: &Path, device: &Device, took: Duration) -> Result<CellResult, Ending> {
     let machine = Machine {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruction_set: instructions(cell.options.precision.settled(!gpu).precision()),
-        threads: cell.options.threads.or(sweep.threads).unwrap_or_else(rayon::current_num_threads),
-        device: if gpu { "gpu" } else { "cpu" }.to_owned(),
+        instruction_set: instructions(cell.options.precision.settled(device.is_cpu()).precision()),
+        threads: rayon::current_num_threads(),
+        device: device::name(device),
     };
     let mut result = CellResult::new(cell, Log::read(run)?.steps, machine);
     result.seconds.training = took.as_secs_f64();
