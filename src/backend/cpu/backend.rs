@@ -98,8 +98,8 @@ pub(super) fn embed_tracked<P: Forward, B: Backward>(
     Ok(Encoded { embeddings, tape: Box::new(CpuTape { tape, shape, products, prepare_back, noise, form }) })
 }
 
-struct CpuTape<B> {
-    tape: encoder::Activations,
+struct CpuTape<B: Backward> {
+    tape: encoder::Activations<B::Stored>,
     shape: EncoderShape,
     /// Those of the way back, of the forward pass's weights.
     products: OnceLock<B>,

@@ -7,7 +7,7 @@ use super::buffers::Buffer;
 use super::chunk::{Chunk, ChunkContext, Queries, chunks_of, threads_each};
 use super::layer::InnerGradients;
 use super::pooling;
-use super::products::{Backward, Forward};
+use super::products::{Backward, Forward, Stored};
 use super::relative::Strips;
 use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGradients, LayerWeights};
 use super::vectors::add_to;
@@ -34,60 +34,34 @@ pub fn embed(
     let threads = threads_each(chunks.len());
     let forward = |chunk: &Chunk| {
         let c = ChunkContext::new(shape, weights[0], (batch, pass), chunk, threads);
-        run(&c, (weights, products), noise, pooling, &mut NoTape)
+        run(&c, (weights, products), noise, pooling, drop).0
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
     collect_pooled(shape, batch, chunks.iter().zip(&pooled))
 }
 
 /// As [`embed`], and what [`Activations::backward`] needs.
-pub fn embed_tracked(
+pub fn embed_tracked<A: Stored>(
     shape: &EncoderShape,
     (weights, products): (&[&[f32]], &impl Forward),
     batch: &PackedBatch,
     noise: Option<&[f32]>,
     pass: &Pass,
     pooling: Pooling,
-) -> (Vec<f32>, Activations) {
+) -> (Vec<f32>, Activations<A>) {
     let chunks = chunks_of(batch);
     let threads = threads_each(chunks.len());
     let forward = |chunk: Chunk| {
-        let mut recorded = Recorded { embeddings: None, layers: Vec::with_capacity(shape.layers) };
+        let mut layers = Vec::with_capacity(shape.layers);
         let c = ChunkContext::new(shape, weights[0], (batch, pass), &chunk, threads);
-        let pooled = run(&c, (weights, products), noise, pooling, &mut recorded);
-        (ChunkTape { recorded, chunk }, pooled)
+        let record = |saved: layer::Saved| layers.push(saved.stored());
+        let (pooled, embeddings) = run(&c, (weights, products), noise, pooling, record);
+        (ChunkTape { chunk, embeddings, layers }, pooled)
     };
-    let (chunks, pooled): (Vec<ChunkTape>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
+    let (chunks, pooled): (Vec<ChunkTape<A>>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
     let embeddings = collect_pooled(shape, batch, chunks.iter().map(|t| &t.chunk).zip(&pooled));
     let tape = Activations { shape: *shape, batch: batch.clone(), pass: *pass, pooling, chunks };
     (embeddings, tape)
-}
-
-/// What a forward does with the parts that a backward would need.
-trait Recorder {
-    fn embeddings(&mut self, saved: embedding::Saved);
-    fn layer(&mut self, saved: layer::Saved);
-}
-
-struct NoTape;
-
-impl Recorder for NoTape {
-    fn embeddings(&mut self, _: embedding::Saved) {}
-    fn layer(&mut self, _: layer::Saved) {}
-}
-
-struct Recorded {
-    embeddings: Option<embedding::Saved>,
-    layers: Vec<layer::Saved>,
-}
-
-impl Recorder for Recorded {
-    fn embeddings(&mut self, saved: embedding::Saved) {
-        self.embeddings = Some(saved);
-    }
-    fn layer(&mut self, saved: layer::Saved) {
-        self.layers.push(saved);
-    }
 }
 
 /// Rows that layer `layer` computes, by what is pooled.
@@ -95,31 +69,31 @@ fn queries_of(shape: &EncoderShape, batch: &PackedBatch, pooling: Pooling, layer
     if layer + 1 == shape.layers { pooling::queries(pooling, batch) } else { Queries::All }
 }
 
-/// One chunk through the encoder: its embeddings `[n, hidden]`.
+/// One chunk through the encoder: its embeddings `[n, hidden]`, what the backward needs of the sums of embeddings, and
+/// by `record` what it needs of each layer.
 fn run(
     c: &ChunkContext,
     (weights, products): (&[&[f32]], &impl Forward),
     noise: Option<&[f32]>,
     pooling: Pooling,
-    recorder: &mut impl Recorder,
-) -> Buffer {
+    mut record: impl FnMut(layer::Saved),
+) -> (Buffer, embedding::Saved) {
     let shape = c.shape;
-    let (mut x, saved) = embedding::forward(c, &EmbeddingWeights::new(shape, weights[0]), noise);
-    recorder.embeddings(saved);
+    let (mut x, embeddings) = embedding::forward(c, &EmbeddingWeights::new(shape, weights[0]), noise);
     let mut pooled = Buffer::zeros(c.len() * shape.hidden);
     let mut queries = Queries::All;
     for layer in 0..shape.layers {
         queries = queries_of(shape, c.batch, pooling, layer);
         let w = LayerWeights::new(shape, weights[layer + 1]);
         let (y, saved) = layer::forward(c, products, &w, layer, &x, queries);
-        recorder.layer(saved);
+        record(saved);
         x = y;
         if layer == 0 && pooling == Pooling::FirstLastAvg {
             pooling::add(c, pooling, queries, &x, &mut pooled);
         }
     }
     pooling::add(c, pooling, queries, &x, &mut pooled);
-    pooled
+    (pooled, embeddings)
 }
 
 fn collect_pooled<'a>(
@@ -147,25 +121,27 @@ fn scatter_rows(c: &ChunkContext, rows: &[f32], all: &mut [f32]) {
     }
 }
 
-struct ChunkTape {
+/// What a forward saved of a chunk.
+struct ChunkTape<A> {
     chunk: Chunk,
-    recorded: Recorded,
+    embeddings: embedding::Saved,
+    layers: Vec<layer::Saved<A>>,
 }
 
 /// What a forward saved. It may be used for any number of backwards, with the weights of that forward.
-pub struct Activations {
+pub struct Activations<A> {
     shape: EncoderShape,
     batch: PackedBatch,
     pass: Pass,
     pooling: Pooling,
-    chunks: Vec<ChunkTape>,
+    chunks: Vec<ChunkTape<A>>,
 }
 
-impl Activations {
+impl<A: Stored> Activations<A> {
     /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[n, hidden]`).
     pub fn backward(
         &self,
-        by: (&[&[f32]], &impl Backward),
+        by: (&[&[f32]], &impl Backward<Stored = A>),
         embedding_gradients: &[f32],
         gradients: &mut [&mut [f32]],
     ) {
@@ -175,13 +151,17 @@ impl Activations {
     }
 
     /// d Σ embeddings · `embedding_gradients` / d noise, `[total_tokens, hidden]`: no weight gradients.
-    pub fn noise_gradient(&self, by: (&[&[f32]], &impl Backward), embedding_gradients: &[f32]) -> Vec<f32> {
+    pub fn noise_gradient(
+        &self,
+        by: (&[&[f32]], &impl Backward<Stored = A>),
+        embedding_gradients: &[f32],
+    ) -> Vec<f32> {
         self.backpropagate(by, embedding_gradients, None).to_vec()
     }
 
     /// The gradient of the sums of embeddings `[total_tokens, hidden]`; weights' gradients on the way,
     /// except those of the embedding tables.
-    fn backpropagate<P: Backward>(
+    fn backpropagate<P: Backward<Stored = A>>(
         &self,
         (weights, products): (&[&[f32]], &P),
         embedding_gradients: &[f32],
@@ -190,7 +170,7 @@ impl Activations {
         let hidden = self.shape.hidden;
         assert_eq!(embedding_gradients.len(), self.batch.len() * hidden);
         let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
-        let mut passes: Vec<ChunkBackward> = self
+        let mut passes: Vec<ChunkBackward<A>> = self
             .chunks
             .iter()
             .filter_map(|t| ChunkBackward::new(self, weights, t, embedding_gradients))
@@ -231,9 +211,9 @@ impl Activations {
 }
 
 /// A chunk on its way back.
-struct ChunkBackward<'a> {
+struct ChunkBackward<'a, A> {
     c: ChunkContext<'a>,
-    recorded: &'a Recorded,
+    saved: &'a ChunkTape<A>,
     /// `[n, hidden]`: that of the chunk's embeddings.
     pooled: Buffer,
     /// That of the current layer's output; empty before the last layer.
@@ -243,25 +223,25 @@ struct ChunkBackward<'a> {
     relative: Option<Strips>,
 }
 
-impl<'a> ChunkBackward<'a> {
+impl<'a, A: Stored> ChunkBackward<'a, A> {
     /// `None` where all gradients are zero, as for other instances in a per-instance backward.
     fn new(
-        tape: &'a Activations,
+        tape: &'a Activations<A>,
         weights: &[&[f32]],
-        of: &'a ChunkTape,
+        saved: &'a ChunkTape<A>,
         embedding_gradients: &[f32],
     ) -> Option<Self> {
         let hidden = tape.shape.hidden;
-        let mut pooled = Buffer::unspecified(of.chunk.sequences.len() * hidden);
-        for (&i, row) in of.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
+        let mut pooled = Buffer::unspecified(saved.chunk.sequences.len() * hidden);
+        for (&i, row) in saved.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
             row.copy_from_slice(&embedding_gradients[i * hidden..(i + 1) * hidden]);
         }
         if pooled.iter().all(|&g| g == 0.0) {
             return None;
         }
-        let c = ChunkContext::new(&tape.shape, weights[0], (&tape.batch, &tape.pass), &of.chunk, 1);
+        let c = ChunkContext::new(&tape.shape, weights[0], (&tape.batch, &tape.pass), &saved.chunk, 1);
         let gradient = Buffer::unspecified(0);
-        Some(ChunkBackward { c, recorded: &of.recorded, pooled, gradient, relative: None })
+        Some(ChunkBackward { c, saved, pooled, gradient, relative: None })
     }
 
     /// The gradient of the last hidden states, made when it is first needed.
@@ -274,9 +254,9 @@ impl<'a> ChunkBackward<'a> {
         gradient
     }
 
-    fn layer<P: Backward>(
+    fn layer<P: Backward<Stored = A>>(
         &mut self,
-        tape: &Activations,
+        tape: &Activations<A>,
         (weights, products): (&[&[f32]], &P),
         w: &LayerWeights,
         layer: usize,
@@ -286,14 +266,13 @@ impl<'a> ChunkBackward<'a> {
         if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
             pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);
         }
-        let recorded = self.recorded;
+        let layers = &self.saved.layers;
         let input = match layer.checked_sub(1) {
-            Some(below) => recorded.layers[below].output(&LayerWeights::new(&tape.shape, weights[below + 1])),
-            None => self.embedding_output(&EmbeddingWeights::new(&tape.shape, weights[0])),
+            Some(below) => layers[below].output(&LayerWeights::new(&tape.shape, weights[below + 1])),
+            None => self.saved.embeddings.output(&self.c, &EmbeddingWeights::new(&tape.shape, weights[0])),
         };
-        let saved = &recorded.layers[layer];
         let (gradient, mut step) =
-            layer::backward(&self.c, products, w, layer, saved, input, gradient, queries);
+            layer::backward(&self.c, products, w, layer, &layers[layer], input, gradient, queries);
         self.gradient = gradient;
         match (&mut self.relative, step.relative_gradient.take()) {
             (Some(sum), Some(of_layer)) => sum.add_all(&of_layer),
@@ -303,15 +282,7 @@ impl<'a> ChunkBackward<'a> {
         step
     }
 
-    fn saved_embeddings(&self) -> &'a embedding::Saved {
-        self.recorded.embeddings.as_ref().expect("a tracked forward records its embeddings")
-    }
-
-    fn embedding_output(&self, w: &EmbeddingWeights) -> Buffer {
-        self.saved_embeddings().output(&self.c, w)
-    }
-
     fn embeddings(&mut self, w: &EmbeddingWeights) -> (Buffer, Buffer) {
-        embedding::backward(&self.c, w, self.saved_embeddings(), &mut self.gradient)
+        embedding::backward(&self.c, w, &self.saved.embeddings, &mut self.gradient)
     }
 }

@@ -6,30 +6,46 @@ use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
 use super::layer_norm::{self, RowDropout, Sums};
 use super::matmul::Init;
-use super::products::{Backward, Forward, Values};
+use super::products::{Backward, Forward, Stored, Values};
 use super::relative::Strips;
 use super::shape::LayerWeights;
 use super::simd::kernel;
 use crate::random::{Dropout, Key, Site};
 
 /// What the backward needs of a layer's forward. Rows are those after attention (`queries`) except
-/// `kv`'s, which are all tokens.
-pub(crate) struct Saved {
+/// `kv`'s, which are all tokens. `A` are activations that only go into products and through the activation function.
+pub(crate) struct Saved<A = Buffer> {
     /// `[queries, hidden]`
     q: Buffer,
     /// `[tokens, 2 · hidden]`
     kv: Buffer,
     /// `[queries, hidden]`
-    pub(super) context: Buffer,
+    context: A,
     attention_normalised: Buffer,
     attention_rstd: Buffer,
     /// `[queries, intermediate]`: the activation's input.
-    pre: Buffer,
+    pre: A,
     output_normalised: Buffer,
     output_rstd: Buffer,
 }
 
 impl Saved {
+    /// As the way back takes it.
+    pub fn stored<A: Stored>(self) -> Saved<A> {
+        Saved {
+            q: self.q,
+            kv: self.kv,
+            context: self.context.into(),
+            attention_normalised: self.attention_normalised,
+            attention_rstd: self.attention_rstd,
+            pre: self.pre.into(),
+            output_normalised: self.output_normalised,
+            output_rstd: self.output_rstd,
+        }
+    }
+}
+
+impl<A> Saved<A> {
     /// The layer's output again. `[queries, hidden]`
     pub fn output(&self, weights: &LayerWeights) -> Buffer {
         let mut y = Buffer::unspecified(self.output_normalised.len());
@@ -217,7 +233,7 @@ pub(crate) fn backward<'a, P: Backward>(
     products: &P,
     w: &LayerWeights,
     layer: usize,
-    saved: &'a Saved,
+    saved: &'a Saved<P::Stored>,
     input: Buffer,
     mut gradient: Buffer,
     queries: Queries,
@@ -250,7 +266,7 @@ pub(crate) fn backward<'a, P: Backward>(
     through(&output_gradient, hidden, weights.output, Init::Zero, &mut pre_gradient);
     let (kind, mut activated) = (c.shape.activation, Buffer::unspecified(rows * intermediate));
     let bias_gradient = &mut v.intermediate_bias;
-    activation::backward(kind, &saved.pre, &mut pre_gradient, bias_gradient, &mut activated);
+    activation::backward(kind, &saved.pre.values(), &mut pre_gradient, bias_gradient, &mut activated);
     let output = factors(output_gradient, hidden, Values::Own(activated), intermediate);
     through(&pre_gradient, intermediate, weights.intermediate, Init::Keep, &mut gradient);
 
@@ -271,7 +287,7 @@ pub(crate) fn backward<'a, P: Backward>(
 
     let mut context_gradient = Buffer::unspecified(rows * hidden);
     through(&attention_output_gradient, hidden, weights.attention_output, Init::Zero, &mut context_gradient);
-    let attention_output = factors(attention_output_gradient, hidden, Values::Of(&saved.context), hidden);
+    let attention_output = factors(attention_output_gradient, hidden, saved.context.values(), hidden);
     let (q_gradient, kv_gradient, relative_gradient) =
         attend_backward(c, layer, saved, &context_gradient, queries);
     drop(context_gradient);
@@ -313,10 +329,10 @@ fn scatter_first(c: &ChunkContext, rows: &[f32]) -> Buffer {
     all
 }
 
-fn attend_backward(
+fn attend_backward<A>(
     c: &ChunkContext,
     layer: usize,
-    saved: &Saved,
+    saved: &Saved<A>,
     context_gradient: &[f32],
     queries: Queries,
 ) -> (Buffer, Buffer, Option<Strips>) {

@@ -69,8 +69,21 @@ pub(crate) trait Forward: Sync {
     );
 }
 
+/// Activations kept for the way back, as they were or rounded.
+pub(crate) trait Stored: From<Buffer> + Send + Sync {
+    fn values(&self) -> Values<'_>;
+}
+
+impl Stored for Buffer {
+    fn values(&self) -> Values<'_> {
+        Values::Of(self)
+    }
+}
+
 /// Products on the way back.
 pub(crate) trait Backward: Sync + 'static {
+    /// How a forward pass keeps what the way back takes rounded anyway.
+    type Stored: Stored;
     /// Rows at whose multiples a block of a weight's gradient may start.
     const TILE_ROWS: usize;
     /// A weight, as products take it.
@@ -173,6 +186,7 @@ impl Forward for F32 {
 }
 
 impl Backward for F32 {
+    type Stored = Buffer;
     const TILE_ROWS: usize = MAX_ROWS;
     type Weight<'a> = &'a [f32];
     type Rows<'a> = Rows<&'a [f32]>;

@@ -1,8 +1,9 @@
 //! The fused encoder against the plain f64 one, over random shapes.
 
+use super::buffers::Buffer;
 use super::encoder::{Activations, embed, embed_tracked};
 use super::narrow::{bf16, int8};
-use super::products::{Backward, F32, Forward};
+use super::products::{Backward, F32, Forward, Stored};
 use super::reference;
 use super::shape::{EncoderShape, ShapeError};
 use crate::batch::{PackedBatch, Pass, SequenceId};
@@ -95,20 +96,24 @@ impl Case {
         embed(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
     }
 
-    fn tracked(&self) -> (Vec<f32>, Activations) {
+    fn tracked(&self) -> (Vec<f32>, Activations<Buffer>) {
         self.tracked_by(&F32)
     }
 
-    fn tracked_by(&self, products: &impl Forward) -> (Vec<f32>, Activations) {
+    fn tracked_by<A: Stored>(&self, products: &impl Forward) -> (Vec<f32>, Activations<A>) {
         let noise = self.noise.as_deref();
         embed_tracked(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
     }
 
-    fn gradients(&self, tape: &Activations) -> Vec<Vec<f32>> {
+    fn gradients(&self, tape: &Activations<Buffer>) -> Vec<Vec<f32>> {
         self.gradients_by(&F32, tape)
     }
 
-    fn gradients_by(&self, products: &impl Backward, tape: &Activations) -> Vec<Vec<f32>> {
+    fn gradients_by<A: Stored>(
+        &self,
+        products: &impl Backward<Stored = A>,
+        tape: &Activations<A>,
+    ) -> Vec<Vec<f32>> {
         let mut gradients: Vec<Vec<f32>> = self.weights.iter().map(|w| vec![0.0; w.len()]).collect();
         let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(|g| &mut g[..]).collect();
         tape.backward((&self.slices(), products), &self.embedding_gradients, &mut slices);

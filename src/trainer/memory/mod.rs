@@ -95,7 +95,7 @@ impl Estimate {
         Ok(Estimate {
             place: Place::Host,
             weights: set * sets,
-            step: passes * fused::kept(&model.encoder.config.dimensions, part),
+            step: passes * fused::kept(&model.encoder.config.dimensions, part, options.precision.precision()),
             rest: BASE + corpus.memory() as u64 + loss,
             sentences,
             free: free_memory(),

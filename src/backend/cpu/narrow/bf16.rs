@@ -1,14 +1,15 @@
 //! A layer's products in bf16: operands are rounded as they are packed, sums are f32.
 
-use super::bf16_pack::{left_of_columns, left_of_rows, panels_of_columns, panels_of_rows};
+use super::bf16_pack::{left_of_columns, left_of_rows, panels_of_columns, panels_of_rows, round_rows, widen};
 use super::instructions;
 use super::kernel::Kind;
 use super::operand::{Left, LeftRows, PanelColumns, Panels, ROWS};
 use super::product::{Start, multiply, share_rows};
 use crate::backend::cpu::buffers::Buffer;
 use crate::backend::cpu::matmul::Init;
-use crate::backend::cpu::products::{Backward, Forward, Linears, Values};
+use crate::backend::cpu::products::{Backward, Forward, Linears, Stored, Values};
 use crate::backend::cpu::shape::{EncoderShape, LayerWeights};
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -68,7 +69,31 @@ impl Forward for ForwardWeights {
     }
 }
 
+/// Activations as the way back multiplies them: rounded to bf16, which for what only goes into products changes nothing.
+pub(crate) struct Rounded {
+    /// Two values in a word.
+    values: Buffer,
+    len: usize,
+}
+
+impl From<Buffer> for Rounded {
+    fn from(x: Buffer) -> Self {
+        let mut values = Buffer::unspecified(x.len().div_ceil(2));
+        round_rows(&x, x.len(), cast_slice_mut(&mut values), 2 * x.len().div_ceil(2));
+        Rounded { values, len: x.len() }
+    }
+}
+
+impl Stored for Rounded {
+    fn values(&self) -> Values<'_> {
+        let mut values = Buffer::unspecified(self.len);
+        widen(cast_slice(&self.values), &mut values);
+        Values::Own(values)
+    }
+}
+
 impl Backward for BackwardWeights {
+    type Stored = Rounded;
     const TILE_ROWS: usize = ROWS;
     type Weight<'a> = &'a Panels;
     type Rows<'a> = Left;

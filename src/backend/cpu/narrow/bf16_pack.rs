@@ -40,13 +40,22 @@ pub(super) fn left_of_rows(x: &[f32], depth: usize) -> Left {
 
 kernel! {
 /// Rows of `columns` values to rows of `stride`, filled up with zeros.
-fn round_rows<'a, S>(simd, x: &'a [f32], columns: usize, to: &'a mut [u16], stride: usize) {
+pub(super) fn round_rows<'a, S>(simd, x: &'a [f32], columns: usize, to: &'a mut [u16], stride: usize) {
     for (x, to) in x.chunks_exact(columns).zip(to.chunks_exact_mut(stride)) {
         let (filled, rest) = to.split_at_mut(columns);
         for (to, &x) in filled.iter_mut().zip(x) {
             *to = rounded(x) as u16;
         }
         rest.fill(0);
+    }
+}
+}
+
+kernel! {
+/// bf16 values as f32.
+pub(super) fn widen<'a, S>(simd, x: &'a [u16], to: &'a mut [f32]) {
+    for (to, &x) in to.iter_mut().zip(x) {
+        *to = f32::from_bits(u32::from(x) << 16);
     }
 }
 }

@@ -1,11 +1,14 @@
 //! Products by every kind of instruction that this machine has, against plain sums.
 
+use super::bf16::Rounded;
 use super::bf16_pack::{left_of_columns, left_of_rows, panels_of_columns, panels_of_rows, rounded};
 use super::instructions::{Instructions, available};
 use super::int8;
 use super::kernel::Kind;
 use super::operand::{Left, Panels};
 use super::product::{Start, multiply};
+use crate::backend::cpu::buffers::Buffer;
+use crate::backend::cpu::products::Stored;
 use crate::random::Key;
 use half::bf16;
 use proptest::prelude::*;
@@ -30,6 +33,19 @@ fn right(x: &[f32], (n, depth): (usize, usize), from_columns: bool) -> Panels {
 
 fn near(x: f32) -> f64 {
     bf16::from_f32(x).to_f64()
+}
+
+/// So that a product of what was kept has the bits of one of what was given.
+#[test]
+fn what_is_kept_is_what_a_product_would_round_to() {
+    for len in [1, 2, 33, 384] {
+        let x = values(7, len);
+        let mut given = Buffer::unspecified(len);
+        given.copy_from_slice(&x);
+        let kept = Rounded::from(given);
+        let expected: Vec<f32> = x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
+        assert_eq!(kept.values()[..], expected[..]);
+    }
 }
 
 #[test]
