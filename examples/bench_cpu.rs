@@ -45,10 +45,10 @@ enum Request {
         sentences: usize,
         folder: PathBuf,
     },
-    /// FLOP/s of the matrix product of a feed-forward block, `[rows, 384] · [384, 1536]`.
-    GemmRate { rows: usize },
+    /// FLOP/s of candle's matrix product, `[rows, inputs] · [inputs, outputs]`.
+    GemmRate { shape: [usize; 3] },
     /// The same as our layers compute it, in `precision`.
-    ProductRate { rows: usize, precision: Precision },
+    ProductRate { shape: [usize; 3], precision: Precision },
     /// Forward and backward of `sequences` of `length` random tokens, dropout 0.1, mean pooling.
     EncoderPass {
         sequences: usize,
@@ -119,10 +119,9 @@ impl Bench {
                 let tokens: usize = tokens.iter().map(Vec::len).sum();
                 Ok(json!({ "sentences": sentences.len(), "sentence_tokens": tokens }))
             }
-            Request::GemmRate { rows } => gemm_rate(rows),
-            Request::ProductRate { rows, precision } => {
-                let seconds = product_seconds(precision, [rows, 384, 1536]);
-                Ok(json!({ "flops_per_second": (2 * rows * 384 * 1536) as f64 / seconds }))
+            Request::GemmRate { shape } => gemm_rate(shape),
+            Request::ProductRate { shape, precision } => {
+                Ok(flop_rate(shape, product_seconds(precision, shape)))
             }
             Request::EncoderPass { sequences, length, precision } => {
                 self.encoder_pass(sequences, length, precision)
@@ -282,16 +281,21 @@ fn sample(mut sentences: Vec<String>, count: usize) -> Vec<String> {
     sentences
 }
 
-fn gemm_rate(rows: usize) -> Result<Value> {
-    let a = Tensor::randn(0f32, 1.0, (rows, 384), &Device::Cpu)?;
-    let b = Tensor::randn(0f32, 1.0, (384, 1536), &Device::Cpu)?;
+fn flop_rate(shape: [usize; 3], seconds: f64) -> Value {
+    json!({ "flops_per_second": 2.0 * shape.map(|n| n as f64).iter().product::<f64>() / seconds })
+}
+
+fn gemm_rate(shape: [usize; 3]) -> Result<Value> {
+    let [rows, inputs, outputs] = shape;
+    let a = Tensor::randn(0f32, 1.0, (rows, inputs), &Device::Cpu)?;
+    let b = Tensor::randn(0f32, 1.0, (inputs, outputs), &Device::Cpu)?;
     let mut seconds = f64::MAX;
     for _ in 0..10 {
         let began = Instant::now();
         a.matmul(&b)?;
         seconds = seconds.min(began.elapsed().as_secs_f64());
     }
-    Ok(json!({ "flops_per_second": (2 * rows * 384 * 1536) as f64 / seconds }))
+    Ok(flop_rate(shape, seconds))
 }
 
 fn memory() -> Result<Value> {

@@ -17,6 +17,7 @@ MINILM = dict(
     hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, vocab_size=30522,
     max_position_embeddings=512, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
 )  # fmt: skip
+BERT_BASE = MINILM | dict(hidden_size=768, num_hidden_layers=12, intermediate_size=3072)
 FORMS = {"padded to 50": 0.25, "padded to the longest": 0.30, "chunks": 0.65}
 SLICES = 4
 
@@ -100,7 +101,7 @@ class Bench:
 
     def measure_gemm(self, *workers):
         for worker in filter(None, workers):
-            self.gemm[worker.name].append(worker.ask("gemm_rate", rows=2048)["flops_per_second"])
+            self.gemm[worker.name].append(worker.ask("gemm_rate", shape=self.options.product)["flops_per_second"])
 
     def measure_encoder(self, ours, theirs):
         shape = {"sequences": 32, "length": 32}
@@ -110,7 +111,7 @@ class Bench:
         for _ in range(self.options.repeats):
             pairs.append((ours.seconds("encoder_pass", **shape), theirs.seconds("encoder_pass", **shape)))
         self.add("forward + backward, 32 sequences of 32 tokens", pairs, "≤ 0.9", "{:.0f} ms", 1e3)
-        self.encoder_flops = 3 * flops(32 * 32, [32] * 32)
+        self.encoder_flops = 3 * flops(self.options.shape, 32 * 32, [32] * 32)
 
     def measure_steps(self, ours, theirs):
         folder = {"folder": str(self.folder)}
@@ -125,7 +126,7 @@ class Bench:
             what = "cut into length-sorted chunks of 50" if form == "chunks" else form
             self.add(f"training step, {self.options.batch_size} × 2 views; PyTorch {what}", pairs[form], f"≤ {target:.2f}", "{:.2f} s")
         lengths = [[len(sequence) for sequence in batch] for batch in self.batches]
-        self.step_flops = statistics.mean(3 * flops(sum(batch), batch) for batch in lengths)
+        self.step_flops = statistics.mean(3 * flops(self.options.shape, sum(batch), batch) for batch in lengths)
         self.notes.append(
             f"The {len(lengths)} batches have {statistics.mean(map(sum, lengths)):.0f} tokens on average "
             f"({statistics.mean(map(statistics.mean, lengths)):.1f} a sequence; the longest of a batch "
@@ -136,7 +137,7 @@ class Bench:
     def measure_bf16_training(self, ours, theirs):
         """Ours in bf16 against ours in f32, PyTorch's f32 and its autocast to bf16, in turns."""
         for precision in self.products:
-            self.products[precision].append(ours.ask("product_rate", rows=2048, precision=precision)["flops_per_second"])
+            self.products[precision].append(ours.ask("product_rate", shape=self.options.product, precision=precision)["flops_per_second"])
         shape = {"sequences": 32, "length": 32}
         sides = {
             "our f32": (ours, "f32", 0.58),
@@ -302,7 +303,8 @@ class Bench:
         rate = max(max(rates) for rates in self.gemm.values() if rates)
         rates = ", ".join(f"{name} {max(rates) / 1e9:.0f}" for name, rates in self.gemm.items() if rates)
         products = ", ".join(f"{name} {max(rates) / 1e9:.0f}" for name, rates in self.products.items())
-        encode_flops = flops(self.sentence_tokens / self.sentences, [])
+        rows, inputs, outputs = self.options.product
+        encode_flops = flops(self.options.shape, self.sentence_tokens / self.sentences, [])
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         lines = [
             "# On the CPU, beside PyTorch",
@@ -322,7 +324,8 @@ class Bench:
             "",
             "## The floor",
             "",
-            f"The matrix products alone, at the best rate of this run ({rates} GFLOP/s at [2048, 384] · [384, 1536]):",
+            f"The matrix products alone, at the best rate of this run ({rates} GFLOP/s at "
+            f"[{rows}, {inputs}] · [{inputs}, {outputs}]):",
             "",
             "| what | GFLOP | at least |",
             "|---|---|---|",
@@ -347,11 +350,11 @@ class Bench:
         return "\n".join(lines) + "\n"
 
 
-def flops(tokens, lengths):
-    """Of the matrix products of a forward pass of the MiniLM shape; a backward pass has twice as many."""
-    h, i = MINILM["hidden_size"], MINILM["intermediate_size"]
+def flops(shape, tokens, lengths):
+    """Of the matrix products of a forward pass; a backward pass has twice as many."""
+    h, i = shape["hidden_size"], shape["intermediate_size"]
     attention = sum(4 * length * length * h for length in lengths)
-    return MINILM["num_hidden_layers"] * (2 * tokens * (4 * h * h + 2 * h * i) + attention)
+    return shape["num_hidden_layers"] * (2 * tokens * (4 * h * h + 2 * h * i) + attention)
 
 
 def largest_difference(first, second):
@@ -368,6 +371,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench-cpu", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small samples: about 3 minutes instead of 12")
     parser.add_argument("--model", type=Path, default=ROOT.parent / "shared/models/minilm-mlm", help="folder of MiniLM's shape [default: that of ../shared, else random weights]")  # fmt: skip
+    parser.add_argument("--bert-base", action="store_true", help="random weights of BERT-base's shape (12 × 768) in place of the model's; its tokenizer")  # fmt: skip
     parser.add_argument("--corpus", type=Path, default=ROOT.parent / "shared/data/corpus/mirror-10k.txt", help="to train on [default: that of ../shared, else the built-in corpus]")  # fmt: skip
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/senteval/downstream", help="STS sets, whose sentences are encoded [default: those of ../shared, else the corpus]")  # fmt: skip
     parser.add_argument("--sentences", type=int, help="how many to encode [default: all, 2,000 with --quick]")
@@ -386,8 +390,12 @@ def parse():
     options.curve_sequences = (32, 128) if quick else (32, 128, 512)
     options.curve_lengths = (8, 32) if quick else (8, 32, 128)
     found = (options.model / "config.json").exists()
-    options.source, options.config = (options.model, None) if found else (ROOT / "data/builtin/model", MINILM)
-    options.model_name = options.model.name if found else "random weights of MiniLM's shape (L6 H384)"
+    options.shape = BERT_BASE if options.bert_base else MINILM
+    options.product = [2048, options.shape["hidden_size"], options.shape["intermediate_size"]]
+    options.source = options.model if found else ROOT / "data/builtin/model"
+    options.config = options.shape if options.bert_base or not found else None
+    name = "BERT-base's shape (L12 H768)" if options.bert_base else "MiniLM's shape (L6 H384)"
+    options.model_name = f"random weights of {name}" if options.config else options.model.name
     if not options.corpus.exists():
         options.corpus = ROOT / "data/builtin/corpus.txt"
     options.senteval = str(options.data) if options.data.exists() else None

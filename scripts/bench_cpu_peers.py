@@ -157,15 +157,16 @@ class Peers:
 
     # --- the machine ---
 
-    def gemm_rate(self, rows, precision="f32"):
+    def gemm_rate(self, shape, precision="f32"):
+        rows, inputs, outputs = shape
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        a, b = torch.randn(rows, 384, dtype=dtype), torch.randn(384, 1536, dtype=dtype)
+        a, b = torch.randn(rows, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)
         seconds = float("inf")
         for _ in range(10):
             began = time.perf_counter()
             a @ b
             seconds = min(seconds, time.perf_counter() - began)
-        return {"flops_per_second": 2 * rows * 384 * 1536 / seconds}
+        return {"flops_per_second": 2 * rows * inputs * outputs / seconds}
 
     def memory(self):
         self.load_encoder()
