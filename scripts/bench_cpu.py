@@ -116,15 +116,15 @@ class Bench:
     def measure_steps(self, ours, theirs):
         folder = {"folder": str(self.folder)}
         ours.ask("step", **folder, batch=0), theirs.ask("step", batch=0, form="chunks")
-        pairs, losses = {form: [] for form in FORMS}, []
+        pairs, losses = {form: [] for form in self.options.forms}, []
         for batch in range(self.options.batches):
-            for form in FORMS:
+            for form in self.options.forms:
                 a, b = ours.ask("step", **folder, batch=batch), theirs.ask("step", batch=batch, form=form)
                 pairs[form].append((a["seconds"], b["seconds"]))
                 losses += [f"{a['loss']:.3f} and {b['loss']:.3f}"]
-        for form, target in FORMS.items():
+        for form in self.options.forms:
             what = "cut into length-sorted chunks of 50" if form == "chunks" else form
-            self.add(f"training step, {self.options.batch_size} × 2 views; PyTorch {what}", pairs[form], f"≤ {target:.2f}", "{:.2f} s")
+            self.add(f"training step, {self.options.batch_size} × 2 views; PyTorch {what}", pairs[form], f"≤ {FORMS[form]:.2f}", "{:.2f} s")
         lengths = [[len(sequence) for sequence in batch] for batch in self.batches]
         self.step_flops = statistics.mean(3 * flops(self.options.shape, sum(batch), batch) for batch in lengths)
         self.notes.append(
@@ -161,7 +161,7 @@ class Bench:
             own = ours.seconds("step", folder=str(self.folder), batch=batch, precision="bf16")
             exact = ours.seconds("step", folder=str(self.folder), batch=batch)
             best = {
-                precision: min(theirs.seconds("step", batch=batch, form=form, precision=precision) for form in FORMS)
+                precision: min(theirs.seconds("step", batch=batch, form=form, precision=precision) for form in self.options.forms)
                 for precision in ("f32", "bf16")
             }
             for side, other in zip(pairs, (exact, best["f32"], best["bf16"])):
@@ -211,7 +211,7 @@ class Bench:
         own = ours.ask("memory")["peak"]
         ours.stop()
         peaks, theirs_loaded = {}, 0
-        for form in FORMS:
+        for form in self.options.forms:
             theirs = self.start_theirs()
             theirs_loaded = theirs.ask("memory")["resident"]
             for step in range(2):
@@ -377,6 +377,7 @@ def parse():
     parser.add_argument("--sentences", type=int, help="how many to encode [default: all, 2,000 with --quick]")
     parser.add_argument("--batch-size", type=int, default=200, help="sentences of a batch, each in two views")
     parser.add_argument("--batches", type=int, help="to train on [default: 4, 2 with --quick]")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="how PyTorch lays out a batch; it is compared by the best [default: all]")  # fmt: skip
     parser.add_argument("--repeats", type=int, help="of forward + backward [default: 20, 8 with --quick]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "eval/benchmarks/cpu.md")

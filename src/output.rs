@@ -22,7 +22,7 @@ pub use folder::{OutputFolder, fill, run_folder};
 pub use inputs::{Identity, Inputs};
 pub(crate) use lock::FolderLock;
 pub use staged::StagedFolder;
-pub use whole::{WholeFile, write_whole, write_whole_with};
+pub use whole::{WholeFile, json, write_json, write_whole, write_whole_with};
 
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what each is")]

@@ -19,7 +19,7 @@ use crate::encoder::{Layout, Parameters};
 use crate::model_folder::weights::safetensors_file::SafetensorsFile;
 use crate::model_folder::weights::tensors;
 use crate::output::written::files_below;
-use crate::output::{TEMPORARY, remove_temporaries, set_listable, sync_folder, write_whole};
+use crate::output::{TEMPORARY, json, remove_temporaries, set_listable, sync_folder, write_json};
 use crate::quote::reason;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
@@ -140,9 +140,7 @@ impl RunCheckpoints {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.create()?;
-                let bytes =
-                    json(origin).map_err(|source| CheckpointError::Write { path: path.clone(), source })?;
-                write_whole(&path, &bytes)?;
+                write_json(&path, origin)?;
                 return Ok(None);
             }
             Err(source) => return Err(CheckpointError::Read { path, source }),
@@ -361,10 +359,4 @@ impl Checkpoint {
             state,
         })
     }
-}
-
-fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value)?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }

@@ -9,7 +9,7 @@ use sts_eval::format::{Format, Html, Json, Latex, Markdown, Table, mteb};
 use sts_eval::{Bootstrap, Report};
 
 use super::{Done, Ending, files, usage};
-use crate::output::{Form, Inputs, OutputError, OutputFile, OutputFiles, write_whole};
+use crate::output::{Form, Inputs, OutputError, OutputFile, OutputFiles, write_json};
 
 const STDOUT: &str = "-";
 
@@ -192,9 +192,7 @@ fn write_results(folder: &Path, report: &Report, meta: &mteb::ModelMeta) -> Done
             fs::create_dir_all(above)
                 .map_err(|source| OutputError::Write { path: above.to_owned(), source })?;
         }
-        let mut bytes = serde_json::to_vec_pretty(&content)?;
-        bytes.push(b'\n');
-        write_whole(&path, &bytes)?;
+        write_json(&path, &content)?;
     }
     Ok(())
 }

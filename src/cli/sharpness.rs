@@ -16,7 +16,7 @@ use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusOptions, Format, list};
 use crate::encoder::{Architecture, PackedBatch};
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
-use crate::output::{Inputs, OutputFile, OutputFiles};
+use crate::output::{Inputs, OutputFile, OutputFiles, json};
 use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
@@ -281,15 +281,10 @@ impl Sharpness {
             found,
             curve,
         };
-        let json = || -> Result<Vec<u8>, Ending> {
-            let mut bytes = serde_json::to_vec_pretty(&report)?;
-            bytes.push(b'\n');
-            Ok(bytes)
-        };
         let mut out = io::stdout().lock();
         match &targets.numbers {
-            Some(file) => file.write(&json()?)?,
-            None if self.json.is_some() => return Ok(out.write_all(&json()?)?),
+            Some(file) => file.write(&json(&report)?)?,
+            None if self.json.is_some() => return Ok(out.write_all(&json(&report)?)?),
             None => {}
         }
         print_table(&report, &mut out)?;

@@ -10,8 +10,8 @@ use thiserror::Error;
 use super::{Precision, write_graph};
 use crate::encoder::Pooling;
 use crate::model_folder::SaveError;
-use crate::model_folder::write::{read_json, write_json};
-use crate::output::OutputError;
+use crate::model_folder::write::read_json;
+use crate::output::{OutputError, write_json};
 use crate::sentence_encoder::SentenceEncoder;
 
 #[derive(Debug, Error)]
@@ -59,7 +59,7 @@ fn limit_length(max_length: usize, folder: &Path) -> Result<(), SaveError> {
     let path = folder.join("tokenizer_config.json");
     let mut config = read_json(&path)?;
     config["model_max_length"] = json!(max_length);
-    write_json(&path, &config)
+    Ok(write_json(&path, &config)?)
 }
 
 /// What clients of graphs look for in config.json.

@@ -11,7 +11,7 @@ use super::weights::{WEIGHTS, WeightsError, tensors};
 use super::{SETTINGS, Settings, modules};
 use crate::encoder::Encoder;
 use crate::model::Pooling;
-use crate::output::{OutputError, write_whole, write_whole_with};
+use crate::output::{OutputError, write_json, write_whole, write_whole_with};
 use crate::tokenize::{TokenizeError, Tokenizer};
 use crate::weights::Parameters;
 
@@ -121,14 +121,8 @@ impl Contents<'_> {
         write_json(&folder.join("sentence_bert_config.json"), &transformer)?;
         let mut settings = self.settings.all.clone();
         settings.entry("similarity_fn_name").or_insert_with(|| json!("cosine"));
-        write_json(&folder.join(SETTINGS), &Value::Object(settings))
+        Ok(write_json(&folder.join(SETTINGS), &settings)?)
     }
-}
-
-pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|source| SaveError::Json { path: path.to_owned(), source })?;
-    Ok(write_whole(path, format!("{text}\n").as_bytes())?)
 }
 
 pub(crate) fn read_json(path: &Path) -> Result<Value, SaveError> {

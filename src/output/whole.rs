@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::interrupt::HalfWritten;
@@ -68,6 +69,18 @@ fn folder(target: &Path) -> &Path {
 /// Writes a file whole or not at all, and for good.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     write_whole_with(path, |file| file.write_all(bytes))
+}
+
+/// A value as files of this program have it: pretty JSON that ends its line.
+pub fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// As [`write_whole`], of a value as [`json`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), OutputError> {
+    write_whole_with(path, |file| file.write_all(&json(value)?))
 }
 
 /// As [`write_whole`], of what `fill` writes.

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::sums::FileSum;
-use super::{OutputError, write_whole};
+use super::{OutputError, write_json};
 
 /// The list's name in a folder.
 pub const LIST: &str = ".mirror.json";
@@ -58,11 +58,7 @@ impl Written {
     }
 
     pub fn save(&self, folder: &Path) -> Result<(), OutputError> {
-        let path = folder.join(LIST);
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|e| OutputError::Write { path: path.clone(), source: e.into() })?;
-        bytes.push(b'\n');
-        write_whole(&path, &bytes)
+        write_json(&folder.join(LIST), self)
     }
 
     /// The files that are still as they were written, and the list itself.

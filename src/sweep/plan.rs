@@ -14,7 +14,7 @@ use super::config::Row;
 use super::sets::check_apart;
 use super::{Cell, Config, SetName, Setting, SweepError};
 use crate::hub;
-use crate::output::write_whole;
+use crate::output::write_json;
 use crate::trainer::TrainOptions;
 
 /// The plan's file in a sweep's folder.
@@ -147,10 +147,7 @@ impl Plan {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), SweepError> {
-        let path = folder.join(PLAN);
-        let bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| SweepError::Damaged { path: path.clone(), what: error.to_string() })?;
-        Ok(write_whole(&path, &bytes)?)
+        Ok(write_json(&folder.join(PLAN), self)?)
     }
 
     /// The pairs of the dev set; none where lines are held out.

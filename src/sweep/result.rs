@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sts_eval::ScoredTask;
 
 use super::{CELLS, Cell, RANKS, SweepError, ranks};
-use crate::output::write_whole;
+use crate::output::write_json;
 
 /// The result's file in a cell's folder.
 pub const RESULT: &str = "result.json";
@@ -104,11 +104,7 @@ impl CellResult {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, sweep: &Path, name: &str) -> Result<(), SweepError> {
-        let path = folder(sweep, name).join(RESULT);
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| SweepError::Damaged { path: path.clone(), what: error.to_string() })?;
-        bytes.push(b'\n');
-        Ok(write_whole(&path, &bytes)?)
+        Ok(write_json(&folder(sweep, name).join(RESULT), self)?)
     }
 
     /// Takes in the scores of the test sets, and writes their ranks.

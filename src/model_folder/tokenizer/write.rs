@@ -1,7 +1,7 @@
 //! The tokenizer's files for an output folder, such that `AutoTokenizer` and sentence-transformers make the same ids.
 
 use super::source::Source;
-use crate::output;
+use crate::output::{write_json, write_whole};
 use crate::tokenize::config::{ROLES, TokenizerClass};
 use crate::tokenize::{TokenizeError, Tokenizer};
 use serde_json::{Map, Value, json};
@@ -29,11 +29,11 @@ impl Tokenizer {
     /// # Errors
     /// A file cannot be written; no half-written file stays.
     pub fn write_to(&self, dir: &Path, max_length: usize) -> Result<(), TokenizeError> {
-        write_whole(dir, "tokenizer.json", &self.json(max_length)?)?;
-        write_whole(dir, "tokenizer_config.json", &pretty(&self.config_json()))?;
-        write_whole(dir, "special_tokens_map.json", &pretty(&self.special_tokens_map()))?;
+        write_whole(&dir.join("tokenizer.json"), &self.json(max_length)?)?;
+        write_json(&dir.join("tokenizer_config.json"), &self.config_json())?;
+        write_json(&dir.join("special_tokens_map.json"), &self.special_tokens_map())?;
         for (name, bytes) in &self.vocabulary_files {
-            write_whole(dir, name, bytes)?;
+            write_whole(&dir.join(name), bytes)?;
         }
         Ok(())
     }
@@ -176,14 +176,4 @@ impl Tokenizer {
         let id = |role: &str| self.config.token(role).and_then(|token| self.pieces.token_to_id(token));
         self.prefix.iter().copied().eq(id("cls_token")) && self.suffix.iter().copied().eq(id("sep_token"))
     }
-}
-
-fn pretty(json: &Map<String, Value>) -> Vec<u8> {
-    let mut text = serde_json::to_string_pretty(json).unwrap_or_default();
-    text.push('\n');
-    text.into_bytes()
-}
-
-fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), TokenizeError> {
-    Ok(output::write_whole(&dir.join(name), bytes)?)
 }
