@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use clap::Args;
 use ndarray::{Array2, Axis};
 use thiserror::Error;
 
-use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, Precision, SequenceId};
+use crate::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Precision, SequenceId};
+use crate::model::PoolingChoice;
 use crate::model_folder::{
     Contents, FolderError, ModelFolder, ModulesError, Settings, WeightsError, modules, read_parameters,
 };
@@ -18,11 +20,13 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 const TOKENS_AT_ONCE: usize = 1 << 14;
 
 /// Flags that override a folder's own settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// Instead of the folder's.
-    pub pooling: Option<Pooling>,
-    /// Tokens at which sentences are cut, instead of the folder's.
+    /// auto, mean, cls, mean-padded or first-last-avg
+    #[arg(long, default_value = "auto", value_name = "HOW")]
+    pub pooling: PoolingChoice,
+    /// Truncate sentences to this many tokens [default: the folder's own limit]
+    #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
 }
 
@@ -86,7 +90,7 @@ impl SentenceEncoder {
             return Err(ModelError::TooLong { asked, most });
         }
         let max_length = overrides.max_length.unwrap_or(folder.max_length());
-        let pooling = overrides.pooling.unwrap_or(folder.pooling());
+        let pooling = overrides.pooling.0.unwrap_or(folder.pooling());
         let ModelFolder { sentence, transformer, config, tokenizer, .. } = folder;
         let mut encoder = Encoder::new(config, pooling);
         encoder.modules = Arc::new(modules::read(&sentence, encoder.config.dimensions.hidden_size)?);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use candle_core::Device;
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 
@@ -12,6 +13,7 @@ use super::prompt::PromptFlags;
 use super::{Ending, usage};
 use crate::encoder::Precision;
 use crate::export as graph;
+use crate::model::PoolingChoice;
 use crate::model_folder::Settings;
 use crate::onnx::encoder::Asked;
 use crate::onnx::{OnnxEncoder, OnnxError, Runtime};
@@ -118,53 +120,57 @@ impl Backend {
         }
     }
 
-    /// Checks flags that contradict each other, and loads ONNX Runtime where it is asked for.
-    pub fn set_up(&self, overrides: Overrides, models: &[String]) -> Result<Option<Runtime>, Ending> {
-        match self.backend {
-            BackendName::Candle => {
-                self.precision()?;
-                Ok(None)
-            }
-            BackendName::Onnx if models.iter().any(|model| model == crate::hub::BUILTIN) => {
-                Err(usage("--backend onnx needs a folder that mirror export wrote, named by --model"))
-            }
-            BackendName::Onnx if overrides.pooling.is_some() => Err(usage(
+    /// What loads models; an error where the flags, or `models`, do not fit the backend.
+    pub fn loader(
+        &self,
+        overrides: Overrides,
+        models: &[String],
+        machine: &Machine,
+        device: &Device,
+    ) -> Result<Loader, Ending> {
+        if self.backend == BackendName::Candle {
+            return Ok(Loader::Candle { overrides, precision: self.precision()?, device: device.clone() });
+        }
+        if models.iter().any(|model| model == crate::hub::BUILTIN) {
+            return Err(usage("--backend onnx needs a folder that mirror export wrote, named by --model"));
+        }
+        if overrides.pooling != PoolingChoice::default() {
+            return Err(usage(
                 "--pooling cannot be changed with --backend onnx: it is in the graph; export again",
-            )),
-            BackendName::Onnx if self.graphs_precision().is_err() => self.graphs_precision().map(|_| None),
-            BackendName::Onnx => {
-                self.graphs_precision()?;
-                Ok(Some(Runtime::load(self.onnxruntime.as_deref())?))
+            ));
+        }
+        let asked = Asked { precision: self.graphs_precision()?, max_length: overrides.max_length };
+        let runtime = Runtime::load(self.onnxruntime.as_deref())?;
+        Ok(Loader::Onnx { runtime, asked, threads: machine.threads() })
+    }
+}
+
+/// What models are loaded with.
+pub enum Loader {
+    /// By this program's own encoder.
+    Candle { overrides: Overrides, precision: Precision, device: Device },
+    /// By ONNX Runtime.
+    Onnx { runtime: Runtime, asked: Asked, threads: usize },
+}
+
+impl Loader {
+    /// The model in `folder`.
+    pub fn load(&self, folder: &Path) -> Result<Loaded, Ending> {
+        match self {
+            Loader::Candle { overrides, precision, device } => {
+                let model = SentenceEncoder::load(folder, *overrides, device)?.in_precision(*precision)?;
+                Ok(Loaded::Candle(Box::new(model)))
+            }
+            Loader::Onnx { runtime, asked, threads } => {
+                let encoder = OnnxEncoder::load(runtime, folder, *asked, *threads)?;
+                encoder.warning.iter().for_each(|warning| say(warning));
+                Ok(Loaded::Onnx(Box::new(encoder)))
             }
         }
     }
 }
 
 impl Loaded {
-    /// Loads a folder: with `runtime` its graph, else its weights.
-    pub fn load(
-        folder: &Path,
-        overrides: Overrides,
-        backend: &Backend,
-        runtime: Option<&Runtime>,
-        machine: &Machine,
-        device: &candle_core::Device,
-    ) -> Result<Self, Ending> {
-        match runtime {
-            None => {
-                let model = SentenceEncoder::load(folder, overrides, device)?;
-                Ok(Loaded::Candle(Box::new(model.in_precision(backend.precision()?)?)))
-            }
-            Some(runtime) => {
-                let asked =
-                    Asked { precision: backend.graphs_precision()?, max_length: overrides.max_length };
-                let encoder = OnnxEncoder::load(runtime, folder, asked, machine.threads())?;
-                encoder.warning.iter().for_each(|warning| say(warning));
-                Ok(Loaded::Onnx(Box::new(encoder)))
-            }
-        }
-    }
-
     /// Puts the prompt that was asked for before each sentence, if one was.
     pub fn set_prompt(&mut self, flags: &PromptFlags) -> Result<(), Ending> {
         let Some(text) = flags.text(self.settings())?.map(str::to_owned) else { return Ok(()) };

@@ -17,7 +17,6 @@ use crate::corpus::{CorpusOptions, Sentence, Texts};
 use crate::output::{Inputs, OutputFile, OutputFiles};
 use crate::quantization::Stream;
 use crate::sentence_encoder::Overrides;
-use crate::trainer::options::PoolingChoice;
 
 /// Encode sentences: one embedding for each line, row or record.
 ///
@@ -44,12 +43,8 @@ pub struct Encode {
     /// Replace a file that mirror encode did not write; never one that is read
     #[arg(long)]
     overwrite: bool,
-    /// auto, mean, cls, mean-padded or first-last-avg
-    #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
-    /// Truncate sentences to this many tokens [default: the folder's own limit]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    #[command(flatten)]
+    overrides: Overrides,
     /// Scale embeddings to length 1, regardless of the folder's modules
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
@@ -81,16 +76,10 @@ impl Encode {
         let mut sink = Sink::open(output.as_ref())?;
         let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
         let device = self.machine.set_up_for(self.backend.precision()?)?;
-        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-        let runtime = self.backend.set_up(overrides, std::slice::from_ref(&self.model))?;
-        let model_files = ModelFiles::locate(&self.model)?;
-        let folder = model_files.folder();
-        // One of the hub has a folder only now.
-        let mut inputs = Inputs::default();
-        files::add_model_folder(&mut inputs, folder);
-        output.as_ref().map_or(Ok(()), |(output, _)| output.check(&inputs))?;
-        let mut model =
-            Loaded::load(folder, overrides, &self.backend, runtime.as_ref(), &self.machine, &device)?;
+        let models = std::slice::from_ref(&self.model);
+        let loader = self.backend.loader(self.overrides, models, &self.machine, &device)?;
+        let model_files = ModelFiles::locate_apart(&self.model, output.iter().map(|(output, _)| output))?;
+        let mut model = loader.load(model_files.folder())?;
         model.set_prompt(&self.prompt)?;
         self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
         model.set_normalize(self.normalize, self.no_normalize)?;

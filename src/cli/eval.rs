@@ -9,8 +9,8 @@ use sts_eval::{
     WordFolder, WordSet, compare, evaluate, examine,
 };
 
-use super::backend::{Backend, BackendName, Loaded};
-use super::files::{self, add_model_folder};
+use super::backend::{Backend, BackendName};
+use super::files;
 use super::forms::Forms;
 use super::machine::Machine;
 use super::model::ModelFiles;
@@ -24,7 +24,6 @@ use crate::output::Inputs;
 use crate::quote::counted;
 use crate::sentence_encoder::Overrides;
 use crate::trainer::curves;
-use crate::trainer::options::PoolingChoice;
 use crate::trainer::plan::DEFAULT_DATA;
 
 /// Sentences that are tokenised together.
@@ -54,12 +53,8 @@ pub struct Eval {
     /// SICK-R's pairs: mirror-bert takes the test split (4,927), simcse all (9,927)
     #[arg(long, default_value_t = Convention::default(), value_name = "NAME")]
     convention: Convention,
-    /// auto, mean, cls, mean-padded or first-last-avg
-    #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
-    /// Truncate sentences to this many tokens [default: the folder's own limit]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    #[command(flatten)]
+    overrides: Overrides,
     #[command(flatten)]
     forms: Forms,
     #[command(flatten)]
@@ -95,30 +90,19 @@ impl Eval {
         let targets = self.forms.claim(&self.inputs(), &self.models)?;
         // Before the sets are read, which takes threads.
         let device = self.machine.set_up_for(self.backend.precision()?)?;
-        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         if let Some(corpus) = self.unlabeled.corpus() {
             let (models, prompt, vectors) = (&self.models, &self.prompt, &self.vectors);
             let (forms, targets, device) = (&self.forms, &targets, &device);
+            let overrides = self.overrides;
             let request = unlabeled::Request { models, overrides, prompt, vectors, forms, targets, device };
             return unlabeled::run(&self.unlabeled, corpus, &request);
         }
         let Sets { tasks, missing, mut notes } = self.sets()?;
-        let runtime = self.backend.set_up(overrides, &self.models)?;
+        let loader = self.backend.loader(self.overrides, &self.models, &self.machine, &device)?;
         let mut findings = Findings::default();
         for name in &self.models {
-            let files = ModelFiles::locate(name)?;
-            // One of the hub has a folder only now.
-            let mut inputs = Inputs::default();
-            add_model_folder(&mut inputs, files.folder());
-            targets.check(&inputs)?;
-            let mut model = Loaded::load(
-                files.folder(),
-                overrides,
-                &self.backend,
-                runtime.as_ref(),
-                &self.machine,
-                &device,
-            )?;
+            let files = ModelFiles::locate_apart(name, targets.files())?;
+            let mut model = loader.load(files.folder())?;
             model.set_prompt(&self.prompt)?;
             self.vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             notes.extend(other_similarity(name, model.settings(), "sentences are compared by cosine here"));

@@ -21,7 +21,6 @@ use crate::model_folder::SentenceFolder;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{Inputs, StagedFolder, write_whole};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::trainer::options::PoolingChoice;
 use crate::trainer::plan::DEFAULT_DATA;
 
 /// Export a sentence encoder as ONNX, for third-party tools.
@@ -54,12 +53,8 @@ pub struct Export {
     /// ONNX operator set of the graph, 13 to 23
     #[arg(long, default_value_t = DEFAULT_OPSET, value_name = "N")]
     opset: u32,
-    /// auto, mean, cls, mean-padded or first-last-avg
-    #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
-    /// Truncate sentences to this many tokens [default: the folder's own limit]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    #[command(flatten)]
+    overrides: Overrides,
     /// Scale sentence_embedding to length 1, regardless of the folder's modules
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
@@ -126,8 +121,7 @@ impl Export {
         let staged = StagedFolder::beside(&self.output, self.overwrite)?;
         let place = place.under_lock(&self.output)?;
         let files = ModelFiles::locate(&self.model)?;
-        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
-        let mut model = SentenceEncoder::load(files.folder(), overrides, &device)?;
+        let mut model = SentenceEncoder::load(files.folder(), self.overrides, &device)?;
         if self.normalize && model.settings.truncate_dim.is_some() {
             return Err(usage(
                 "--normalize is not possible: the model's folder cuts embeddings (truncate_dim), and its clients would do so \
@@ -169,8 +163,7 @@ impl Export {
         files::add_model(&mut inputs, &self.model);
         self.data.iter().for_each(|folder| files::add_data(&mut inputs, "--data", folder));
         inputs.refuse_streams()?;
-        let changes_model =
-            self.pooling.0.is_some() || self.max_length.is_some() || self.normalize || self.no_normalize;
+        let changes_model = self.overrides != Overrides::default() || self.normalize || self.no_normalize;
         Place::of(&self.output, &self.model, &inputs, changes_model)
     }
 

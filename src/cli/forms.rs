@@ -158,9 +158,9 @@ struct Asked<'a> {
 pub struct Targets(Vec<Option<OutputFile>>);
 
 impl Targets {
-    /// Once more, where what is read was not known before.
-    pub fn check(&self, inputs: &Inputs) -> Done {
-        Ok(self.0.iter().flatten().try_for_each(|file| file.check(inputs))?)
+    /// Those that are files.
+    pub fn files(&self) -> impl Iterator<Item = &OutputFile> {
+        self.0.iter().flatten()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Option<&OutputFile>> {

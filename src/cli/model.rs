@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Ending, usage};
+use super::{Ending, files, usage};
 use crate::builtin;
 use crate::hub::{self, DownloadBar, HubError, ModelSource};
+use crate::output::{Inputs, OutputFile};
 use crate::sentence_encoder::Loadable;
 
 /// A model's files on disk.
@@ -38,6 +39,17 @@ impl ModelFiles {
                 Ok(ModelFiles { folder: snapshot.folder, _unpacked: None })
             }
         }
+    }
+
+    /// As [`ModelFiles::locate`], of a model that has none of `outputs` in its folder, which one of the hub has only now.
+    pub fn locate_apart<'a>(
+        model: &str,
+        outputs: impl IntoIterator<Item = &'a OutputFile>,
+    ) -> Result<Self, Ending> {
+        let (files, mut inputs) = (Self::locate(model)?, Inputs::default());
+        files::add_model_folder(&mut inputs, files.folder());
+        outputs.into_iter().try_for_each(|file| file.check(&inputs))?;
+        Ok(files)
     }
 
     pub fn folder(&self) -> &Path {

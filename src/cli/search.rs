@@ -18,7 +18,6 @@ use crate::output::Inputs;
 use crate::search::table::Table;
 use crate::search::{Found, ModelHits, Search as Searching, Sentence};
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
-use crate::trainer::options::PoolingChoice;
 
 /// Find the sentences of a text that are nearest to a query, by cosine.
 ///
@@ -54,12 +53,8 @@ pub struct Search {
     /// Print JSON, with the whole sentences
     #[arg(long)]
     json: bool,
-    /// auto, mean, cls, mean-padded or first-last-avg
-    #[arg(long, default_value = "auto", value_name = "HOW")]
-    pooling: PoolingChoice,
-    /// Truncate sentences to this many tokens [default: the folder's own limit]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
+    #[command(flatten)]
+    overrides: Overrides,
     /// In what layers multiply on the CPU: f32, bf16 or int8
     #[arg(long, default_value = "f32", value_name = "PRECISION")]
     precision: Precision,
@@ -103,12 +98,11 @@ impl Search {
         let queries = self.queries()?;
         let (texts, name) = text::texts(&self.input, "--input", &self.reading)?;
         let device = self.machine.set_up_for(self.precision)?;
-        let overrides = Overrides { pooling: self.pooling.0, max_length: self.max_length };
         let mut models = Vec::new();
         for name in &self.models {
             let files = ModelFiles::locate(name)?;
-            let mut model =
-                SentenceEncoder::load(files.folder(), overrides, &device)?.in_precision(self.precision)?;
+            let mut model = SentenceEncoder::load(files.folder(), self.overrides, &device)?
+                .in_precision(self.precision)?;
             self.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
             let (of_queries, of_text) = self.with_prompts(name, &model)?;

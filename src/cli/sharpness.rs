@@ -15,13 +15,13 @@ use super::{Done, Ending, files, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusOptions, Format, list};
 use crate::encoder::{Architecture, PackedBatch};
+use crate::model::PoolingChoice;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::output::{Inputs, OutputFile, OutputFiles, json};
 use crate::quote::counted;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::sharpness::curve::CURVE_PARTS;
 use crate::sharpness::{Curve, Measured, Settings, Sharpness as Found, plot};
-use crate::trainer::options::PoolingChoice;
 use crate::trainer::run::Preparation;
 
 /// Measure how sharp the loss is around a model's weights.
@@ -135,12 +135,9 @@ impl Sharpness {
             }
             _ => return Err(usage("--corpus FILE is needed: sentences to measure on, one a line")),
         };
-        let files = ModelFiles::locate(&self.model)?;
-        // One of the hub has a folder only now.
-        let mut inputs = Inputs::default();
-        files::add_model_folder(&mut inputs, files.folder());
-        targets.all().try_for_each(|file| file.check(&inputs))?;
-        let overrides = Overrides { pooling: self.pooling.0, max_length: Some(self.max_length) };
+        let outputs = targets.drawing.iter().chain(&targets.numbers);
+        let files = ModelFiles::locate_apart(&self.model, outputs)?;
+        let overrides = Overrides { pooling: self.pooling, max_length: Some(self.max_length) };
         let model = SentenceEncoder::load(files.folder(), overrides, &device)?;
         corpus.remarks().iter().for_each(|remark| say(remark));
         let batches = self.deal(&corpus, &model)?;
@@ -300,12 +297,6 @@ struct Targets {
     drawing: Option<OutputFile>,
     /// None also where they go to standard output.
     numbers: Option<OutputFile>,
-}
-
-impl Targets {
-    fn all(&self) -> impl Iterator<Item = &OutputFile> {
-        self.drawing.iter().chain(&self.numbers)
-    }
 }
 
 fn check_finite(found: &Found, rho: f64) -> Done {

@@ -7,7 +7,7 @@ use clap::Args;
 use sts_eval::DEFAULT_BLOCK_SIZE;
 use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport, Views, evaluate_views};
 
-use super::files::{self, add_model_folder};
+use super::files;
 use super::forms::{Forms, Targets, print, rendered};
 use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
@@ -15,7 +15,6 @@ use super::prompt::PromptFlags;
 use super::vectors::{Compared, SmallerVectors};
 use super::{Done, usage};
 use crate::corpus::{Corpus, CorpusError, CorpusOptions, Format, list, shortest_masked};
-use crate::output::Inputs;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
 
@@ -109,10 +108,7 @@ pub fn run(flags: &UnlabeledFlags, corpus: &[PathBuf], request: &Request) -> Don
     }
     let mut reports = Vec::new();
     for name in models {
-        let files = ModelFiles::locate(name)?;
-        let mut inputs = Inputs::default();
-        add_model_folder(&mut inputs, files.folder());
-        targets.check(&inputs)?;
+        let files = ModelFiles::locate_apart(name, targets.files())?;
         let mut model = SentenceEncoder::load(files.folder(), overrides, request.device)?;
         vectors.dimensions.apply(|dimensions| model.set_dimensions(dimensions))?;
         if let Some(prompt) = prompt.text(&model.settings)? {

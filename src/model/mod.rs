@@ -14,5 +14,5 @@ pub use architecture::Architecture;
 pub use encoder_config::{EncoderConfig, Positions};
 pub use layout::Layout;
 pub use part::{Kind, Part};
-pub use pooling::Pooling;
+pub use pooling::{Pooling, PoolingChoice};
 pub use relative::RelativeBias;

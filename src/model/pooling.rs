@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::quote::quoted;
 
 /// How a sequence's hidden states become its embedding.
@@ -47,5 +49,38 @@ impl FromStr for Pooling {
         Pooling::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
             format!("pooling {} is not known; mean, cls, mean-padded and first-last-avg are", quoted(name))
         })
+    }
+}
+
+/// `--pooling`: one of the known ones, or what the folder says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PoolingChoice(pub Option<Pooling>);
+
+impl FromStr for PoolingChoice {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "auto" { Ok(PoolingChoice(None)) } else { name.parse().map(|p| PoolingChoice(Some(p))) }
+    }
+}
+
+impl fmt::Display for PoolingChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or("auto", Pooling::name))
+    }
+}
+
+impl TryFrom<String> for PoolingChoice {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<PoolingChoice> for String {
+    fn from(choice: PoolingChoice) -> String {
+        choice.to_string()
     }
 }

@@ -10,7 +10,7 @@ use super::precision::TrainingPrecision;
 use super::prefixes::Prefixes;
 use crate::checkpoint::SaveEvery;
 use crate::corpus::{CorpusOptions, one_or_many};
-use crate::encoder::Pooling;
+use crate::model::PoolingChoice;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::optim::{AdamWConfig, Betas, Decay, Schedule, Warmup};
 use crate::regularization::{self, InvalidRegularization};
@@ -212,39 +212,6 @@ fn no_warmup() -> Warmup {
 
 fn small() -> f64 {
     AdamWConfig::default().eps
-}
-
-/// `--pooling`: one of the known ones, or what the folder says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PoolingChoice(pub Option<Pooling>);
-
-impl std::str::FromStr for PoolingChoice {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "auto" { Ok(PoolingChoice(None)) } else { name.parse().map(|p| PoolingChoice(Some(p))) }
-    }
-}
-
-impl std::fmt::Display for PoolingChoice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.map_or("auto", Pooling::name))
-    }
-}
-
-impl TryFrom<String> for PoolingChoice {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        name.parse()
-    }
-}
-
-impl From<PoolingChoice> for String {
-    fn from(choice: PoolingChoice) -> String {
-        choice.to_string()
-    }
 }
 
 impl TrainOptions {

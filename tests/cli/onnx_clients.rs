@@ -9,6 +9,7 @@ use candle_core::Device;
 use mirror::encoder::Pooling;
 use mirror::export::folder::{Export as Folder, write_folder};
 use mirror::export::{DEFAULT_OPSET, Precision};
+use mirror::model::PoolingChoice;
 use mirror::sentence_encoder::{Overrides, SentenceEncoder};
 use serde_json::{Value, json};
 
@@ -93,7 +94,7 @@ fn exports(w: &Workspace) -> Vec<Export> {
 
 /// An export whose weights lie beside the graph, as those beyond 2 GB do.
 fn write_apart(w: &Workspace, source: &str, name: &str) -> Export {
-    let overrides = Overrides { pooling: Some(Pooling::Mean), max_length: None };
+    let overrides = Overrides { pooling: PoolingChoice(Some(Pooling::Mean)), max_length: None };
     let source_folder = w.path(source);
     let model = SentenceEncoder::load(&source_folder, overrides, &Device::Cpu).unwrap();
     let export = Folder {

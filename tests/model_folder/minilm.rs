@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use candle_core::Device;
 use mirror::encoder::Pooling;
+use mirror::model::PoolingChoice;
 use mirror::sentence_encoder::{Overrides, SentenceEncoder};
 use serde_json::Value;
 
@@ -63,7 +64,7 @@ fn token_ids_and_embeddings_of_the_library() {
     let Some(folder) = minilm() else { return };
     let (max_length, rows) = rows();
     for pooling in [Pooling::Mean, Pooling::Cls] {
-        let overrides = Overrides { pooling: Some(pooling), max_length: Some(max_length) };
+        let overrides = Overrides { pooling: PoolingChoice(Some(pooling)), max_length: Some(max_length) };
         let mut model = SentenceEncoder::load(&folder, overrides, &Device::Cpu).unwrap();
         assert!(model.normalize, "the folder has a Normalize module");
         model.normalize = false;

@@ -46,7 +46,7 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Run, TrainError> {
         let Plan { options, regularization, corpus, held_out, first_epoch, scored_on, .. } = plan;
-        let overrides = Overrides { pooling: options.pooling.0, max_length: None };
+        let overrides = Overrides { pooling: options.pooling, max_length: None };
         let mut model = SentenceEncoder::load(&plan.model_folder, overrides, device)?;
         let precision = options.precision.precision();
         model.encoder = model.encoder.training_in(precision);
