@@ -5,8 +5,8 @@
 //! the one place that asks which it is.
 //!
 //! * [`Cpu`]: f32 on the CPU, by fused operations with a backward written by hand.
-//! * [`CpuBf16`], and what [`prepared`] gives: the same with a layer's products in fewer bits. Their weights are f32
-//!   too, so that an encoder names them ([`Encoder::on`](crate::encoder::Encoder::on)).
+//! * [`CpuBf16`], and what [`prepared`] gives: passes with a layer's products in fewer bits. Their weights are f32
+//!   too, with [`Cpu`]'s [`Arithmetic`], so that an encoder names them ([`Encoder::on`](crate::encoder::Encoder::on)).
 //! * [`Reference`]: any dtype on any device, by candle's operations and autograd. It documents what the others
 //!   compute, and they are tested against it.
 //!
@@ -66,13 +66,9 @@ pub trait Tape {
     fn noise_gradient(&self, weights: &Parameters, grad_embeddings: &Tensor) -> Result<Tensor>;
 }
 
-/// What an implementation must do. Embeddings, gradients and flat buffers have the same bits for any number
-/// of threads, and a pass's embeddings the same bits whether it is tracked or not. Weights may have groups
-/// behind those of the encoder: passes leave them alone.
-///
-/// Tensors of the flat arithmetic are single groups of [`Parameters`]; those that are written to are given by
-/// `&mut`, and may be written in place or replaced. Callers go through [`Parameters`] and
-/// [`crate::optim::AdamW`], which choose the backend and refuse shapes that differ.
+/// What an implementation must do. Embeddings and gradients have the same bits for any number of threads, and a
+/// pass's embeddings the same bits whether it is tracked or not. Weights may have groups behind those of the encoder:
+/// passes leave them alone.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Embeddings `[n, hidden]`, not normalised, without a way back.
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor>;
@@ -84,14 +80,21 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn rounds(&self) -> bool {
         false
     }
+}
 
+/// Arithmetic on flat buffers of weights, with the same bits for any number of threads.
+///
+/// Tensors are single groups of [`Parameters`]; those that are written to are given by `&mut`, and may be written in
+/// place or replaced. Callers go through [`Parameters`] and [`crate::optim::AdamW`], which choose the backend and refuse
+/// shapes that differ.
+pub trait Arithmetic: Backend {
     /// Σ x², accumulated in f64.
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
 
     /// `a + scale · b`, in a new buffer.
     fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor>;
 
-    /// `a += scale · b`, rounded as [`Backend::plus`] does.
+    /// `a += scale · b`, rounded as [`Arithmetic::plus`] does.
     fn add(&self, a: &mut Tensor, scale: f64, b: &Tensor) -> Result<()>;
 
     /// `direction = weights + scale · direction`, with the product rounded before the sum: ε is a quantity
@@ -107,7 +110,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
 }
 
 /// The backend for weights such as these: the fastest that computes in their dtype on their device.
-pub fn of(weights: &Parameters) -> &'static dyn Backend {
+pub fn of(weights: &Parameters) -> &'static dyn Arithmetic {
     match (weights.device(), weights.dtype()) {
         (Device::Cpu, DType::F32) => &Cpu,
         _ => &Reference,

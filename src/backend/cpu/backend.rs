@@ -9,7 +9,7 @@ use super::products::{Backward, F32, Forward};
 use super::shape::EncoderShape;
 use super::tensors::{f32_values, with_f32, with_f32_all, with_f32_all_mut, with_f32_mut};
 use super::{adamw, encoder, normals, vectors};
-use crate::backend::{AdamWConfig, Backend, Encoded, Input, Tape, Update};
+use crate::backend::{AdamWConfig, Arithmetic, Backend, Encoded, Input, Tape, Update};
 use crate::random::Key;
 use crate::weights::Parameters;
 
@@ -25,7 +25,9 @@ impl Backend for Cpu {
     fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
         embed_tracked(weights, input, |_, _| F32, |_, _| F32)
     }
+}
 
+impl Arithmetic for Cpu {
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
         with_f32(x, vectors::sum_of_squares)
     }

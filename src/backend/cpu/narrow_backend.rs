@@ -4,52 +4,18 @@ use std::fmt;
 
 use candle_core::{Result, Tensor, TensorId};
 
-use super::backend::{Cpu, embed, embed_tracked, with_slices};
+use super::backend::{embed, embed_tracked, with_slices};
 use super::narrow::{bf16, int8};
 use super::products::Forward;
 use super::shape::EncoderShape;
-use crate::backend::{AdamWConfig, Backend, Encoded, Input, Update};
+use crate::backend::{Backend, Encoded, Input};
 use crate::model::EncoderConfig;
-use crate::random::Key;
 use crate::weights::Parameters;
 
 /// bf16 on the CPU: operands of a layer's products are rounded to bf16, their sums and all else are f32. Weights are
 /// rounded once a pass.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuBf16;
-
-/// Passes are rounded; flat arithmetic is that of f32.
-macro_rules! arithmetic_in_f32 {
-    () => {
-        fn rounds(&self) -> bool {
-            true
-        }
-
-        fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
-            Cpu.sum_of_squares(x)
-        }
-
-        fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor> {
-            Cpu.plus(a, scale, b)
-        }
-
-        fn add(&self, a: &mut Tensor, scale: f64, b: &Tensor) -> Result<()> {
-            Cpu.add(a, scale, b)
-        }
-
-        fn perturb(&self, direction: &mut Tensor, scale: f64, weights: &Tensor) -> Result<()> {
-            Cpu.perturb(direction, scale, weights)
-        }
-
-        fn normals(&self, key: Key, like: &Tensor) -> Result<Tensor> {
-            Cpu.normals(key, like)
-        }
-
-        fn adamw(&self, config: &AdamWConfig, step: u64, group: Update) -> Result<()> {
-            Cpu.adamw(config, step, group)
-        }
-    };
-}
 
 impl Backend for CpuBf16 {
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
@@ -60,7 +26,9 @@ impl Backend for CpuBf16 {
         embed_tracked(weights, input, bf16::ForwardWeights::new, bf16::BackwardWeights::new)
     }
 
-    arithmetic_in_f32!();
+    fn rounds(&self) -> bool {
+        true
+    }
 }
 
 /// Weights prepared once for any number of passes without a way back.
@@ -119,5 +87,7 @@ impl<P: Forward + Send> Backend for Prepared<P> {
         candle_core::bail!("weights that were prepared for encoding have no way back; train in f32 or bf16")
     }
 
-    arithmetic_in_f32!();
+    fn rounds(&self) -> bool {
+        true
+    }
 }

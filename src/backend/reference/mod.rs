@@ -11,7 +11,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rayon::prelude::*;
 
-use super::{AdamWConfig, Backend, Encoded, Input, Tape, Update};
+use super::{AdamWConfig, Arithmetic, Backend, Encoded, Input, Tape, Update};
 use crate::model::layout::TensorSpec;
 use crate::model::{Kind, Part};
 use crate::random::Key;
@@ -54,7 +54,9 @@ impl Backend for Reference {
             }),
         })
     }
+}
 
+impl Arithmetic for Reference {
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
         x.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar()
     }

@@ -8,7 +8,7 @@ use super::WeightsError;
 use super::files::{PICKLE, WEIGHTS};
 use super::safetensors_file::{FileError, SafetensorsFile};
 use super::torch::TorchFile;
-use crate::backend::{Backend, Cpu};
+use crate::backend::{Arithmetic, Cpu};
 use crate::quote::beginning;
 
 /// An opened file.
