@@ -4,10 +4,11 @@
 //! for in a forward, and what a layer hands to the next is still in the cache. Threads that find no chunk help with
 //! the products of those that there are.
 
+use super::layer_norm::RowDropout;
 use super::relative::Strips;
 use super::shape::{EmbeddingWeights, EncoderShape};
 use crate::batch::{PackedBatch, Pass};
-use crate::random::{Key, Site};
+use crate::random::{Dropout, Key, Site};
 use std::ops::Range;
 
 /// Rows of a chunk, at most, unless one sequence has more: a layer's weights are read once for each
@@ -161,17 +162,15 @@ impl<'a> ChunkContext<'a> {
         }
     }
 
-    /// Keys of the rows of a hidden-state dropout site; `None` where nothing is dropped.
-    pub fn row_keys(&self, layer: usize, site: Site, queries: Queries) -> Option<Vec<Key>> {
-        if self.pass.hidden_dropout <= 0.0 {
-            return None;
-        }
+    /// The dropout of a site of hidden states; `None` where nothing is dropped.
+    pub fn row_dropout(&self, layer: usize, site: Site, queries: Queries) -> Option<RowDropout> {
+        let dropout = Dropout::new(self.pass.hidden_dropout)?;
         let mut keys = Vec::with_capacity(self.total_queries(queries));
         for (i, sequence) in self.sequence_keys.iter().enumerate() {
             let place = sequence.at(layer as u64).site(site);
             keys.extend((0..self.query_rows(i, queries).len()).map(|token| place.at(token as u64)));
         }
-        Some(keys)
+        Some(RowDropout { dropout, keys })
     }
 
     /// The rows of `x` `[tokens, hidden]` that [`Queries::First`] keeps.

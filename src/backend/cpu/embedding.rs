@@ -2,12 +2,12 @@
 
 use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
-use super::layer_norm::{self, RowDropout, Sums};
+use super::layer_norm::{self, Sums};
 use super::shape::{EmbeddingGradients, EmbeddingWeights};
 use super::simd::kernel;
 use super::vectors::add_to;
 use crate::batch::PackedBatch;
-use crate::random::{Dropout, Key, Site};
+use crate::random::Site;
 use rayon::prelude::*;
 
 /// What the backward needs.
@@ -16,11 +16,6 @@ pub(crate) struct Saved {
     normalised: Buffer,
     /// `[tokens]`
     rstd: Buffer,
-}
-
-fn dropout_of<'a>(c: &ChunkContext, keys: &'a Option<Vec<Key>>) -> Option<RowDropout<'a>> {
-    let dropout = Dropout::new(c.pass.hidden_dropout)?;
-    keys.as_ref().map(|keys| RowDropout { dropout, keys })
 }
 
 /// dropout(LayerNorm(word + noise + position + type 0)), `[tokens, hidden]`. `noise` is `[total_tokens,
@@ -74,9 +69,8 @@ fn add_rows<'a, S>(
 }
 
 fn drop_embeddings(c: &ChunkContext, y: &mut [f32]) {
-    let keys = c.row_keys(0, Site::Embeddings, Queries::All);
-    if let Some(dropout) = dropout_of(c, &keys) {
-        layer_norm::apply_dropout(y, c.shape.hidden, dropout);
+    if let Some(dropout) = c.row_dropout(0, Site::Embeddings, Queries::All) {
+        layer_norm::apply_dropout(y, c.shape.hidden, &dropout);
     }
 }
 

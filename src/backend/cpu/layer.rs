@@ -4,13 +4,13 @@ use super::activation;
 use super::attention::{self, Heads, Masks, Scratch, Sequence};
 use super::buffers::Buffer;
 use super::chunk::{ChunkContext, Queries};
-use super::layer_norm::{self, RowDropout, Sums};
+use super::layer_norm::{self, Sums};
 use super::matmul::Init;
 use super::products::{Backward, Forward, Stored, Values};
 use super::relative::Strips;
 use super::shape::LayerWeights;
 use super::simd::kernel;
-use crate::random::{Dropout, Key, Site};
+use crate::random::Site;
 
 /// What the backward needs of a layer's forward. Rows are those after attention (`queries`) except
 /// `kv`'s, which are all tokens. `A` are activations that only go into products and through the activation function.
@@ -54,11 +54,6 @@ impl<A> Saved<A> {
     }
 }
 
-fn dropout_of<'a>(c: &ChunkContext, keys: &'a Option<Vec<Key>>) -> Option<RowDropout<'a>> {
-    let dropout = Dropout::new(c.pass.hidden_dropout)?;
-    keys.as_ref().map(|keys| RowDropout { dropout, keys })
-}
-
 /// x · Wᵀ + b
 fn linear<P: Forward>(
     (c, products): (&ChunkContext, &P),
@@ -97,11 +92,10 @@ pub(crate) fn forward(
     drop(attended);
     let mut y1 = Buffer::unspecified(rows * hidden);
     let mut attention_rstd = Buffer::unspecified(rows);
-    let keys = c.row_keys(layer, Site::AttentionOutput, queries);
-    let (eps, dropout) = (c.shape.layer_norm_eps, dropout_of(c, &keys));
+    let (eps, dropout) = (c.shape.layer_norm_eps, c.row_dropout(layer, Site::AttentionOutput, queries));
     let residual = Some(query_input);
     let norm = w.attention_norm();
-    layer_norm::forward(&mut branch, residual, dropout, norm, eps, &mut attention_rstd, &mut y1);
+    layer_norm::forward(&mut branch, residual, dropout.as_ref(), norm, eps, &mut attention_rstd, &mut y1);
 
     let normalised = products.rows(&y1, hidden);
     let pre = linear(by, &normalised, rows, weights.intermediate, w.intermediate_bias);
@@ -114,9 +108,16 @@ pub(crate) fn forward(
     drop(activated);
     let mut y2 = Buffer::unspecified(rows * hidden);
     let mut output_rstd = Buffer::unspecified(rows);
-    let keys = c.row_keys(layer, Site::FeedForwardOutput, queries);
-    let dropout = dropout_of(c, &keys);
-    layer_norm::forward(&mut output, Some(&y1), dropout, w.output_norm(), eps, &mut output_rstd, &mut y2);
+    let dropout = c.row_dropout(layer, Site::FeedForwardOutput, queries);
+    layer_norm::forward(
+        &mut output,
+        Some(&y1),
+        dropout.as_ref(),
+        w.output_norm(),
+        eps,
+        &mut output_rstd,
+        &mut y2,
+    );
     let saved = Saved {
         q,
         kv,
@@ -252,15 +253,14 @@ pub(crate) fn backward<'a, P: Backward>(
     };
 
     let mut output_gradient = Buffer::unspecified(rows * hidden);
-    let keys = c.row_keys(layer, Site::FeedForwardOutput, queries);
-    let dropout = dropout_of(c, &keys);
+    let dropout = c.row_dropout(layer, Site::FeedForwardOutput, queries);
     let sums = Sums {
         weight: &mut v.output_norm_weight,
         bias: &mut v.output_norm_bias,
         branch_bias: &mut v.output_bias,
     };
     let (z, rstd, branch) = (&saved.output_normalised, &saved.output_rstd, Some(&mut output_gradient[..]));
-    layer_norm::backward(&mut gradient, z, rstd, w.output_norm(), dropout, branch, sums);
+    layer_norm::backward(&mut gradient, z, rstd, w.output_norm(), dropout.as_ref(), branch, sums);
 
     let mut pre_gradient = Buffer::unspecified(rows * intermediate);
     through(&output_gradient, hidden, weights.output, Init::Zero, &mut pre_gradient);
@@ -274,8 +274,7 @@ pub(crate) fn backward<'a, P: Backward>(
     layer_norm::output(&saved.attention_normalised, w.attention_norm(), &mut attention_output);
     let intermediate = factors(pre_gradient, intermediate, Values::Own(attention_output), hidden);
     let mut attention_output_gradient = Buffer::unspecified(rows * hidden);
-    let keys = c.row_keys(layer, Site::AttentionOutput, queries);
-    let dropout = dropout_of(c, &keys);
+    let dropout = c.row_dropout(layer, Site::AttentionOutput, queries);
     let sums = Sums {
         weight: &mut v.attention_norm_weight,
         bias: &mut v.attention_norm_bias,
@@ -283,7 +282,7 @@ pub(crate) fn backward<'a, P: Backward>(
     };
     let (z, rstd) = (&saved.attention_normalised, &saved.attention_rstd);
     let branch = Some(&mut attention_output_gradient[..]);
-    layer_norm::backward(&mut gradient, z, rstd, w.attention_norm(), dropout, branch, sums);
+    layer_norm::backward(&mut gradient, z, rstd, w.attention_norm(), dropout.as_ref(), branch, sums);
 
     let mut context_gradient = Buffer::unspecified(rows * hidden);
     through(&attention_output_gradient, hidden, weights.attention_output, Init::Zero, &mut context_gradient);

@@ -4,10 +4,9 @@ use super::simd::{LANES, Simd, fma, kernel, sum_lanes};
 use crate::random::{Dropout, Key};
 
 /// Dropout of `[rows, hidden]`: one key for each row.
-#[derive(Clone, Copy)]
-pub(crate) struct RowDropout<'a> {
+pub(crate) struct RowDropout {
     pub dropout: Dropout,
-    pub keys: &'a [Key],
+    pub keys: Vec<Key>,
 }
 
 /// The learned scale and shift.
@@ -41,7 +40,7 @@ pub(crate) fn forward<'a, S>(
     simd,
     branch: &'a mut [f32],
     residual: Option<&'a [f32]>,
-    dropout: Option<RowDropout<'a>>,
+    dropout: Option<&'a RowDropout>,
     affine: Affine<'a>,
     eps: f32,
     rstd: &'a mut [f32],
@@ -54,7 +53,7 @@ pub(crate) fn forward<'a, S>(
         let range = row * hidden..(row + 1) * hidden;
         let z = &mut branch[range.clone()];
         if let Some(RowDropout { dropout, keys }) = dropout {
-            drop_row(z, dropout, keys[row]);
+            drop_row(z, *dropout, keys[row]);
         }
         if let Some(residual) = residual {
             for (z, &x) in z.iter_mut().zip(&residual[range.clone()]) {
@@ -84,8 +83,8 @@ fn drop_row(row: &mut [f32], dropout: Dropout, key: Key) {
 
 kernel! {
 /// `x` ∘ its dropout factors, in place. `[rows, hidden]`
-pub(crate) fn apply_dropout<'a, S>(simd, x: &'a mut [f32], hidden: usize, dropout: RowDropout<'a>) {
-    for (row, &key) in x.chunks_exact_mut(hidden).zip(dropout.keys) {
+pub(crate) fn apply_dropout<'a, S>(simd, x: &'a mut [f32], hidden: usize, dropout: &'a RowDropout) {
+    for (row, &key) in x.chunks_exact_mut(hidden).zip(&dropout.keys) {
         drop_row(row, dropout.dropout, key);
     }
 }
@@ -120,7 +119,7 @@ pub(crate) fn backward<'a, S>(
     normalised: &'a [f32],
     rstd: &'a [f32],
     affine: Affine<'a>,
-    dropout: Option<RowDropout<'a>>,
+    dropout: Option<&'a RowDropout>,
     branch: Option<&'a mut [f32]>,
     sums: Sums<'a>,
 ) {
@@ -142,7 +141,7 @@ pub(crate) fn backward<'a, S>(
             let out = &mut branch[range];
             out.copy_from_slice(g);
             if let Some(RowDropout { dropout, keys }) = dropout {
-                drop_row(out, dropout, keys[row]);
+                drop_row(out, *dropout, keys[row]);
             }
             for (sum, &x) in sums.branch_bias.iter_mut().zip(out.iter()) {
                 *sum += x;
@@ -201,11 +200,12 @@ mod tests {
             let weight: Vec<f32> = values(4, hidden).iter().map(|x| 1.0 + 0.2 * x).collect();
             let bias = values(5, hidden);
             let keys: Vec<Key> = (0..rows).map(|r| Key::new(6).at(r as u64)).collect();
-            let dropout = Dropout::new(p).map(|dropout| RowDropout { dropout, keys: &keys });
+            let dropout = Dropout::new(p).map(|dropout| RowDropout { dropout, keys });
+            let dropout = dropout.as_ref();
             let affine = Affine { weight: &weight, bias: &bias };
 
             let factor = |i: usize| dropout.map_or(1.0, |d| {
-                f64::from(d.dropout.factor(keys[i / hidden], (i % hidden) as u32))
+                f64::from(d.dropout.factor(d.keys[i / hidden], (i % hidden) as u32))
             });
             let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
             let plain = |branch: &[f64], residual: &[f64], weight: &[f64], bias: &[f64]| -> Vec<f64> {
