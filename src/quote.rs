@@ -14,6 +14,11 @@ pub(crate) fn shortened(value: &serde_json::Value) -> String {
     beginning(&value.to_string())
 }
 
+/// The line of a text's byte `place`, from 1 on.
+pub(crate) fn line_of(text: &[u8], place: usize) -> usize {
+    1 + text[..place.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
+}
+
 /// What a library reports of a file, which may repeat much of the file.
 pub(crate) fn reason(error: impl Display) -> String {
     cut(one_line(&error.to_string()), 300)

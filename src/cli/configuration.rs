@@ -10,7 +10,7 @@ use thiserror::Error;
 use toml::{Spanned, Table, Value};
 
 use super::{Cli, Ending, opposite};
-use crate::quote::{quoted, reason};
+use crate::quote::{line_of, quoted, reason};
 use crate::suggest::meant;
 use crate::trainer::TrainOptions;
 
@@ -100,9 +100,7 @@ impl Settings {
     /// # Errors
     /// A text that is not TOML, and a key that is no flag.
     pub(super) fn parse(text: &str, shown: String) -> Result<Self, ConfigurationError> {
-        let line_of = |start: usize| {
-            1 + text.as_bytes()[..start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
-        };
+        let line_of = |start| line_of(text.as_bytes(), start);
         let entries: BTreeMap<Spanned<String>, Value> = toml::from_str(text).map_err(|error| {
             let line = line_of(error.span().map_or(0, |span| span.start));
             let advice = text.lines().nth(line - 1).map_or("", about_backslashes);

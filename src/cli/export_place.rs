@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Done, Ending, usage};
+use super::{Done, Ending, failure, usage};
 use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::hub::{self, ModelSource};
@@ -62,11 +62,10 @@ impl Place {
             return Ok(Place::Model { owned });
         }
         if let Some(weights) = weights_in(output) {
-            return Err(anyhow::anyhow!(
-                "{} belongs to a model that this export is not of; choose another --output",
-                weights.display()
-            )
-            .into());
+            let weights = weights.display();
+            return Err(failure(format!(
+                "{weights} belongs to a model that this export is not of; choose another --output"
+            )));
         }
         // Of a run of training that is not finished.
         owned.retain(|file| {

@@ -8,7 +8,7 @@ use clap::Args;
 use sts_eval::format::{Format, Html, Json, Latex, Markdown, Table, mteb};
 use sts_eval::{Bootstrap, Report};
 
-use super::{Done, Ending, files, usage};
+use super::{Done, Ending, failure, files, usage};
 use crate::output::{Form, Inputs, OutputError, OutputFile, OutputFiles, write_json};
 
 const STDOUT: &str = "-";
@@ -60,12 +60,8 @@ impl Forms {
             }
             let folder = asked.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                let message = format!(
-                    "cannot write {}: the folder {} does not exist",
-                    asked.path.display(),
-                    folder.display()
-                );
-                return Err(Ending::Failure(anyhow::anyhow!(message)));
+                let (path, folder) = (asked.path.display(), folder.display());
+                return Err(failure(format!("cannot write {path}: the folder {folder} does not exist")));
             }
             targets.push(Some(outputs.claim(asked.flag, asked.path, asked.known)?));
         }
@@ -78,8 +74,7 @@ impl Forms {
     /// Refuses a folder of results in which files not written by mirror would be replaced.
     fn check_mteb(&self, folder: &Path, inputs: &Inputs, models: &[String]) -> Done {
         if folder.exists() && !folder.is_dir() {
-            let message = format!("{} is a file; --mteb takes a folder", folder.display());
-            return Err(Ending::Failure(anyhow::anyhow!(message)));
+            return Err(failure(format!("{} is a file; --mteb takes a folder", folder.display())));
         }
         for model in models {
             let results = folder.join(mteb::folder(model));

@@ -4,7 +4,7 @@ use candle_core::Device;
 use clap::Args;
 
 use super::progress::say;
-use super::{Ending, usage};
+use super::{Ending, failure, usage};
 use crate::device::{self, Unusable};
 use crate::encoder::Precision;
 
@@ -58,7 +58,7 @@ fn open(name: &str) -> Result<Device, Ending> {
     };
     device::open(ordinal).map_err(|error| {
         let message = format!("--device {name}: {error}, or use --device cpu");
-        if error == Unusable::NotBuilt { usage(message) } else { anyhow::anyhow!(message).into() }
+        if error == Unusable::NotBuilt { usage(message) } else { failure(message) }
     })
 }
 

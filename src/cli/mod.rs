@@ -95,6 +95,11 @@ fn usage(error: impl std::fmt::Display) -> Ending {
     Ending::Usage(error.to_string())
 }
 
+/// A failure of a displayable kind.
+fn failure(error: impl std::fmt::Display) -> Ending {
+    Ending::Failure(anyhow::anyhow!(error.to_string()))
+}
+
 type Done = Result<(), Ending>;
 
 /// Runs the program with the given arguments, the program's name first.

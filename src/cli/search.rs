@@ -11,7 +11,7 @@ use super::model::ModelFiles;
 use super::progress::{encoding_bar, say};
 use super::prompt::{PromptFlags, other_similarity};
 use super::vectors::Dimensions;
-use super::{Done, Ending, files, mistakes, text, usage};
+use super::{Done, Ending, failure, files, mistakes, text, usage};
 use crate::corpus::{self, CorpusError, CorpusOptions, Texts, is_blank};
 use crate::encoder::Precision;
 use crate::output::Inputs;
@@ -164,10 +164,9 @@ impl Search {
             for line in text::lines(self.queries.as_deref(), "--queries")? {
                 queries.push(line?);
                 if queries.len() > MOST_QUERIES {
-                    return Err(anyhow::anyhow!(
+                    return Err(failure(format!(
                         "there are more than {MOST_QUERIES} queries; search for them in several runs"
-                    )
-                    .into());
+                    )));
                 }
             }
         } else {

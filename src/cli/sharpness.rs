@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::{measuring_bar, say, significant};
 use super::unlabeled::READING_WITHOUT_CORPUS;
-use super::{Done, Ending, files, usage};
+use super::{Done, Ending, failure, files, usage};
 use crate::builtin;
 use crate::corpus::{Batching, Corpus, CorpusOptions, Format, list};
 use crate::encoder::{Architecture, PackedBatch};
@@ -301,13 +301,13 @@ struct Targets {
 
 fn check_finite(found: &Found, rho: f64) -> Done {
     if !found.loss.estimate.is_finite() {
-        return Err(anyhow::anyhow!("the loss at the model's own weights is {}", found.loss.estimate).into());
+        return Err(failure(format!("the loss at the model's own weights is {}", found.loss.estimate)));
     }
     for (what, rise) in
         [("R_batch", found.batch), ("R_s", found.weighted), ("a", found.random), ("R_inst", found.instance)]
     {
         if !rise.estimate.is_finite() {
-            return Err(anyhow::anyhow!("{what} is {} at ρ = {rho}; lower --rho", rise.estimate).into());
+            return Err(failure(format!("{what} is {} at ρ = {rho}; lower --rho", rise.estimate)));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Done, Ending};
+use super::{Done, Ending, failure};
 use crate::corpus::{self, CorpusError, CorpusOptions, Lines, Texts, list};
 
 /// Lines that are looked at together, and the bytes at which fewer are.
@@ -34,9 +34,9 @@ pub fn lines(path: Option<&Path>, flag: &str) -> Result<Lines<Box<dyn BufRead>>,
         return Ok(Lines::new(Box::new(BufReader::new(io::stdin())), "standard input"));
     };
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
+    let file = File::open(path).map_err(|e| failure(format!("cannot read {name}: {e}")))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
-        return Err(anyhow::anyhow!("{name} is a folder; {flag} takes a text file").into());
+        return Err(failure(format!("{name} is a folder; {flag} takes a text file")));
     }
     Ok(Lines::new(Box::new(BufReader::new(file)), name))
 }

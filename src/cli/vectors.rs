@@ -7,7 +7,7 @@ use ndarray::Array2;
 use sts_eval::Encode;
 
 use super::progress::{encoding_bar, say};
-use super::{Done, Ending, text, usage};
+use super::{Done, Ending, failure, text, usage};
 use crate::output::Inputs;
 use crate::quantization::{EmbeddingType, Quantizer, Ranges};
 use crate::sentence_encoder::TooManyDimensions;
@@ -115,10 +115,9 @@ where
     lines.remark().iter().for_each(|remark| say(remark));
     if ranges.rows() == 0 {
         let shown = path.display();
-        return Err(anyhow::anyhow!(
+        return Err(failure(format!(
             "--calibration {shown} has no lines; ranges are taken from its embeddings"
-        )
-        .into());
+        )));
     }
     say_of_few(ranges.rows());
     Ok(ranges)

@@ -12,7 +12,7 @@ use sts_eval::not_text::shell_word;
 
 use super::configuration::{ConfigurationError, Settings};
 use super::progress::say;
-use super::{Done, Ending, files, usage};
+use super::{Done, Ending, failure, files, usage};
 use crate::output::{FolderLock, Inputs, OutputError, remove_temporaries};
 use crate::quote::counted;
 use crate::sweep::{CELLS, Choice, Clock, Config, PLAN, Plan, Setting, State};
@@ -106,7 +106,7 @@ impl Sweep {
         let tables = tables::write(&self.output, &state, &self.bootstrap());
         match state.failed.len() as u64 {
             0 => tables,
-            failed => Err(Ending::Failure(anyhow::anyhow!(
+            failed => Err(failure(format!(
                 "{} failed, as said above; run the sweep again to try {} again",
                 counted(failed, "cell"),
                 if failed == 1 { "it" } else { "them" }
@@ -155,7 +155,7 @@ fn claim(folder: &Path) -> Result<FolderLock, Ending> {
     let lock = FolderLock::take(folder)?;
     let is_ours = [PLAN, CELLS].iter().any(|name| folder.join(name).exists());
     if !is_ours && !crate::output::is_empty(folder).map_err(failed)? {
-        return Err(Ending::Failure(anyhow::anyhow!(
+        return Err(failure(format!(
             "{} is not empty and has no {PLAN}; choose another --output",
             folder.display()
         )));

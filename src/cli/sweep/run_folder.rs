@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::train::Train;
-use super::super::{Done, Ending, resume};
+use super::super::{Done, Ending, failure, resume};
 use crate::checkpoint::configuration::CONFIGURATION;
 use crate::checkpoint::run_checkpoints::CHECKPOINTS;
 use crate::output::{FolderLock, OutputError};
@@ -56,7 +56,7 @@ impl Log {
     pub fn read(folder: &Path) -> Result<Self, Ending> {
         let path = folder.join(METRICS);
         let text = fs::read_to_string(&path)
-            .map_err(|error| Ending::Failure(anyhow::anyhow!("cannot read {}: {error}", path.display())))?;
+            .map_err(|error| failure(format!("cannot read {}: {error}", path.display())))?;
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut log = Log { steps: 0, held_out: None };
         for line in lines {

@@ -7,7 +7,7 @@ use sts_eval::seeds::{SeedForm, SeedTable};
 
 use super::super::files;
 use super::super::forms::{print, rendered};
-use super::super::{Done, Ending};
+use super::super::{Done, failure};
 use super::{Plan, State};
 use crate::output::{Form, Inputs, OutputFiles};
 use crate::sweep::rows;
@@ -29,7 +29,7 @@ pub fn write(folder: &Path, state: &State, bootstrap: &Bootstrap) -> Done {
     let (rows, notes) = rows(folder, state)?;
     if rows.is_empty() {
         let message = format!("no row of the sweep in {} has a finished run yet", folder.display());
-        return Err(Ending::Failure(anyhow::anyhow!(message)));
+        return Err(failure(message));
     }
     let table = SeedTable::new(&rows, bootstrap, notes)?;
     print(&rendered("", |bytes| SeedForm::Table.write(&table, bytes))?)?;

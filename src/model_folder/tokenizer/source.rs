@@ -1,7 +1,7 @@
 //! A folder's tokenizer files, of a bounded size.
 
 use crate::json;
-use crate::quote::{reason, shortened};
+use crate::quote::{line_of, reason, shortened};
 use crate::tokenize::TokenizeError;
 use serde_json::{Map, Value};
 use std::fs::File;
@@ -30,10 +30,7 @@ impl Source {
     pub fn text(&self, name: &str) -> Result<Option<String>, TokenizeError> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|error| {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-                .iter()
-                .filter(|b| **b == b'\n')
-                .count();
+            let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
             TokenizeError::file(self.path(name), format!("not valid UTF-8 on line {line}"))
         })
     }

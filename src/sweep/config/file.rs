@@ -10,7 +10,7 @@ use toml::{Spanned, Value};
 
 use super::super::{SetName, SweepError};
 use super::{Config, Grid, Row, Setting};
-use crate::quote::quoted;
+use crate::quote::{line_of, quoted};
 use crate::suggest::meant;
 
 const KEYS: [&str; 7] = ["seeds", "tuning-seeds", "dev", "test", "convention", "settings", "row"];
@@ -27,13 +27,12 @@ pub(super) struct File<'t> {
 type Entries<'a, 't> = Vec<(&'a Spanned<Cow<'t, str>>, &'a Spanned<DeValue<'t>>)>;
 
 impl<'t> File<'t> {
-    fn line(&self, span: &Range<usize>) -> usize {
-        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
-    }
-
     pub(super) fn refuse(&self, span: &Range<usize>, what: &str) -> SweepError {
-        SweepError::Refused(format!("{}, line {}: {what}", self.shown, self.line(span)))
+        SweepError::Refused(format!(
+            "{}, line {}: {what}",
+            self.shown,
+            line_of(self.text.as_bytes(), span.start)
+        ))
     }
 
     fn entries<'a>(&self, table: &'a DeTable<'t>) -> Entries<'a, 't> {
@@ -188,7 +187,11 @@ impl<'t> File<'t> {
         for (key, value) in self.entries(table) {
             let name = self.setting_name(key)?;
             let value = self.value(value)?;
-            settings.push(Setting { line: self.line(&key.span()), key: name, value });
+            settings.push(Setting {
+                line: line_of(self.text.as_bytes(), key.span().start),
+                key: name,
+                value,
+            });
         }
         Ok(settings)
     }
@@ -218,7 +221,7 @@ impl<'t> File<'t> {
                     &format!("{name}: the grid has {value_of} twice; once is enough"),
                 ));
             }
-            grid.push(Grid { line: self.line(&key.span()), key: name, values });
+            grid.push(Grid { line: line_of(self.text.as_bytes(), key.span().start), key: name, values });
         }
         Ok(grid)
     }
