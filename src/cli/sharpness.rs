@@ -106,13 +106,9 @@ struct Report<'a> {
     model: &'a str,
     corpus: String,
     corpus_sha256: &'a str,
-    rho: f64,
-    beta: f64,
-    temperature: f64,
-    dropout: f64,
     batch_size: usize,
-    directions: usize,
-    seed: u64,
+    #[serde(flatten)]
+    settings: Settings,
     #[serde(flatten)]
     found: Found,
     /// Where it was asked for.
@@ -268,13 +264,8 @@ impl Sharpness {
             model: &self.model,
             corpus: corpus.name(),
             corpus_sha256: corpus.sha256(),
-            rho: self.rho,
-            beta: settings.beta,
-            temperature: self.temperature,
-            dropout: self.dropout,
             batch_size: self.batch_size,
-            directions: self.directions,
-            seed: self.seed,
+            settings,
             found,
             curve,
         };
@@ -320,7 +311,7 @@ fn print_table(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let [estimate, low, high] = [estimate, low, high].map(significant);
         writeln!(out, "{name:<46} {estimate:>10}   {low:>10} to {high}")
     };
-    let (rho, beta, directions) = (report.rho, report.beta, report.directions);
+    let Settings { rho, beta, directions, .. } = report.settings;
     row("loss at the weights", found.loss)?;
     row(&format!("R_batch: rise along SAM's ascent, ρ = {rho}"), found.batch)?;
     row(&format!("R_s: rise along δ-SAM's ascent, β = {beta}"), found.weighted)?;

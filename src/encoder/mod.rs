@@ -48,10 +48,7 @@ impl Encoder {
     /// The same encoder, whose layers multiply in `precision` on the CPU, for training: weights are converted in each
     /// pass. int8 has no way back, and is left out as f32 is.
     pub fn training_in(self, precision: Precision) -> Self {
-        match backend::training(precision) {
-            Some(backend) => self.on(backend),
-            None => self,
-        }
+        Encoder { backend: backend::training(precision).or(self.backend), ..self }
     }
 
     /// The same encoder, for encoding with `weights` alone: its layers multiply in `precision` on the CPU, for which
@@ -60,10 +57,8 @@ impl Encoder {
     /// # Errors
     /// Weights that are not this encoder's, or not f32 on the CPU.
     pub fn encoding_in(self, precision: Precision, weights: &Parameters) -> Result<Self> {
-        Ok(match backend::prepared(precision, &self.config, weights)? {
-            Some(backend) => self.on(backend),
-            None => self,
-        })
+        let prepared = backend::prepared(precision, &self.config, weights)?;
+        Ok(Encoder { backend: prepared.or(self.backend), ..self })
     }
 
     /// Where this encoder computes in less than the precision of its weights, one that does not: for what fewer bits

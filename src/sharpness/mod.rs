@@ -26,22 +26,23 @@ pub mod plot;
 pub use curve::{Curve, Series};
 
 /// What is measured, and how finely.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Settings {
     /// ρ, the length of every perturbation.
     pub rho: f64,
     /// δ-SAM's β.
     pub beta: f64,
-    /// Random directions for each batch, at least 1; δ-SAM's weights come from the first.
-    pub directions: usize,
-    /// Instances, over all batches, whose own sharpness is measured exactly.
-    pub instances: usize,
-    /// Of directions, dropout, the sample and the intervals.
-    pub seed: u64,
     /// τ of NT-Xent.
     pub temperature: f64,
     /// Shared by all passes over a batch; 0 for none.
     pub dropout: f64,
+    /// Random directions for each batch, at least 1; δ-SAM's weights come from the first.
+    pub directions: usize,
+    /// Instances, over all batches, whose own sharpness is measured exactly. How many there were is a finding.
+    #[serde(skip)]
+    pub instances: usize,
+    /// Of directions, dropout, the sample and the intervals.
+    pub seed: u64,
 }
 
 /// The measured rises of the loss. Intervals are over the instances.
