@@ -69,15 +69,10 @@ pub enum PlanError {
 impl PlanError {
     /// Whether the settings themselves ask for what cannot be.
     pub fn is_usage(&self) -> bool {
-        use PlanError::{
-            NoCorpus, NotUtf8, NothingToStopBy, Options, PairsWithoutCorpus, PrefixTooWide,
-            ReadingWithoutCorpus,
-        };
         match self {
-            Options(_) | PairsWithoutCorpus | ReadingWithoutCorpus | NoCorpus => true,
-            NotUtf8 { .. } | PrefixTooWide { .. } | NothingToStopBy => true,
             PlanError::Corpus(error) => error.is_usage(),
-            _ => false,
+            PlanError::Scores(_) | PlanError::Folder(_) | PlanError::Config(_) | PlanError::Io(_) => false,
+            _ => true,
         }
     }
 }
