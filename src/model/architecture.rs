@@ -1,9 +1,11 @@
 //! What distinguishes the encoders that are known, as data: one [`Description`] each. Configuration, layout, both
 //! backends, the ONNX graph, what is read and what is written ask it, and nothing else asks which encoder it is.
 
+use super::head::HeadRule;
 use super::part::Part;
 use super::pooling::Pooling;
 use super::relative::RelativeBias;
+use crate::modules::DenseActivation;
 
 /// The encoders that are known, by transformers' `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Description {
     pub layers: &'static str,
     /// The name of a part's module: in full, or of a layer's part after the layer's number.
     pub module: fn(Part) -> &'static str,
+    /// What transformers' class for classifying sequences puts on the encoder.
+    pub head: HeadRule,
     /// Tensors that are passed on as they are, since transformers' class has them.
     pub untrained: &'static [&'static str],
     /// What is chosen where nobody says.
@@ -117,6 +121,8 @@ const BERT: Description = Description {
     layer_norm_eps: None,
     layers: "encoder.layer",
     module: bert_module,
+    // The pooler is the encoder's own, and dropout comes behind it.
+    head: HeadRule { drops_input: false, activation: DenseActivation::Tanh },
     untrained: &["pooler.dense.weight", "pooler.dense.bias"],
     // β is our choice, ε the paper's (Aghajanyan et al. 2021).
     defaults: Defaults { pooling: Pooling::Mean, beta: 3.0, r3f_eps: 5e-2 },
@@ -129,6 +135,8 @@ const ROBERTA: Description = Description {
     positions: PositionRule::AfterPadding,
     token_types: TokenTypes::Embedded(1),
     pad_token_id: 1,
+    module: roberta_module,
+    head: HeadRule { drops_input: true, activation: DenseActivation::Tanh },
     // As Mirror-BERT pools; β as in δ-SAM's text, ε as in R3F's.
     defaults: Defaults { pooling: Pooling::Cls, beta: 5.0, r3f_eps: 1e-3 },
     ..BERT
@@ -169,6 +177,7 @@ const DISTIL_BERT: Description = Description {
     layer_norm_eps: Some(1e-12),
     layers: "transformer.layer",
     module: distil_bert_module,
+    head: HeadRule { drops_input: false, activation: DenseActivation::Relu },
     untrained: &[],
     ..BERT
 };
@@ -188,6 +197,16 @@ fn bert_module(part: Part) -> &'static str {
         Part::Intermediate => "intermediate.dense",
         Part::Output => "output.dense",
         Part::OutputNorm => "output.LayerNorm",
+        Part::HeadDense => "pooler.dense",
+        Part::HeadOutput => "classifier",
+    }
+}
+
+fn roberta_module(part: Part) -> &'static str {
+    match part {
+        Part::HeadDense => "classifier.dense",
+        Part::HeadOutput => "classifier.out_proj",
+        same => bert_module(same),
     }
 }
 
@@ -198,7 +217,7 @@ fn mpnet_module(part: Part) -> &'static str {
         Part::Value => "attention.attn.v",
         Part::AttentionOutput => "attention.attn.o",
         Part::AttentionNorm => "attention.LayerNorm",
-        same => bert_module(same),
+        same => roberta_module(same),
     }
 }
 
@@ -212,6 +231,7 @@ fn distil_bert_module(part: Part) -> &'static str {
         Part::Intermediate => "ffn.lin1",
         Part::Output => "ffn.lin2",
         Part::OutputNorm => "output_layer_norm",
+        Part::HeadDense => "pre_classifier",
         same => bert_module(same),
     }
 }

@@ -26,6 +26,7 @@ use crate::checkpoint::{HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
 use crate::corpus::{Batch, Batching, Corpus, EpochBatches, Prefetch};
 use crate::interrupt::{Interrupt, Signal};
 use crate::model_folder::WEIGHTS;
+use crate::objective::Contrastive;
 use crate::output::{OutputFolder, fill};
 use crate::quote::counted;
 use crate::sentence_encoder::SentenceEncoder;
@@ -93,6 +94,7 @@ pub struct Run {
     /// Asked between steps whether to stop.
     interrupt: Interrupt,
     trainer: Trainer,
+    objective: Contrastive,
     made: Made,
     origin: Origin,
     checkpoints: RunCheckpoints,
@@ -231,7 +233,7 @@ impl Run {
             if let Some(signal) = self.interrupt.received() {
                 return Ok(Some(signal));
             }
-            let step = self.trainer.step(&mut self.model.parameters, &packed);
+            let step = self.trainer.step(&mut self.model.parameters, &packed, &self.objective);
             let report = step.map_err(|error| self.rescue(error, lines))?;
             self.made.position += 1;
             output.keep();

@@ -45,6 +45,7 @@ impl Run {
         interrupt: Interrupt,
         observer: &mut dyn Observer,
     ) -> Result<Run, TrainError> {
+        let objective = plan.options.objective();
         let Plan { options, regularization, corpus, held_out, first_epoch, scored_on, .. } = plan;
         let overrides = Overrides { pooling: options.pooling.0, max_length: None };
         let mut model = SentenceEncoder::load(&plan.model_folder, overrides, device)?;
@@ -82,6 +83,7 @@ impl Run {
             held_out,
             interrupt,
             trainer,
+            objective,
             made,
             origin,
             checkpoints,
@@ -159,11 +161,6 @@ fn trainer(
         regularization: regularization.build(),
         hyperparameters: Hyperparameters {
             seed: options.seed,
-            temperature: options.temperature,
-            prefixes: options
-                .matryoshka
-                .as_ref()
-                .map_or_else(Vec::new, |prefixes| prefixes.widths().to_owned()),
             dropout: options.dropout,
             drophead: options.drophead,
             clip_norm: options.clip_norm,
