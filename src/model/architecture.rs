@@ -41,6 +41,9 @@ pub struct Description {
     pub relative_bias: Option<RelativeBias>,
     /// Whether there are embeddings of token types.
     pub token_types: TokenTypes,
+    /// Whether the second text of a pair has a token type of its own: whether transformers' tokenizer gives
+    /// `token_type_ids`.
+    pub types_pairs: bool,
     /// The id of the padding token where config.json has none.
     pub pad_token_id: u32,
     /// LayerNorm's ε, where the class has it built in, whatever config.json says.
@@ -83,7 +86,7 @@ pub enum PositionRule {
     After(u32),
 }
 
-/// Whether there are embeddings of token types; sentences are of type 0.
+/// Whether there are embeddings of token types; sentences by themselves are of type 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenTypes {
     /// There are none.
@@ -117,6 +120,7 @@ const BERT: Description = Description {
     positions: PositionRule::FromZero,
     relative_bias: None,
     token_types: TokenTypes::Embedded(2),
+    types_pairs: true,
     pad_token_id: 0,
     layer_norm_eps: None,
     layers: "encoder.layer",
@@ -134,6 +138,7 @@ const ROBERTA: Description = Description {
     prefix: "roberta.",
     positions: PositionRule::AfterPadding,
     token_types: TokenTypes::Embedded(1),
+    types_pairs: false,
     pad_token_id: 1,
     module: roberta_module,
     head: HeadRule { drops_input: true, activation: DenseActivation::Tanh },
@@ -174,6 +179,7 @@ const DISTIL_BERT: Description = Description {
         activation: "activation",
     },
     token_types: TokenTypes::None,
+    types_pairs: false,
     layer_norm_eps: Some(1e-12),
     layers: "transformer.layer",
     module: distil_bert_module,
