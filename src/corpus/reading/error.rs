@@ -24,6 +24,11 @@ pub enum ReadingError {
     NoColumns { name: String, form: Form },
     #[error("--field fits .jsonl files, and {name} is {}; {}", form.name(), instead_of_field(*form))]
     NoFields { name: String, form: Form },
+    #[error(
+        "{name} is {}, which has no named columns; rows with labels are read from .csv, .tsv, .jsonl and .parquet files",
+        form.name()
+    )]
+    NoNamedColumns { name: String, form: Form },
     #[error("{flag} is given {}; {wanted}", counted(*given as u64, "time"))]
     Count { flag: &'static str, given: usize, wanted: &'static str },
     #[error("{name} has no column {}{}; its columns are {columns}", quoted(asked), meant(likely.as_deref()))]
