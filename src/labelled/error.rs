@@ -1,7 +1,7 @@
 //! What can be wrong with labelled text.
 
 use super::Task;
-use crate::corpus::CorpusError;
+use crate::corpus::{CorpusError, Place};
 use crate::quote::{beginning, quoted};
 use crate::suggest::meant;
 
@@ -14,16 +14,31 @@ pub enum LabelledError {
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     #[error(
-        "{name}, line {line}: the label {} is none of the classes {classes}; correct it or leave the line out",
-        quoted(label)
+        "{name}, {place}: the label {} is none of the classes {classes}; correct it or leave the {} out",
+        quoted(label), place.word
     )]
-    UnknownLabel { name: String, line: u64, label: String, classes: String },
-    #[error("{name}, line {line}: the label {} is not a number; {advice}", quoted(label))]
-    NotANumber { name: String, line: u64, label: String, advice: &'static str },
-    #[error("{name}, line {line}: the row has no {what}; fill it in or leave the line out")]
-    Missing { name: String, line: u64, what: String },
+    UnknownLabel { name: String, place: Place, label: String, classes: String },
+    #[error("{name}, {place}: the label {} is not a number; {advice}", quoted(label))]
+    NotANumber { name: String, place: Place, label: String, advice: &'static str },
+    #[error("{name}, {place}: there is nothing in {}; fill it in or leave the {} out", quoted(column), place.word)]
+    Missing { name: String, place: Place, column: String },
+    #[error(
+        "{name}, {place}: there is a text in {}, and examples before it have none; fill in all of them or none",
+        quoted(column)
+    )]
+    Mixed { name: String, place: Place, column: String },
     #[error("{name} has no examples; a file to learn from or to be scored on needs at least one")]
     Empty { name: String },
+    #[error(
+        "{name} has one class alone ({}), so there is nothing to tell apart; add examples of others",
+        quoted(class)
+    )]
+    OneClass { name: String, class: String },
+    #[error(
+        "{name} has {}, and the training file {}; both need the same columns",
+        pairs(*has_pairs), pairs(!*has_pairs)
+    )]
+    Pairs { name: String, has_pairs: bool },
 }
 
 impl LabelledError {
@@ -40,6 +55,10 @@ impl LabelledError {
             _ => false,
         }
     }
+}
+
+fn pairs(has_pairs: bool) -> &'static str {
+    if has_pairs { "pairs of texts" } else { "single texts" }
 }
 
 fn task_names() -> String {

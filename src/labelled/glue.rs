@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, DevSet, Example, Label, LabelledError, Task};
-use crate::corpus::{Input, Values, Wanted, Widths, open_named};
+use crate::corpus::{Input, Place, Values, Wanted, Widths, open_named};
 use crate::quote::counted;
 
 impl Task {
@@ -57,9 +57,9 @@ impl Task {
             [Some(layout.label), Some(layout.text), layout.text2].into_iter().flatten().map(column).collect();
         let widths = if layout.passes_over_short_rows { Widths::Any } else { Widths::Enough };
         let input = Input::File(path.to_owned());
-        let mut reader = open_named(&input, &wanted, widths)?;
+        let mut rows_read = open_named(&input, &wanted, widths)?;
         let (name, mut examples, mut short) = (input.name(), Vec::new(), 0);
-        while let Some(values) = reader.next_values()? {
+        while let Some(values) = rows_read.next_values()? {
             if values.values.iter().any(Option::is_none) {
                 short += 1;
                 continue;
@@ -76,21 +76,21 @@ impl Task {
     /// An example of a row whose values are the label, the text and, of a pair, the second text.
     fn example(&self, row: Values, name: &str) -> Result<Example, LabelledError> {
         let mut values = row.values.into_iter().flatten();
-        let label = self.label(&values.next().unwrap_or_default(), name, row.line)?;
+        let label = self.label(&values.next().unwrap_or_default(), name, row.place)?;
         Ok(Example { text: values.next().unwrap_or_default(), text2: values.next(), label })
     }
 
-    fn label(&self, written: &str, name: &str, line: u64) -> Result<Label, LabelledError> {
+    fn label(&self, written: &str, name: &str, place: Place) -> Result<Label, LabelledError> {
         let (label, name) = (written.to_owned(), name.to_owned());
         if self.classes.is_empty() {
             let advice = "a score from 0 to 5 stands there in GLUE's file";
             let value = written.trim().parse::<f64>().ok().filter(|value| value.is_finite());
-            return value.map(Label::Value).ok_or(LabelledError::NotANumber { name, line, label, advice });
+            return value.map(Label::Value).ok_or(LabelledError::NotANumber { name, place, label, advice });
         }
         let class = self.classes.iter().position(|class| class.written == written || class.name == written);
         class.map(Label::Class).ok_or_else(|| {
             let classes = self.classes.iter().map(|class| class.written).collect::<Vec<_>>().join(", ");
-            LabelledError::UnknownLabel { name, line, label, classes }
+            LabelledError::UnknownLabel { name, place, label, classes }
         })
     }
 }

@@ -7,6 +7,7 @@ mod dataset;
 mod error;
 mod glue;
 mod metric;
+mod own;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ mod tests;
 pub use dataset::{Dataset, Example, Kind, Label};
 pub use error::LabelledError;
 pub use metric::{Metric, Outcomes};
+pub use own::LabelledOptions;
 pub use task::{Class, DevSet, Task};

@@ -56,6 +56,8 @@ pub enum ReadingError {
         "{name}, line {line}: {what} is {found}, not text; leave such lines out, or choose another --field"
     )]
     NotText { name: String, line: u64, what: String, found: String },
+    #[error("{name}, line {line}: {what} is {found}; correct the line or leave it out")]
+    NotValue { name: String, line: u64, what: String, found: String },
     #[error("{name}, line {line}: this is not JSON: {reason}; a .jsonl file has one JSON object a line")]
     NotJson { name: String, line: u64, reason: String },
     #[error(

@@ -11,9 +11,9 @@ use super::csv::Csv;
 use super::form::{Form, is_called_compressed};
 use super::json_lines::JsonLines;
 use super::list::Input;
-use super::named::{NamedRows, NamedTable, Wanted, Widths};
+use super::named::{NamedLines, NamedRows, NamedTable, Wanted, Widths};
 use super::options::CorpusOptions;
-use super::parquet::Parquet;
+use super::parquet::{NamedParquet, Parquet};
 use super::plain::Plain;
 use super::record::Records;
 use super::spool::Spool;
@@ -163,13 +163,7 @@ impl Source<'_> {
                 Box::new(Table::new(rows, name, options, format)?)
             }
             Form::JsonLines => Box::new(JsonLines::new(self.bytes, name, options, format)),
-            Form::Parquet => {
-                let file = match self.whole {
-                    Some(file) => file,
-                    None => copied(name, self.bytes)?,
-                };
-                Box::new(Parquet::new(file, name, options, format)?)
-            }
+            Form::Parquet => Box::new(Parquet::new(self.file()?, name, options, format)?),
         })
     }
 }
@@ -177,11 +171,30 @@ impl Source<'_> {
 impl Source<'_> {
     fn named(self, form: Form, wanted: &[Wanted], widths: Widths) -> Result<Box<dyn NamedRows>, CorpusError> {
         let name = self.name;
-        self.check_beginning()?;
+        if form != Form::Parquet {
+            self.check_beginning()?;
+        }
         Ok(match form {
             Form::Tsv => Box::new(NamedTable::new(Tsv::new(self.bytes, name), name, wanted, widths)?),
-            form => return Err(ReadingError::NoNamedColumns { name: name.to_owned(), form }.into()),
+            Form::Csv => {
+                let (first, bytes) = without_mark(&self.first, self.bytes, name)?;
+                let is_sure = |wanted: &&Wanted| !matches!(wanted, Wanted::IfThere(_));
+                let asked: Vec<String> =
+                    wanted.iter().filter(is_sure).filter_map(Wanted::name).map(str::to_owned).collect();
+                Box::new(NamedTable::new(Csv::new(bytes, name, first, &asked), name, wanted, widths)?)
+            }
+            Form::JsonLines => Box::new(NamedLines::new(self.bytes, name, wanted)),
+            Form::Parquet => Box::new(NamedParquet::new(self.file()?, name, wanted)?),
+            Form::Text => return Err(ReadingError::NoNamedColumns { name: name.to_owned(), form }.into()),
         })
+    }
+
+    /// A file of these bytes that can be read by position.
+    fn file(self) -> Result<File, CorpusError> {
+        match self.whole {
+            Some(file) => Ok(file),
+            None => copied(self.name, self.bytes),
+        }
     }
 
     /// Refuses what begins as no text does.

@@ -1,49 +1,13 @@
-//! Rows of several columns: each found by its name, or by its place in a file without a header.
+//! Columns of a table.
 
-use super::ReadingError;
-use super::table::{Row, Rows, check_width, listed, text};
+use super::{NamedRows, Place, Values, Wanted, Widths};
 use crate::corpus::CorpusError;
+use crate::corpus::reading::ReadingError;
+use crate::corpus::reading::table::{Row, Rows, check_width, fields, listed, text};
 use crate::quote::beginning;
 use crate::suggest::meant;
 
-/// A column that is looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// One that the first row names; the file is refused without it.
-    Named(String),
-    /// The same, but its values are none where the file does not have it.
-    IfThere(String),
-    /// By its place from 0; the first row is one of values.
-    At(usize),
-}
-
-/// How long rows may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Widths {
-    /// As long as the first row.
-    Same,
-    /// Long enough for all columns that are looked for.
-    Enough,
-    /// Any; values that a row has no place for are none.
-    Any,
-}
-
-/// The values of one row, in the order in which columns were asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Values {
-    /// The line that the row begins on, counted from 1.
-    pub line: u64,
-    /// None where the file or the row has none.
-    pub values: Vec<Option<String>>,
-}
-
-/// Gives the values of one row after another.
-pub trait NamedRows {
-    /// The next row; `None` at the end. After an error there is nothing to ask for.
-    fn next_values(&mut self) -> Result<Option<Values>, CorpusError>;
-}
-
-/// Columns of a table.
+/// Rows of fields, of CSV or TSV.
 pub struct NamedTable<R> {
     rows: R,
     name: String,
@@ -63,14 +27,16 @@ impl<R: Rows> NamedTable<R> {
         if has_header {
             rows.next_row(&mut header)?;
         }
-        let names = super::table::fields(&header);
+        let names = fields(&header);
         let mut places = Vec::new();
         for wanted in wanted {
             let place = |asked: &String| names.iter().position(|name| name == asked);
             places.push(match wanted {
                 Wanted::At(place) => Some(*place),
                 Wanted::IfThere(asked) => place(asked),
-                Wanted::Named(asked) => Some(place(asked).ok_or_else(|| no_column(name, asked, &names))?),
+                Wanted::Named(asked) | Wanted::Scalar(asked) => {
+                    Some(place(asked).ok_or_else(|| no_column(name, asked, &names))?)
+                }
             });
         }
         let width = header.fields.len();
@@ -105,7 +71,7 @@ impl<R: Rows> NamedRows for NamedTable<R> {
             let value = place.map(|place| text(&self.row, place, &self.name)).transpose()?;
             values.push(value.map(str::to_owned));
         }
-        Ok(Some(Values { line: self.row.line, values }))
+        Ok(Some(Values { place: Place::line(self.row.line), values }))
     }
 }
 

@@ -1,0 +1,6 @@
+//! Files with labels, and scores of predictions.
+
+mod glue;
+mod own;
+
+use super::*;
