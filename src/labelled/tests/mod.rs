@@ -2,5 +2,6 @@
 
 mod glue;
 mod own;
+mod scores;
 
 use super::*;
