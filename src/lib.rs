@@ -35,6 +35,7 @@ pub mod export;
 pub mod hub;
 mod interrupt;
 mod json;
+pub mod labelled;
 pub mod model;
 pub mod model_folder;
 pub mod modules;
