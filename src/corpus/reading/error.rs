@@ -24,6 +24,11 @@ pub enum ReadingError {
     NoColumns { name: String, form: Form },
     #[error("--field fits .jsonl files, and {name} is {}; {}", form.name(), instead_of_field(*form))]
     NoFields { name: String, form: Form },
+    #[error(
+        "{name} is {}, which has no named columns; rows with labels are read from .csv, .tsv, .jsonl and .parquet files",
+        form.name()
+    )]
+    NoNamedColumns { name: String, form: Form },
     #[error("{flag} is given {}; {wanted}", counted(*given as u64, "time"))]
     Count { flag: &'static str, given: usize, wanted: &'static str },
     #[error("{name} has no column {}{}; its columns are {columns}", quoted(asked), meant(likely.as_deref()))]
@@ -51,6 +56,8 @@ pub enum ReadingError {
         "{name}, line {line}: {what} is {found}, not text; leave such lines out, or choose another --field"
     )]
     NotText { name: String, line: u64, what: String, found: String },
+    #[error("{name}, line {line}: {what} is {found}; correct the line or leave it out")]
+    NotValue { name: String, line: u64, what: String, found: String },
     #[error("{name}, line {line}: this is not JSON: {reason}; a .jsonl file has one JSON object a line")]
     NotJson { name: String, line: u64, reason: String },
     #[error(

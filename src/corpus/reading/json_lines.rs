@@ -81,7 +81,9 @@ impl<R: BufRead> Records for JsonLines<R> {
             texts.push(match found {
                 Value::Text(text) => Some(text),
                 Value::Null | Value::Absent => None,
-                Value::Other(found) => return Err(not_text(&self.name, number, field, found).into()),
+                Value::Scalar(_, found) | Value::Other(found) => {
+                    return Err(not_text(&self.name, number, field, found).into());
+                }
             });
         }
         // A string or a number has no fields at all.
@@ -103,7 +105,8 @@ fn not_text(name: &str, line: u64, field: &str, found: &str) -> ReadingError {
     ReadingError::NotText { name: name.to_owned(), line, what, found: found.to_owned() }
 }
 
-fn not_json(name: &str, line: u64, text: &str, error: &serde_json::Error) -> ReadingError {
+/// What is wrong with a line that is no JSON.
+pub fn not_json(name: &str, line: u64, text: &str, error: &serde_json::Error) -> ReadingError {
     let name = name.to_owned();
     // A document over many lines begins with a bracket and ends on a later line.
     if line == 1 && error.is_eof() && text.trim_start().starts_with(['[', '{']) {
@@ -131,7 +134,7 @@ fn choose(
             return Err(ReadingError::Document { name: name.to_owned() });
         }
         Value::Other("a list") if wanted == 2 => return Ok(vec!["0".to_owned(), "1".to_owned()]),
-        Value::Other(found) => return Err(not_text(name, line, "", found)),
+        Value::Scalar(_, found) | Value::Other(found) => return Err(not_text(name, line, "", found)),
         _ => return Err(not_text(name, line, "", "no object with fields")),
     }
     let of_text: Vec<&Field> = first.iter().filter(|field| field.is_text).collect();
@@ -153,7 +156,8 @@ fn choose(
     })
 }
 
-fn listed(fields: &[Field], wanted: impl Fn(&&Field) -> bool) -> String {
+/// Fields as a message lists them.
+pub fn listed(fields: &[Field], wanted: impl Fn(&&Field) -> bool) -> String {
     let all: Vec<&Field> = fields.iter().filter(wanted).collect();
     let shown: Vec<String> = all.iter().take(SHOWN).map(|field| quoted(&field.name)).collect();
     match shown.len() {

@@ -10,6 +10,8 @@ pub enum Value {
     Absent,
     Null,
     Text(String),
+    /// A number or a truth value, as it is written, and which of them it is, in words.
+    Scalar(String, &'static str),
     /// Something else, in words.
     Other(&'static str),
 }
@@ -40,6 +42,10 @@ impl At<'_> {
     fn here(&self, value: Value) -> Value {
         if self.0.is_none() { value } else { Value::Absent }
     }
+
+    fn scalar(&self, value: impl fmt::Display, what: &'static str) -> Value {
+        if self.0.is_none() { Value::Scalar(value.to_string(), what) } else { Value::Absent }
+    }
 }
 
 impl<'de> Visitor<'de> for At<'_> {
@@ -58,20 +64,20 @@ impl<'de> Visitor<'de> for At<'_> {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
-        Ok(self.here(Value::Other("true or false")))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(self.scalar(value, "true or false"))
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Value, E> {
-        Ok(self.here(Value::Other("a number")))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(self.scalar(value, "a number"))
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Value, E> {
-        Ok(self.here(Value::Other("a number")))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(self.scalar(value, "a number"))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
-        Ok(self.here(Value::Other("a number")))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(self.scalar(value, "a number"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -244,8 +250,8 @@ mod tests {
             ("a.l.1.q", Value::Text("r".into())),
             ("a.l.2", Value::Absent),
             ("a.l", Value::Absent),
-            ("n", Value::Other("a number")),
-            ("t", Value::Other("true or false")),
+            ("n", Value::Scalar("5".into(), "a number")),
+            ("t", Value::Scalar("true".into(), "true or false")),
             ("a", Value::Other("an object")),
             ("z", Value::Absent),
             ("n.x", Value::Absent),

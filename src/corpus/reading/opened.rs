@@ -11,8 +11,9 @@ use super::csv::Csv;
 use super::form::{Form, is_called_compressed};
 use super::json_lines::JsonLines;
 use super::list::Input;
+use super::named::{NamedLines, NamedRows, NamedTable, Wanted, Widths};
 use super::options::CorpusOptions;
-use super::parquet::Parquet;
+use super::parquet::{NamedParquet, Parquet};
 use super::plain::Plain;
 use super::record::Records;
 use super::spool::Spool;
@@ -46,7 +47,35 @@ pub fn is_plain_file(input: &Input, options: &CorpusOptions) -> Result<bool, Cor
 /// What cannot be read, and what is none of the forms that it could be.
 pub fn open(input: &Input, options: &CorpusOptions, format: Format) -> Result<Opened, CorpusError> {
     let name = input.name();
-    let cannot_read = |source| CorpusError::Read { name: name.clone(), source };
+    let found = look(input, &name)?;
+    let form = form_of(input, &found.source.first, options)?;
+    let records = found.source.records(form, options, format)?;
+    Ok(Opened { records, form, compression: found.compression })
+}
+
+/// Opens an input whose rows have several columns.
+///
+/// # Errors
+/// What cannot be read, a form without named columns, and a column that is not there.
+pub fn open_named(
+    input: &Input,
+    wanted: &[Wanted],
+    widths: Widths,
+) -> Result<Box<dyn NamedRows>, CorpusError> {
+    let name = input.name();
+    let found = look(input, &name)?;
+    let form = form_of(input, &found.source.first, &CorpusOptions::default())?;
+    found.source.named(form, wanted, widths)
+}
+
+/// An input's bytes, decompressed, before it is known what they are.
+struct Looked<'a> {
+    source: Source<'a>,
+    compression: Option<Compression>,
+}
+
+fn look<'a>(input: &Input, name: &'a str) -> Result<Looked<'a>, CorpusError> {
+    let cannot_read = |source| CorpusError::Read { name: name.to_owned(), source };
     let mut whole = None;
     let (mut first, mut bytes) = match input {
         Input::Stdin => peek(io::stdin()),
@@ -74,12 +103,9 @@ pub fn open(input: &Input, options: &CorpusOptions, format: Format) -> Result<Op
         && first.is_empty()
         && is_called_compressed(path)
     {
-        return Err(ReadingError::EmptyCompressed { name }.into());
+        return Err(ReadingError::EmptyCompressed { name: name.to_owned() }.into());
     }
-    let form = form_of(input, &first, options)?;
-    let source = Source { name: &name, first: &first, bytes, whole };
-    let records = source.records(form, options, format)?;
-    Ok(Opened { records, form, compression })
+    Ok(Looked { source: Source { name, first, bytes, whole }, compression })
 }
 
 /// The form of an input: what its first bytes say beyond doubt, else what its name promises, else what the flags
@@ -106,7 +132,7 @@ fn form_of(input: &Input, first: &[u8], options: &CorpusOptions) -> Result<Form,
 
 struct Source<'a> {
     name: &'a str,
-    first: &'a [u8],
+    first: Vec<u8>,
     bytes: Bytes,
     /// The file itself, where the bytes are those of it.
     whole: Option<File>,
@@ -121,10 +147,8 @@ impl Source<'_> {
     ) -> Result<Box<dyn Records>, CorpusError> {
         let name = self.name;
         // The others are recognised line by line.
-        if matches!(form, Form::Csv | Form::Tsv | Form::JsonLines)
-            && let Some(reason) = Reason::of_beginning(self.first)
-        {
-            return Err(NotText { name: name.to_owned(), reason }.into());
+        if matches!(form, Form::Csv | Form::Tsv | Form::JsonLines) {
+            self.check_beginning()?;
         }
         Ok(match form {
             Form::Text => Box::new(Plain::new(self.bytes, name, format)),
@@ -134,19 +158,49 @@ impl Source<'_> {
             }
             Form::Tsv => Box::new(Table::new(Tsv::new(self.bytes, name), name, options, format)?),
             Form::Csv => {
-                let (first, bytes) = without_mark(self.first, self.bytes, name)?;
+                let (first, bytes) = without_mark(&self.first, self.bytes, name)?;
                 let rows = Csv::new(bytes, name, first, &options.column);
                 Box::new(Table::new(rows, name, options, format)?)
             }
             Form::JsonLines => Box::new(JsonLines::new(self.bytes, name, options, format)),
-            Form::Parquet => {
-                let file = match self.whole {
-                    Some(file) => file,
-                    None => copied(name, self.bytes)?,
-                };
-                Box::new(Parquet::new(file, name, options, format)?)
-            }
+            Form::Parquet => Box::new(Parquet::new(self.file()?, name, options, format)?),
         })
+    }
+}
+
+impl Source<'_> {
+    fn named(self, form: Form, wanted: &[Wanted], widths: Widths) -> Result<Box<dyn NamedRows>, CorpusError> {
+        let name = self.name;
+        if form != Form::Parquet {
+            self.check_beginning()?;
+        }
+        Ok(match form {
+            Form::Tsv => Box::new(NamedTable::new(Tsv::new(self.bytes, name), name, wanted, widths)?),
+            Form::Csv => {
+                let (first, bytes) = without_mark(&self.first, self.bytes, name)?;
+                let is_sure = |wanted: &&Wanted| !matches!(wanted, Wanted::IfThere(_));
+                let asked: Vec<String> =
+                    wanted.iter().filter(is_sure).filter_map(Wanted::name).map(str::to_owned).collect();
+                Box::new(NamedTable::new(Csv::new(bytes, name, first, &asked), name, wanted, widths)?)
+            }
+            Form::JsonLines => Box::new(NamedLines::new(self.bytes, name, wanted)),
+            Form::Parquet => Box::new(NamedParquet::new(self.file()?, name, wanted)?),
+            Form::Text => return Err(ReadingError::NoNamedColumns { name: name.to_owned(), form }.into()),
+        })
+    }
+
+    /// A file of these bytes that can be read by position.
+    fn file(self) -> Result<File, CorpusError> {
+        match self.whole {
+            Some(file) => Ok(file),
+            None => copied(self.name, self.bytes),
+        }
+    }
+
+    /// Refuses what begins as no text does.
+    fn check_beginning(&self) -> Result<(), CorpusError> {
+        let reason = Reason::of_beginning(&self.first);
+        reason.map_or(Ok(()), |reason| Err(NotText { name: self.name.to_owned(), reason }.into()))
     }
 }
 

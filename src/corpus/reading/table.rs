@@ -91,11 +91,7 @@ impl<R: Rows> Table<R> {
             None if !self.rows.next_row(&mut self.row)? => return Ok(false),
             None => {}
         }
-        if self.row.fields.len() != self.width {
-            let (name, line, found) = (self.name.clone(), self.row.line, self.row.fields.len());
-            let separator = self.rows.separator();
-            return Err(ReadingError::Ragged { name, line, found, expected: self.width, separator }.into());
-        }
+        check_width(&self.row, self.width, &self.name, self.rows.separator())?;
         Ok(true)
     }
 }
@@ -116,8 +112,22 @@ impl<R: Rows> Records for Table<R> {
     }
 }
 
+/// Refuses a row of another length.
+pub fn check_width(
+    row: &Row,
+    expected: usize,
+    name: &str,
+    separator: &'static str,
+) -> Result<(), CorpusError> {
+    let found = row.fields.len();
+    if found == expected {
+        return Ok(());
+    }
+    Err(ReadingError::Ragged { name: name.to_owned(), line: row.line, found, expected, separator }.into())
+}
+
 /// The text of a field, or why it is none.
-fn text<'a>(row: &'a Row, column: usize, name: &str) -> Result<&'a str, CorpusError> {
+pub fn text<'a>(row: &'a Row, column: usize, name: &str) -> Result<&'a str, CorpusError> {
     let bytes = &row.fields[column];
     let text = std::str::from_utf8(bytes);
     if text.is_err() || bytes.contains(&0) {
@@ -200,7 +210,8 @@ fn chosen_by_name(
     Ok(Chosen { columns, header })
 }
 
-fn fields(row: &Row) -> Vec<String> {
+/// The names in a row of names.
+pub fn fields(row: &Row) -> Vec<String> {
     row.fields.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect()
 }
 
@@ -248,7 +259,7 @@ fn holds_text(rows: &[Row], column: usize, header: bool) -> bool {
 }
 
 /// Columns as a message lists them: by name, else by number and how they begin. All, where `which` is empty.
-fn listed(names: &[String], sample: Option<&[Row]>, which: &[usize]) -> String {
+pub fn listed(names: &[String], sample: Option<&[Row]>, which: &[usize]) -> String {
     let all: Vec<usize> = if which.is_empty() { (0..names.len()).collect() } else { which.to_vec() };
     let one = |&column: &usize| match sample {
         None => quoted(&names[column]),
