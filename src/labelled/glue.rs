@@ -80,7 +80,7 @@ impl Task {
         Ok(Example { text: values.next().unwrap_or_default(), text2: values.next(), label })
     }
 
-    fn label(&self, written: &str, name: &str, place: Place) -> Result<Label, LabelledError> {
+    pub(super) fn label(&self, written: &str, name: &str, place: Place) -> Result<Label, LabelledError> {
         let (label, name) = (written.to_owned(), name.to_owned());
         if self.classes.is_empty() {
             let advice = "a score from 0 to 5 stands there in GLUE's file";
