@@ -12,7 +12,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass, Precision, SequenceId, product_seconds};
-use mirror::objective::Objective;
+use mirror::objective::{Contrastive, Loss};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::plain::Plain;
 use mirror::random::Key;
@@ -209,7 +209,7 @@ impl Bench {
         }
         let (trainer, weights) = place.as_mut().ok_or("no trainer")?;
         let began = Instant::now();
-        let report = trainer.step(weights, batch)?;
+        let report = trainer.step(weights, batch, &Contrastive::new(0.04))?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(json!({ "seconds": seconds, "loss": report.loss, "tokens": report.tokens }))
     }
@@ -222,18 +222,11 @@ fn trainer(model: &SentenceEncoder, precision: Precision) -> Result<(Trainer, Pa
         encoder: model.encoder.clone().training_in(precision),
         optimizer: AdamW::new(AdamWConfig::default(), &weights)?,
         regularization: Regularization {
-            objective: Objective::default(),
+            loss: Loss::default(),
             perturbation: Box::new(Plain),
             perturb_every: 1,
         },
-        hyperparameters: Hyperparameters {
-            seed: SEED,
-            temperature: 0.04,
-            prefixes: Vec::new(),
-            dropout: 0.1,
-            drophead: 0.0,
-            clip_norm: None,
-        },
+        hyperparameters: Hyperparameters { seed: SEED, dropout: 0.1, drophead: 0.0, clip_norm: None },
     };
     Ok((trainer, weights))
 }

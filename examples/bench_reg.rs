@@ -10,7 +10,7 @@ use candle_core::{DType, Device};
 use clap::Parser;
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pooling, SequenceId};
-use mirror::objective::Objective;
+use mirror::objective::{Contrastive, Loss};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::perturb::plain::Plain;
@@ -51,8 +51,8 @@ fn main() -> Result<()> {
     if let Some(name) = &options.peak_of {
         let mut weights = weights;
         let mut trainer = trainer(&encoder, &weights, name)?;
-        trainer.step(&mut weights, &batch)?;
-        trainer.step(&mut weights, &batch)?;
+        trainer.step(&mut weights, &batch, &Contrastive::new(0.04))?;
+        trainer.step(&mut weights, &batch, &Contrastive::new(0.04))?;
         println!("{}", peak_memory()?);
         return Ok(());
     }
@@ -133,15 +133,8 @@ fn trainer(encoder: &Encoder, weights: &Parameters, name: &str) -> Result<Traine
     Ok(Trainer {
         encoder: encoder.clone(),
         optimizer: AdamW::new(AdamWConfig::default(), weights)?,
-        regularization: Regularization { objective: Objective::default(), perturbation, perturb_every: 1 },
-        hyperparameters: Hyperparameters {
-            seed: 42,
-            temperature: 0.04,
-            prefixes: Vec::new(),
-            dropout: 0.1,
-            drophead: 0.0,
-            clip_norm: None,
-        },
+        regularization: Regularization { loss: Loss::default(), perturbation, perturb_every: 1 },
+        hyperparameters: Hyperparameters { seed: 42, dropout: 0.1, drophead: 0.0, clip_norm: None },
     })
 }
 
@@ -169,7 +162,7 @@ fn time(
         let mut row = [Seconds { wall: 0.0, processor: 0.0 }; 3];
         for ((trainer, weights), seconds) in trainers.iter_mut().zip(&mut row) {
             let (clock, processor) = (Instant::now(), processor_seconds()?);
-            trainer.step(weights, batch)?;
+            trainer.step(weights, batch, &Contrastive::new(0.04))?;
             *seconds =
                 Seconds { wall: clock.elapsed().as_secs_f64(), processor: processor_seconds()? - processor };
         }

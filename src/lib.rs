@@ -7,7 +7,7 @@
 //!    [`model_folder`] reads it: configuration, tokenizer, pooling, prompts, weights.
 //! 3. [`encoder`] turns packed tokens into embeddings and a gradient of embeddings into one of weights; [`backend`]
 //!    computes both. [`random`] gives every dropout mask as a function of where it is used.
-//! 4. [`objective`] gives each instance's loss: NT-Xent, and the loss terms added to it.
+//! 4. [`objective`] gives each instance's loss: NT-Xent, or what a head predicts of labels, and the loss terms added to it.
 //! 5. [`perturb`] chooses where the gradient is taken: at the weights, or sharpness-aware.
 //!    [`regularization`] composes 4 and 5 from `--reg`.
 //! 6. [`optim`] applies it, and [`trainer`] walks 1 to 6 until the corpus is through; [`checkpoint`] is what a run is

@@ -36,6 +36,10 @@ pub enum Site {
     Holdout = 11,
     /// Masks of a step's further passes (R-Drop); the clean pass's are those of the step itself.
     Redraw = 12,
+    /// Dropout of what goes into a layer of a head; the row is the sequence.
+    Head = 13,
+    /// Weights that are new.
+    InitialWeights = 14,
 }
 
 /// A 64-bit name of a place, from which values are hashed.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::Architecture;
-use crate::objective::Objective;
+use crate::objective::Loss;
 use crate::objective::registry::{self as terms, BuildContext, InvalidOption, LOSS_TERMS};
 use crate::perturb::WeightPerturbation;
 use crate::perturb::plain::Plain;
@@ -119,8 +119,8 @@ impl Composition {
 
 /// What a trainer needs of the regularizers, whichever they are.
 pub struct Regularization {
-    /// NT-Xent and the loss terms.
-    pub objective: Objective,
+    /// With the loss terms.
+    pub loss: Loss,
     /// Where the gradient is taken.
     pub perturbation: Box<dyn WeightPerturbation>,
     /// Perturb every k-th step.
@@ -180,7 +180,7 @@ impl Resolved {
     pub fn build(&self) -> Regularization {
         let Composition { perturbation, terms } = &self.composition;
         Regularization {
-            objective: Objective { terms: terms.iter().filter_map(|name| self.terms.build(name)).collect() },
+            loss: Loss { terms: terms.iter().filter_map(|name| self.terms.build(name)).collect() },
             perturbation: perturbation
                 .and_then(|name| self.perturbation.build(name))
                 .unwrap_or_else(|| Box::new(Plain)),

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use mirror::encoder::{PackedBatch, Parameters, Pass};
-use mirror::objective::{Distributions, Draws, HashedDraws};
+use mirror::objective::{Contrastive, Distributions, Draws, HashedDraws};
 use mirror::perturb::Restriction;
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::random::Key;
@@ -38,7 +38,7 @@ pub fn run(setting: &Setting) -> Result<()> {
             }
             estimates[k].agreement.push(agreement);
         }
-        let report = trainer.step(&mut weights, batch)?;
+        let report = trainer.step(&mut weights, batch, &Contrastive::new(TEMPERATURE))?;
         eprintln!("step {}: loss {:.4}", report.step, report.loss);
     }
     println!("| estimate of a_j | forward passes | Spearman with the exact \\|a_j\\|, mean | least |");

@@ -7,7 +7,7 @@ use candle_core::Device;
 use clap::Args;
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass};
-use mirror::objective::{HashedDraws, Objective};
+use mirror::objective::{HashedDraws, Loss};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::WeightPerturbation;
 use mirror::regularization::Regularization;
@@ -94,15 +94,9 @@ impl Setting {
         Ok(Trainer {
             encoder: encoder.clone(),
             optimizer: AdamW::new(optimizer, weights)?,
-            regularization: Regularization {
-                objective: Objective::default(),
-                perturbation,
-                perturb_every: 1,
-            },
+            regularization: Regularization { loss: Loss::default(), perturbation, perturb_every: 1 },
             hyperparameters: Hyperparameters {
                 seed: self.seed,
-                temperature: TEMPERATURE,
-                prefixes: Vec::new(),
                 dropout: self.dropout,
                 drophead: 0.0,
                 clip_norm: None,

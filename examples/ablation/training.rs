@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use mirror::objective::Contrastive;
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::perturb::plain::Plain;
 use mirror::perturb::sam::Sam;
@@ -11,7 +12,7 @@ use mirror::perturb::{Restriction, WeightPerturbation};
 use mirror::sentence_encoder::SentenceEncoder;
 use sts_eval::{SentEval, Task};
 
-use crate::setting::{Setting, mean};
+use crate::setting::{Setting, TEMPERATURE, mean};
 
 #[derive(Args, Clone, Debug)]
 pub struct Runs {
@@ -97,7 +98,7 @@ fn train(
     let mut trainer = setting.trainer(&model.encoder, &model.parameters, perturbation)?;
     let mut loss = f64::NAN;
     for batch in setting.batches(model, setting.steps)? {
-        loss = trainer.step(&mut weights, &batch)?.loss;
+        loss = trainer.step(&mut weights, &batch, &Contrastive::new(TEMPERATURE))?.loss;
     }
     let trained = SentenceEncoder { parameters: weights, ..model.clone() };
     Ok((score(&trained, task)?, loss))

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mirror::encoder::Parameters;
-use mirror::objective::{Evaluation, HashedDraws, Objective, Step, mean as mean_of};
+use mirror::objective::{Contrastive, Evaluation, HashedDraws, Loss, Step, mean as mean_of};
 use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use mirror::perturb::sam::normalised;
 use mirror::perturb::{Problem, Restriction};
@@ -17,17 +17,11 @@ pub fn run(setting: &Setting) -> Result<()> {
     let model = setting.load()?;
     let mut rows: Vec<Row> = BETAS.iter().map(|_| Row::default()).collect();
     for (i, batch) in setting.batches(&model, setting.steps)?.iter().enumerate() {
-        let (objective, draws) = (Objective::default(), HashedDraws::new(setting.seed, i as u64 + 1));
+        let (loss, objective) = (Loss::default(), Contrastive::new(TEMPERATURE));
+        let draws = HashedDraws::new(setting.seed, i as u64 + 1);
         let pass = setting.pass(&draws);
-        let step = Step {
-            encoder: &model.encoder,
-            batch,
-            pass,
-            draws: &draws,
-            temperature: TEMPERATURE,
-            prefixes: &[],
-        };
-        let problem = Problem { objective: &objective, step: &step };
+        let step = Step { encoder: &model.encoder, batch, pass, draws: &draws, objective: &objective };
+        let problem = Problem { loss: &loss, step: &step };
         let weights = &model.parameters;
         let at = At { problem: &problem, evaluation: problem.evaluate(weights)?, weights };
         let delta_sam = DeltaSam { rho: RHO, beta: 0.0, restriction: Restriction::All };

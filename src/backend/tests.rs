@@ -124,6 +124,10 @@ impl Case {
         for (i, length) in [3u32, 9, 5].into_iter().enumerate() {
             let tokens: Vec<u32> = (0..length).map(|t| (7 * t + 11 * i as u32) % 30).collect();
             batch.push(&tokens, 0, SequenceId { view: 0, sentence: i as u32 });
+            if dimensions.type_vocab_size > 1 {
+                let types: Vec<u32> = (0..length).map(|token| u32::from(token > 3)).collect();
+                batch.set_types_of_last(&types);
+            }
         }
         let pass = Pass { hidden_dropout: 0.1, attention_dropout: 0.2, drophead: 0.3, ..Pass::inference() };
         Case { config, weights, batch, pass }

@@ -4,4 +4,4 @@ mod packed;
 mod pass;
 
 pub use packed::PackedBatch;
-pub use pass::{Pass, SequenceId, attention_row_key, drophead_factors, row_key};
+pub use pass::{Pass, SequenceId, attention_row_key, drophead_factors, head_row_key, row_key};

@@ -9,6 +9,8 @@ pub struct PackedBatch {
     pub token_ids: Vec<u32>,
     /// `[total_tokens]`
     pub position_ids: Vec<u32>,
+    /// `[total_tokens]`: which text of a pair a token belongs to, for encoders that are given it. Otherwise 0.
+    pub token_types: Vec<u32>,
     /// `[n + 1]`: sequence `i` is the rows `cu_seqlens[i] .. cu_seqlens[i + 1]`.
     pub cu_seqlens: Vec<usize>,
     /// `[n]`: how many of a sequence's first rows are attended to. Less than its rows only where
@@ -30,10 +32,18 @@ impl PackedBatch {
     pub fn push(&mut self, tokens: &[u32], position_offset: u32, id: SequenceId) {
         self.token_ids.extend_from_slice(tokens);
         self.position_ids.extend((0..tokens.len() as u32).map(|p| p + position_offset));
+        self.token_types.resize(self.token_ids.len(), 0);
         self.cu_seqlens.push(self.token_ids.len());
         self.key_lens.push(tokens.len());
         self.unpooled.push(0);
         self.ids.push(id);
+    }
+
+    /// Gives the tokens of the last sequence their types, as many as there are.
+    pub fn set_types_of_last(&mut self, types: &[u32]) {
+        if let Some(last) = self.len().checked_sub(1) {
+            self.rows(last).zip(types).for_each(|(row, &of_token)| self.token_types[row] = of_token);
+        }
     }
 
     /// Has pooling leave out the first `rows` of the last sequence. All of them may be left out.
@@ -63,6 +73,7 @@ impl PackedBatch {
             self.token_ids.push(pad_token_id);
             self.position_ids.push(position_of(real + i));
         }
+        self.token_types.resize(self.token_ids.len(), 0);
         if let Some(end) = self.cu_seqlens.last_mut() {
             *end = self.token_ids.len();
         }
@@ -75,6 +86,7 @@ impl PackedBatch {
         PackedBatch {
             token_ids: self.token_ids[first..last].to_vec(),
             position_ids: self.position_ids[first..last].to_vec(),
+            token_types: self.token_types[first..last].to_vec(),
             cu_seqlens: offsets.iter().map(|offset| offset - first).collect(),
             key_lens: self.key_lens[sequences.clone()].to_vec(),
             unpooled: self.unpooled[sequences.clone()].to_vec(),

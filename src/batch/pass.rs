@@ -54,6 +54,11 @@ pub fn attention_row_key(sequence: Key, layer: usize, head: usize, query: usize)
     sequence.at(layer as u64).site(Site::AttentionProbs).at(head as u64).at(query as u64)
 }
 
+/// Row key of the dropout before layer `place` of a head, for one sequence.
+pub fn head_row_key(sequence: Key, place: usize) -> Key {
+    row_key(sequence, place, Site::Head, 0)
+}
+
 /// Key of a layer's drophead for one sequence.
 fn drophead_key(sequence: Key, layer: usize) -> Key {
     sequence.at(layer as u64).site(Site::Drophead)
@@ -75,11 +80,14 @@ pub fn drophead_factors(pass: &Pass, sequence: Key, layer: usize, heads: usize) 
 
 #[cfg(test)]
 impl Pass {
-    /// All keys of the pass for some sequences.
+    /// All keys of the pass for some sequences, a head's included.
     pub(crate) fn keys(&self, ids: &[SequenceId], layers: usize, heads: usize, tokens: usize) -> Vec<Key> {
+        /// Of a head; there are two at most so far.
+        const HEAD_LAYERS: usize = 3;
         let mut keys = Vec::new();
         for sequence in ids.iter().map(|&id| self.sequence(id)) {
             keys.extend((0..tokens).map(|token| row_key(sequence, 0, Site::Embeddings, token)));
+            keys.extend((0..HEAD_LAYERS).map(|place| head_row_key(sequence, place)));
             for layer in 0..layers {
                 keys.push(drophead_key(sequence, layer));
                 for token in 0..tokens {

@@ -1,5 +1,7 @@
 //! What a run has measured so far: it is part of what a checkpoint remembers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sts_eval::unlabeled::Unlabeled;
 
@@ -22,4 +24,18 @@ pub struct HeldOutScore {
     /// What was measured.
     #[serde(flatten)]
     pub unlabeled: Unlabeled,
+}
+
+/// What was measured on labelled text in the course of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// Steps made when it was taken.
+    pub step: u64,
+    /// The scored set.
+    pub set: String,
+    /// The mean loss of an example, without dropout and without loss terms.
+    pub dev_loss: f64,
+    /// Metrics by their names, each in its own range; `None` where one is undefined.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<String, Option<f64>>,
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::checkpoint::{HeldOutScore, Score};
+use crate::checkpoint::{HeldOutScore, Score, TaskScore};
 use crate::quote::{counted, one_line};
 use crate::trainer::StepReport;
-use crate::trainer::run::Observer;
+use crate::trainer::run::{Measured, Observer};
 
 /// How often plain lines are written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -86,26 +86,43 @@ impl Observer for TrainingProgress {
         }
     }
 
-    fn scored(&mut self, score: &Score) {
-        let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
-        self.line(&format!("{} after {}: {value}", score.set, counted(score.step, "step")));
-    }
-
-    fn measured(&mut self, score: &HeldOutScore) {
-        let shown = |value: Option<f64>| value.map_or("undefined".into(), |v| format!("{v:.3}"));
-        let of = &score.unlabeled;
-        self.line(&format!(
-            "held-out lines after {}: MRR {}, uniformity {}, effective dimension {}",
-            counted(score.step, "step"),
-            shown(of.mrr),
-            shown(of.uniformity),
-            shown(of.effective_dimension)
-        ));
+    fn measured(&mut self, measured: &Measured) {
+        self.line(&match measured {
+            Measured::Pairs(score) => of_pairs(score),
+            Measured::HeldOut(score) => of_held_out(score),
+            Measured::Task(score) => of_task(score),
+        });
     }
 
     fn note(&mut self, message: &str) {
         self.line(message);
     }
+}
+
+fn of_pairs(score: &Score) -> String {
+    let value = score.spearman.map_or("undefined".into(), |s| format!("{s:.2}"));
+    format!("{} after {}: {value}", score.set, counted(score.step, "step"))
+}
+
+fn of_held_out(score: &HeldOutScore) -> String {
+    let shown = |value: Option<f64>| value.map_or("undefined".into(), |v| format!("{v:.3}"));
+    let of = &score.unlabeled;
+    format!(
+        "held-out lines after {}: MRR {}, uniformity {}, effective dimension {}",
+        counted(score.step, "step"),
+        shown(of.mrr),
+        shown(of.uniformity),
+        shown(of.effective_dimension)
+    )
+}
+
+/// Metrics × 100, as GLUE's tables have them.
+fn of_task(score: &TaskScore) -> String {
+    let shown = |value: Option<f64>| value.map_or("undefined".into(), |v| format!("{:.2}", 100.0 * v));
+    let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {}", shown(*value)));
+    let metrics = metrics.collect::<Vec<_>>().join(", ");
+    let loss = significant(score.dev_loss);
+    format!("{} after {}: {metrics}, loss {loss}", score.set, counted(score.step, "step"))
 }
 
 /// Four decimals, or three significant digits of what is too small for them.

@@ -192,9 +192,10 @@ fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), Out
 fn print_summary(outcome: &Outcome, output: &Path) -> Done {
     let mut out = std::io::stdout().lock();
     writeln!(out, "trained {} in {:.1} s", counted(outcome.steps, "step"), outcome.seconds)?;
-    if let (Some(before), Some(after)) =
-        (outcome.scores.first(), outcome.scores.iter().find(|s| s.step == outcome.saved_step))
-    {
+    if let (Some(before), Some(after)) = (
+        outcome.measured.scores.first(),
+        outcome.measured.scores.iter().find(|s| s.step == outcome.saved_step),
+    ) {
         let shown = |s: Option<f64>| s.map_or("undefined".into(), |s| format!("{s:.2}"));
         writeln!(
             out,
@@ -221,8 +222,8 @@ fn print_summary(outcome: &Outcome, output: &Path) -> Done {
 
 /// What held-out lines said at the start, and of the weights that were saved.
 fn before_and_after(outcome: &Outcome) -> Option<(&HeldOutScore, &HeldOutScore)> {
-    let after = outcome.held_out.iter().find(|score| score.step == outcome.saved_step)?;
-    Some((outcome.held_out.first()?, after))
+    let after = outcome.measured.held_out.iter().find(|score| score.step == outcome.saved_step)?;
+    Some((outcome.measured.held_out.first()?, after))
 }
 
 fn warn_of_collapse(outcome: &Outcome) {

@@ -16,6 +16,7 @@ pub use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::Positions;
 pub use crate::model::{Architecture, EncoderConfig, Layout, Pooling, layout};
 use crate::modules::Modules;
+use crate::tokenize::Tokens;
 pub use crate::weights::Parameters;
 
 /// An encoder without weights.
@@ -124,6 +125,14 @@ impl Encoder {
 
     fn input<'a>(&'a self, batch: &'a PackedBatch, noise: Option<&'a Tensor>, pass: &'a Pass) -> Input<'a> {
         Input { config: &self.config, pooling: self.pooling, batch, noise, pass }
+    }
+
+    /// Appends a text or a pair of texts to a batch, with the types of its tokens where the encoder is given them.
+    pub fn push_typed(&self, batch: &mut PackedBatch, tokens: &Tokens, id: SequenceId, max_length: usize) {
+        self.push(batch, &tokens.ids, id, max_length);
+        if self.config.architecture.description().types_pairs {
+            batch.set_types_of_last(&tokens.types);
+        }
     }
 
     /// Appends a tokenised sentence to a batch, padded where the pooling wants padding.

@@ -1,9 +1,11 @@
 //! What distinguishes the encoders that are known, as data: one [`Description`] each. Configuration, layout, both
 //! backends, the ONNX graph, what is read and what is written ask it, and nothing else asks which encoder it is.
 
+use super::head::HeadRule;
 use super::part::Part;
 use super::pooling::Pooling;
 use super::relative::RelativeBias;
+use crate::modules::DenseActivation;
 
 /// The encoders that are known, by transformers' `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub struct Description {
     pub relative_bias: Option<RelativeBias>,
     /// Whether there are embeddings of token types.
     pub token_types: TokenTypes,
+    /// Whether the second text of a pair has a token type of its own: whether transformers' tokenizer gives
+    /// `token_type_ids`.
+    pub types_pairs: bool,
     /// The id of the padding token where config.json has none.
     pub pad_token_id: u32,
     /// LayerNorm's ε, where the class has it built in, whatever config.json says.
@@ -47,6 +52,8 @@ pub struct Description {
     pub layers: &'static str,
     /// The name of a part's module: in full, or of a layer's part after the layer's number.
     pub module: fn(Part) -> &'static str,
+    /// What transformers' class for classifying sequences puts on the encoder.
+    pub head: HeadRule,
     /// Tensors that are passed on as they are, since transformers' class has them.
     pub untrained: &'static [&'static str],
     /// What is chosen where nobody says.
@@ -79,7 +86,7 @@ pub enum PositionRule {
     After(u32),
 }
 
-/// Whether there are embeddings of token types; sentences are of type 0.
+/// Whether there are embeddings of token types; sentences by themselves are of type 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenTypes {
     /// There are none.
@@ -113,10 +120,13 @@ const BERT: Description = Description {
     positions: PositionRule::FromZero,
     relative_bias: None,
     token_types: TokenTypes::Embedded(2),
+    types_pairs: true,
     pad_token_id: 0,
     layer_norm_eps: None,
     layers: "encoder.layer",
     module: bert_module,
+    // The pooler is the encoder's own, and dropout comes behind it.
+    head: HeadRule { drops_input: false, activation: DenseActivation::Tanh },
     untrained: &["pooler.dense.weight", "pooler.dense.bias"],
     // β is our choice, ε the paper's (Aghajanyan et al. 2021).
     defaults: Defaults { pooling: Pooling::Mean, beta: 3.0, r3f_eps: 5e-2 },
@@ -128,7 +138,10 @@ const ROBERTA: Description = Description {
     prefix: "roberta.",
     positions: PositionRule::AfterPadding,
     token_types: TokenTypes::Embedded(1),
+    types_pairs: false,
     pad_token_id: 1,
+    module: roberta_module,
+    head: HeadRule { drops_input: true, activation: DenseActivation::Tanh },
     // As Mirror-BERT pools; β as in δ-SAM's text, ε as in R3F's.
     defaults: Defaults { pooling: Pooling::Cls, beta: 5.0, r3f_eps: 1e-3 },
     ..BERT
@@ -166,9 +179,11 @@ const DISTIL_BERT: Description = Description {
         activation: "activation",
     },
     token_types: TokenTypes::None,
+    types_pairs: false,
     layer_norm_eps: Some(1e-12),
     layers: "transformer.layer",
     module: distil_bert_module,
+    head: HeadRule { drops_input: false, activation: DenseActivation::Relu },
     untrained: &[],
     ..BERT
 };
@@ -188,6 +203,16 @@ fn bert_module(part: Part) -> &'static str {
         Part::Intermediate => "intermediate.dense",
         Part::Output => "output.dense",
         Part::OutputNorm => "output.LayerNorm",
+        Part::HeadDense => "pooler.dense",
+        Part::HeadOutput => "classifier",
+    }
+}
+
+fn roberta_module(part: Part) -> &'static str {
+    match part {
+        Part::HeadDense => "classifier.dense",
+        Part::HeadOutput => "classifier.out_proj",
+        same => bert_module(same),
     }
 }
 
@@ -198,7 +223,7 @@ fn mpnet_module(part: Part) -> &'static str {
         Part::Value => "attention.attn.v",
         Part::AttentionOutput => "attention.attn.o",
         Part::AttentionNorm => "attention.LayerNorm",
-        same => bert_module(same),
+        same => roberta_module(same),
     }
 }
 
@@ -212,6 +237,7 @@ fn distil_bert_module(part: Part) -> &'static str {
         Part::Intermediate => "ffn.lin1",
         Part::Output => "ffn.lin2",
         Part::OutputNorm => "output_layer_norm",
+        Part::HeadDense => "pre_classifier",
         same => bert_module(same),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::activation::Activation;
 use super::architecture::{Architecture, PositionRule};
+use super::head::Head;
 use super::layout::{Dimensions, Layout};
 use super::relative::RelativeBias;
 
@@ -26,6 +27,11 @@ impl EncoderConfig {
     /// Where the encoder's tensors lie, by the names that its architecture gives them.
     pub fn layout(&self) -> Layout {
         Layout::new(self.architecture, &self.dimensions)
+    }
+
+    /// The head with which transformers' class for the encoder classifies sequences; one output gives a value.
+    pub fn sequence_head(&self, outputs: usize) -> Head {
+        Head::of_sequences(self.architecture.description().head, self.dimensions.hidden_size, outputs)
     }
 
     /// Which position each token has.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::architecture::Architecture;
-use super::part::{Kind, Part};
+use super::head::Head;
+use super::part::{Kind, Part, Shapes};
 
 /// One named tensor inside a group's flat buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl TensorSpec {
     }
 }
 
-/// The tensors that share one flat buffer: the embeddings, or one layer.
+/// The tensors that share one flat buffer: the embeddings, one layer, or a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// In the order in which they lie, without gaps.
@@ -67,7 +68,7 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(before: &str, architecture: Architecture, parts: Vec<(Part, Kind, Vec<usize>)>) -> Self {
+    fn new(before: &str, architecture: Architecture, parts: Shapes) -> Self {
         let module = architecture.description().module;
         let mut offset = 0;
         let tensors = parts
@@ -84,11 +85,11 @@ impl Group {
 }
 
 /// The order and shapes of all trained parameters: group 0 holds the embeddings and what layers share, group
-/// `1 + l` layer `l`. Within a layer query, key and value lie together, so that the three projections are
+/// `1 + l` layer `l`, and what an objective has of its own comes behind these. Within a layer query, key and value lie together, so that the three projections are
 /// one `[3 · hidden, hidden]` matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The embeddings, then a group a layer.
+    /// The embeddings, then a group a layer, then a head's.
     pub groups: Vec<Group>,
     /// Whose names the tensors have.
     pub architecture: Architecture,
@@ -130,6 +131,16 @@ impl Layout {
             (0..d.num_hidden_layers)
                 .map(|layer| Group::new(&format!("{layers}.{layer}."), architecture, layer_parts(d))),
         );
+        Layout::of_groups(groups, architecture)
+    }
+
+    /// The same with the weights of a head, as one more group.
+    pub fn with_head(mut self, head: &Head) -> Self {
+        self.groups.push(Group::new("", self.architecture, head.shapes()));
+        Layout::of_groups(self.groups, self.architecture)
+    }
+
+    fn of_groups(groups: Vec<Group>, architecture: Architecture) -> Self {
         let index = groups
             .iter()
             .enumerate()
@@ -167,7 +178,7 @@ impl Layout {
     }
 }
 
-fn shared_parts(d: &Dimensions) -> Vec<(Part, Kind, Vec<usize>)> {
+fn shared_parts(d: &Dimensions) -> Shapes {
     let h = d.hidden_size;
     let mut parts = vec![
         (Part::WordEmbeddings, Kind::Weight, vec![d.vocab_size, h]),
@@ -184,7 +195,7 @@ fn shared_parts(d: &Dimensions) -> Vec<(Part, Kind, Vec<usize>)> {
     parts
 }
 
-fn layer_parts(d: &Dimensions) -> Vec<(Part, Kind, Vec<usize>)> {
+fn layer_parts(d: &Dimensions) -> Shapes {
     let (h, i) = (d.hidden_size, d.intermediate_size);
     vec![
         (Part::Query, Kind::Weight, vec![h, h]),

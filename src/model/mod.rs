@@ -4,6 +4,7 @@
 mod activation;
 pub mod architecture;
 mod encoder_config;
+mod head;
 pub mod layout;
 mod part;
 mod pooling;
@@ -12,6 +13,7 @@ mod relative;
 pub use activation::{Activation, QUICK_SLOPE};
 pub use architecture::Architecture;
 pub use encoder_config::{EncoderConfig, Positions};
+pub use head::{Head, HeadLayer, HeadRule};
 pub use layout::Layout;
 pub use part::{Kind, Part};
 pub use pooling::Pooling;

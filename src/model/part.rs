@@ -29,6 +29,10 @@ pub enum Part {
     Output,
     /// The LayerNorm after the feed-forward block.
     OutputNorm,
+    /// The first layer of a head, `[hidden, hidden]`.
+    HeadDense,
+    /// A head's last layer, `[outputs, hidden]`.
+    HeadOutput,
 }
 
 impl Part {
@@ -61,3 +65,6 @@ impl Kind {
         }
     }
 }
+
+/// What the tensors of a group are and their shapes, in the order in which they lie.
+pub(super) type Shapes = Vec<(Part, Kind, Vec<usize>)>;

@@ -194,7 +194,8 @@ impl Dense {
     }
 }
 
-fn activate(activation: DenseActivation, x: &Tensor) -> Result<Tensor> {
+/// A Dense module's activation of f64 values, with the way back.
+pub(crate) fn activate(activation: DenseActivation, x: &Tensor) -> Result<Tensor> {
     match activation {
         DenseActivation::Identity => Ok(x.clone()),
         DenseActivation::Tanh => x.tanh(),

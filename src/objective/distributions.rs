@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Device, Layout, Result, Shape, Tensor, Var};
 
+use super::log_probabilities::symmetric_divergences;
 use super::nt_xent;
 
 /// Rows up to which the matrix is whole: 8 MiB of f64.
@@ -113,7 +114,7 @@ fn losses_of(rows: Range<usize>, embeddings: &[Tensor], temperature: f64) -> Res
 fn divergences_of(rows: Range<usize>, embeddings: &[Tensor], temperature: f64) -> Result<Tensor> {
     let log_p = nt_xent::log_probabilities_of(rows.clone(), &embeddings[0], temperature)?;
     let log_q = nt_xent::log_probabilities_of(rows, &embeddings[1], temperature)?;
-    nt_xent::anchor_divergences(&log_p, &log_q)
+    symmetric_divergences(&log_p, &log_q)
 }
 
 /// `[2N, hidden]` embeddings, once or twice, to `[2N]` values of anchors, a block of rows at a time.

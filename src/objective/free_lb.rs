@@ -97,8 +97,8 @@ impl LossTerm for FreeLb {
         for k in 0..self.options.freelb_steps {
             self.perturbations.push(delta.clone());
             if k + 1 < self.options.freelb_steps {
-                let mut passes = Passes::tracked(step, weights);
-                let loss = step.distributions(&passes.noisy(&delta)?)?.losses()?.sum_all()?;
+                let mut passes = Passes::tracked(step, weights)?;
+                let loss = passes.noisy(&delta)?.losses()?.sum_all()?;
                 delta = self.ascend(step.batch, &delta, &passes.noise_gradient(&loss)?)?;
             }
         }
@@ -106,10 +106,9 @@ impl LossTerm for FreeLb {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let step = passes.step;
         let mut sum: Option<Tensor> = None;
         for delta in &self.perturbations {
-            let losses = step.distributions(&passes.noisy(delta)?)?.losses()?;
+            let losses = passes.noisy(delta)?.losses()?;
             sum = Some(match sum {
                 Some(sum) => (sum + losses)?,
                 None => losses,

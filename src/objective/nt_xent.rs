@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use candle_core::{D, Device, Result, Tensor};
 
+use super::log_probabilities::{log_softmax, symmetric_divergences};
+
 /// In place of −∞ for an anchor's similarity to itself: exp gives 0, and differences stay finite.
 const EXCLUDED: f64 = -1e30;
 
@@ -26,9 +28,7 @@ pub fn log_probabilities_of(rows: Range<usize>, embeddings: &Tensor, temperature
     let mut diagonal = vec![0f64; rows.len() * n];
     diagonal[rows.start..].iter_mut().step_by(n + 1).for_each(|d| *d = EXCLUDED);
     let logits = (similarities + Tensor::from_vec(diagonal, (rows.len(), n), &Device::Cpu)?)?;
-    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    shifted.broadcast_sub(&log_sum)
+    log_softmax(&logits)
 }
 
 /// `[N]` losses of instances from `[2N, 2N]` log-probabilities.
@@ -54,13 +54,7 @@ pub fn mean_of_views(anchors: &Tensor) -> Result<Tensor> {
 /// `[N]`: KL(P‖Q) + KL(Q‖P) of the anchors' distributions over the others, given as
 /// log-probabilities `[2N, 2N]`, averaged over an instance's two anchors. Gradients flow through both.
 pub fn symmetric_divergence(log_p: &Tensor, log_q: &Tensor) -> Result<Tensor> {
-    mean_of_views(&anchor_divergences(log_p, log_q)?)
-}
-
-/// `[rows]`: the same of single anchors, from log-probabilities `[rows, 2N]`.
-pub fn anchor_divergences(log_p: &Tensor, log_q: &Tensor) -> Result<Tensor> {
-    // KL(P‖Q) + KL(Q‖P) = Σ (P − Q)(log P − log Q)
-    ((log_p.exp()? - log_q.exp()?)? * (log_p - log_q)?)?.sum(D::Minus1)
+    mean_of_views(&symmetric_divergences(log_p, log_q)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! R3F (Aghajanyan et al., *Better Fine-Tuning by Reducing Representational Collapse*, 2021), on
-//! NT-Xent's distributions: the divergence between an anchor's distribution over the others with
-//! clean and with noisy word embeddings, λ·(KL(P‖Q) + KL(Q‖P)).
+//! the objective's predictions: the divergence between what is predicted from clean and from noisy
+//! word embeddings, for distributions λ·(KL(P‖Q) + KL(Q‖P)).
 
 use candle_core::{Result, Tensor};
 use clap::Args;
@@ -76,9 +76,8 @@ impl LossTerm for R3f {
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
         let Some(noise) = &self.noise else { candle_core::bail!("r3f was not prepared") };
-        let step = passes.step;
-        let clean = step.distributions(&passes.clean()?)?;
-        let noisy = step.distributions(&passes.noisy(noise)?)?;
+        let clean = passes.clean()?;
+        let noisy = passes.noisy(noise)?;
         clean.divergence(&noisy)? * self.lambda
     }
 }

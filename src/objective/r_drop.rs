@@ -1,6 +1,6 @@
-//! R-Drop (Liang et al., *R-Drop: Regularized Dropout for Neural Networks*, 2021), on NT-Xent's
-//! distributions: the divergence between two passes that differ in their dropout masks only,
-//! α·½(KL(P‖Q) + KL(Q‖P)).
+//! R-Drop (Liang et al., *R-Drop: Regularized Dropout for Neural Networks*, 2021), on the objective's
+//! predictions: the divergence between two passes that differ in their dropout masks only, for
+//! distributions α·½(KL(P‖Q) + KL(Q‖P)), for values half the squared difference times α.
 
 use candle_core::{Result, Tensor};
 use clap::Args;
@@ -52,9 +52,8 @@ impl LossTerm for RDrop {
     }
 
     fn instance_losses(&self, passes: &mut Passes) -> Result<Tensor> {
-        let step = passes.step;
-        let clean = step.distributions(&passes.clean()?)?;
-        let redrawn = step.distributions(&passes.redrawn(1)?)?;
+        let clean = passes.clean()?;
+        let redrawn = passes.redrawn(1)?;
         clean.divergence(&redrawn)? * (0.5 * self.alpha)
     }
 }

@@ -1,8 +1,8 @@
 //! SMART (Jiang et al., *SMART: Robust and Efficient Fine-Tuning for Pre-trained Natural Language
-//! Models through Principled Regularized Optimization*, 2020), on NT-Xent's distributions: a
+//! Models through Principled Regularized Optimization*, 2020), on the objective's predictions: a
 //! smoothness-inducing adversarial term, λ·max over ‖δ‖∞ ≤ ε of the divergence between clean and
-//! perturbed distributions, and a Bregman proximal point, μ times the divergence from the
-//! distributions of an exponential moving average of earlier weights.
+//! perturbed predictions, and a Bregman proximal point, μ times the divergence from the
+//! predictions of an exponential moving average of earlier weights.
 
 use candle_core::{Result, Tensor};
 use clap::Args;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::NoiseDistribution;
 use super::registry::{BuildContext, InvalidOption, at_least_zero, positive, probability};
-use super::{Distributions, LossTerm, Passes, Step, sequences};
+use super::{LossTerm, Passes, Prediction, Step, sequences};
 use crate::weights::Parameters;
 
 /// SMART's flags.
@@ -38,8 +38,8 @@ pub struct Smart {
     options: Options,
     /// `[total_tokens, hidden]`, the step's adversarial perturbation.
     delta: Option<Tensor>,
-    /// Distributions at the averaged weights, the step's.
-    averaged: Option<Distributions>,
+    /// What is predicted at the averaged weights, the step's.
+    averaged: Option<Prediction>,
     /// The moving average of the weights after each update; the first step's own before any.
     average: Option<Parameters>,
 }
@@ -71,9 +71,9 @@ impl Smart {
         let hidden = step.encoder.config.dimensions.hidden_size;
         let eps = self.options.smart_eps;
         let start = step.draws.noise(TERM, step.batch, hidden, NoiseDistribution::Normal, eps * 0.1)?;
-        let clean = step.distributions(&Passes::untracked(step, weights).clean()?)?;
-        let mut passes = Passes::tracked(step, weights);
-        let noisy = step.distributions(&passes.noisy(&start)?)?;
+        let clean = Passes::untracked(step, weights)?.clean()?;
+        let mut passes = Passes::tracked(step, weights)?;
+        let noisy = passes.noisy(&start)?;
         let divergence = clean.divergence(&noisy)?.sum_all()?;
         let gradient = passes.noise_gradient(&divergence)?;
         let largest = sequences::largest(step.batch, &gradient)?;
@@ -93,7 +93,7 @@ impl LossTerm for Smart {
         }
         self.delta = Some(self.adversary(step, weights)?);
         if let Some(average) = &self.average {
-            self.averaged = Some(step.distributions(&Passes::untracked(step, average).clean()?)?);
+            self.averaged = Some(Passes::untracked(step, average)?.clean()?);
         }
         Ok(())
     }
@@ -102,9 +102,8 @@ impl LossTerm for Smart {
         let (Some(delta), Some(averaged)) = (&self.delta, &self.averaged) else {
             candle_core::bail!("smart was not prepared")
         };
-        let step = passes.step;
-        let clean = step.distributions(&passes.clean()?)?;
-        let noisy = step.distributions(&passes.noisy(delta)?)?;
+        let clean = passes.clean()?;
+        let noisy = passes.noisy(delta)?;
         let smoothness = (clean.divergence(&noisy)? * self.options.smart_lambda)?;
         let proximal = (clean.divergence(averaged)? * self.options.smart_mu)?;
         smoothness + proximal

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Result;
 
-use crate::objective::{Evaluation, Objective, Step};
+use crate::objective::{Evaluation, Loss, Step};
 use crate::weights::Parameters;
 
 pub mod asam;
@@ -22,20 +22,20 @@ pub use restriction::Restriction;
 /// One step's losses as a function of the weights: batch, masks, noise and direction are fixed.
 pub struct Problem<'a> {
     /// What is minimised.
-    pub objective: &'a Objective,
-    /// On which batch, under which masks.
+    pub loss: &'a Loss,
+    /// For which objective, on which batch, under which masks.
     pub step: &'a Step<'a>,
 }
 
 impl Problem<'_> {
     /// Losses at `weights` with the way back.
     pub fn evaluate<'a>(&'a self, weights: &'a Parameters) -> Result<Evaluation<'a>> {
-        self.objective.evaluate(self.step, weights)
+        self.loss.evaluate(self.step, weights)
     }
 
     /// Losses at `weights` alone, one for each instance.
     pub fn instance_losses(&self, weights: &Parameters) -> Result<Vec<f64>> {
-        self.objective.instance_losses(self.step, weights)
+        self.loss.instance_losses(self.step, weights)
     }
 
     /// The step's random direction ε̂ in the form of `like`.

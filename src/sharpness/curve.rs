@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Measured, Settings};
 use crate::batch::PackedBatch;
-use crate::objective::{Objective, Step, mean};
+use crate::objective::{Contrastive, Loss, Step, mean};
 use crate::perturb::Problem;
 use crate::perturb::Restriction;
 use crate::perturb::delta_sam::{DeltaSam, InstanceWeights};
@@ -41,16 +41,16 @@ impl Measured<'_> {
     /// δ-SAM's. `done` is called for each place.
     pub fn curve(&self, batch: &PackedBatch, mut done: impl FnMut()) -> Result<Curve> {
         let Settings { rho, beta, temperature, .. } = self.settings;
-        let (objective, draws) = (Objective::default(), self.draws(1, 0));
+        let (loss, objective) = (Loss::default(), Contrastive::new(temperature));
+        let draws = self.draws(1, 0);
         let step = Step {
             encoder: self.encoder,
             batch,
             pass: self.pass(&draws),
             draws: &draws,
-            temperature,
-            prefixes: &[],
+            objective: &objective,
         };
-        let problem = Problem { objective: &objective, step: &step };
+        let problem = Problem { loss: &loss, step: &step };
         let (clean, directions) = {
             let evaluation = problem.evaluate(self.weights)?;
             let delta_sam = DeltaSam { rho, beta, restriction: Restriction::All };

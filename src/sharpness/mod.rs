@@ -12,7 +12,7 @@ use sts_eval::correlation::spearman;
 
 use crate::batch::{PackedBatch, Pass};
 use crate::encoder::Encoder;
-use crate::objective::{HashedDraws, Objective, Step};
+use crate::objective::{Contrastive, HashedDraws, Loss, Step};
 use crate::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use crate::perturb::sam::ascended;
 use crate::perturb::{Problem, Restriction};
@@ -131,10 +131,11 @@ impl Measured<'_> {
         done: &mut impl FnMut(),
     ) -> Result<()> {
         let Settings { rho, beta, temperature, .. } = self.settings;
-        let (objective, draws) = (Objective::default(), self.draws(number, 0));
+        let (loss, objective) = (Loss::default(), Contrastive::new(temperature));
+        let draws = self.draws(number, 0);
         let pass = self.pass(&draws);
-        let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature, prefixes: &[] };
-        let problem = Problem { objective: &objective, step: &step };
+        let step = Step { encoder: self.encoder, batch, pass, draws: &draws, objective: &objective };
+        let problem = Problem { loss: &loss, step: &step };
         let evaluation = problem.evaluate(self.weights)?;
         let clean = &evaluation.instance_losses;
         let n = clean.len();
@@ -144,12 +145,8 @@ impl Measured<'_> {
         let mut first = Vec::new();
         for k in 0..self.settings.directions {
             let draws = self.draws(number, k as u64);
-            let step = Step { encoder: self.encoder, batch, pass, draws: &draws, temperature, prefixes: &[] };
-            let a = delta_sam.loss_changes(
-                &Problem { objective: &objective, step: &step },
-                self.weights,
-                clean,
-            )?;
+            let step = Step { encoder: self.encoder, batch, pass, draws: &draws, objective: &objective };
+            let a = delta_sam.loss_changes(&Problem { loss: &loss, step: &step }, self.weights, clean)?;
             for (j, a) in a.iter().enumerate() {
                 random[j] += a / self.settings.directions as f64;
                 random_absolute[j] += a.abs() / self.settings.directions as f64;

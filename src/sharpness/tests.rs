@@ -39,16 +39,16 @@ fn batch(model: &SentenceEncoder, n: usize) -> PackedBatch {
 
 /// What a training step with the same draws finds.
 fn descend(measured: &Measured, batch: &PackedBatch, with: &dyn WeightPerturbation) -> Descent {
-    let (objective, draws) = (Objective::default(), measured.draws(1, 0));
+    let (loss, objective) = (Loss::default(), Contrastive::new(measured.settings.temperature));
+    let draws = measured.draws(1, 0);
     let step = Step {
         encoder: measured.encoder,
         batch,
         pass: measured.pass(&draws),
         draws: &draws,
-        temperature: measured.settings.temperature,
-        prefixes: &[],
+        objective: &objective,
     };
-    with.descend(&Problem { objective: &objective, step: &step }, measured.weights).unwrap()
+    with.descend(&Problem { loss: &loss, step: &step }, measured.weights).unwrap()
 }
 
 #[test]

@@ -5,9 +5,11 @@
 
 pub(crate) mod config;
 mod error;
+mod pair;
 mod window;
 
 pub use error::TokenizeError;
+pub use pair::Tokens;
 pub(crate) use window::splits_at_blanks;
 
 use config::TokenizerConfig;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::batch::{PackedBatch, Pass};
 use crate::encoder::Encoder;
-use crate::objective::{HashedDraws, Step, mean};
+use crate::objective::{HashedDraws, Objective, Step, mean};
 use crate::optim::AdamW;
 use crate::perturb::plain::Plain;
 use crate::perturb::{Problem, WeightPerturbation};
@@ -30,15 +30,11 @@ pub mod run;
 pub use error::TrainError;
 pub use options::TrainOptions;
 
-/// The randomness of every step, and NT-Xent's settings.
+/// What is the same for every step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
     /// Of masks, noise and directions.
     pub seed: u64,
-    /// τ of NT-Xent.
-    pub temperature: f64,
-    /// Prefixes of embeddings that NT-Xent sees beside the whole, ascending.
-    pub prefixes: Vec<usize>,
     /// Of hidden states and of attention probabilities.
     pub dropout: f64,
     /// The probability with which a head of attention is dropped, in [0, 1).
@@ -96,7 +92,7 @@ pub enum StepError {
 impl Trainer {
     /// What loss terms remember from step to step, by their names.
     pub fn memories(&self) -> Vec<(&'static str, &Parameters)> {
-        let terms = self.regularization.objective.terms.iter();
+        let terms = self.regularization.loss.terms.iter();
         terms.filter_map(|term| Some((term.name(), term.memory()?))).collect()
     }
 
@@ -108,18 +104,23 @@ impl Trainer {
         mut memories: BTreeMap<String, Parameters>,
     ) {
         (self.optimizer.m, self.optimizer.v, self.optimizer.step) = (m, v, step);
-        for term in &mut self.regularization.objective.terms {
+        for term in &mut self.regularization.loss.terms {
             if let Some(memory) = memories.remove(term.name()) {
                 term.restore(memory);
             }
         }
     }
 
-    /// Updates the weights by one step on a batch of 2N sequences, first views before second views.
+    /// Updates the weights by one step on a batch, of which `objective` asks.
     ///
     /// # Errors
     /// [`StepError::NotFinite`], with the weights as they were; an operation that fails.
-    pub fn step(&mut self, weights: &mut Parameters, batch: &PackedBatch) -> Result<StepReport, StepError> {
+    pub fn step(
+        &mut self,
+        weights: &mut Parameters,
+        batch: &PackedBatch,
+        objective: &dyn Objective,
+    ) -> Result<StepReport, StepError> {
         let number = self.optimizer.step + 1;
         let h = &self.hyperparameters;
         let draws = HashedDraws::new(h.seed, number);
@@ -129,12 +130,11 @@ impl Trainer {
             attention_dropout: h.dropout,
             drophead: h.drophead,
         };
-        let (temperature, prefixes) = (h.temperature, h.prefixes.as_slice());
-        let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, temperature, prefixes };
+        let step = Step { encoder: &self.encoder, batch, pass, draws: &draws, objective };
 
-        let Regularization { objective, perturbation, perturb_every } = &mut self.regularization;
-        objective.prepare(&step, weights)?;
-        let problem = Problem { objective, step: &step };
+        let Regularization { loss, perturbation, perturb_every } = &mut self.regularization;
+        loss.prepare(&step, weights)?;
+        let problem = Problem { loss, step: &step };
         let perturbation: &dyn WeightPerturbation =
             if number.is_multiple_of(*perturb_every) { perturbation.as_ref() } else { &Plain };
         let mut descent = perturbation.descend(&problem, weights)?;
@@ -155,7 +155,7 @@ impl Trainer {
             descent.gradient = descent.gradient.scaled(largest / norm)?;
         }
         self.optimizer.update(weights, &descent.gradient)?;
-        objective.after_update(weights)?;
+        loss.after_update(weights)?;
         Ok(report)
     }
 }

@@ -11,6 +11,7 @@ use super::prefixes::Prefixes;
 use crate::checkpoint::SaveEvery;
 use crate::corpus::{CorpusOptions, one_or_many};
 use crate::encoder::Pooling;
+use crate::objective::Contrastive;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::optim::{AdamWConfig, Betas, Decay, Schedule, Warmup};
 use crate::regularization::{self, InvalidRegularization};
@@ -259,6 +260,13 @@ impl TrainOptions {
     pub fn learning_rates(&self, steps: u64) -> Schedule {
         let (decay, power) = (self.schedule, self.decay_power);
         Schedule { decay, power, warmup: self.warmup.steps(steps), steps }
+    }
+
+    /// What is asked of embeddings.
+    pub fn objective(&self) -> Contrastive {
+        let prefixes =
+            self.matryoshka.as_ref().map_or_else(Vec::new, |prefixes| prefixes.widths().to_owned());
+        Contrastive { temperature: self.temperature, prefixes }
     }
 
     /// Refuses values that make no sense, before anything is loaded.

@@ -13,7 +13,7 @@ use mirror::model::{Activation, Kind, Part};
 use mirror::model_folder::read_parameters;
 use mirror::modules::{Dense, DenseActivation, Module, Modules, Residual};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
-use mirror::objective::{HashedDraws, Objective, Step};
+use mirror::objective::{Classification, Contrastive, HashedDraws, Loss, Objective, Regression, Step, head};
 use mirror::random::Key;
 
 /// The terms that `--reg` adds to NT-Xent.
@@ -32,8 +32,7 @@ struct Problem {
     weights: Parameters,
     batch: PackedBatch,
     draws: HashedDraws,
-    /// Matryoshka's.
-    prefixes: Vec<usize>,
+    objective: Box<dyn Objective>,
 }
 
 impl Problem {
@@ -44,11 +43,47 @@ impl Problem {
         let weights = read_parameters(&folder, &layout, dtype, &Device::Cpu).unwrap();
         let encoder = Encoder::new(config, pooling);
         let batch = batch(&encoder);
-        Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1), prefixes: Vec::new() }
+        let objective = Box::new(Contrastive::new(0.2));
+        Problem { encoder, weights, batch, draws: HashedDraws::new(5, 1), objective }
     }
 
     fn with_prefixes(self, prefixes: &[usize]) -> Self {
-        Problem { prefixes: prefixes.to_owned(), ..self }
+        let prefixes = prefixes.to_owned();
+        Problem { objective: Box::new(Contrastive { temperature: 0.2, prefixes }), ..self }
+    }
+
+    /// With transformers' head for classifying sequences, or for a value of each where there is one output.
+    fn with_head(mut self, outputs: usize) -> Self {
+        let config = &self.encoder.config;
+        let head = config.sequence_head(outputs);
+        let layout = Arc::new(config.layout().with_head(&head));
+        let (dtype, own) = (self.weights.dtype(), head::initial(&head, 17).unwrap());
+        let encoder = std::mem::replace(
+            &mut self.weights,
+            Parameters::zeros(layout.clone(), dtype, &Device::Cpu).unwrap(),
+        );
+        self.weights = Parameters::from_named(layout, dtype, &Device::Cpu, |spec| {
+            // Larger than a new head's, so that its activations bend.
+            match (spec.part, spec.kind) {
+                (Part::HeadDense, Kind::Weight) => &own[0][0] * 20.0,
+                (Part::HeadOutput, Kind::Weight) => &own[1][0] * 20.0,
+                (Part::HeadDense | Part::HeadOutput, Kind::Bias) => {
+                    let values: Vec<f64> =
+                        (0..spec.len() as u32).map(|i| 0.1 * Key::new(18).normal(i)).collect();
+                    Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)
+                }
+                _ => encoder.get(&spec.name),
+            }
+        })
+        .unwrap();
+        let sequences = self.batch.len();
+        self.objective = if outputs == 1 {
+            let values = (0..sequences as u32).map(|i| Key::new(19).normal(i)).collect();
+            Box::new(Regression { head, values })
+        } else {
+            Box::new(Classification { head, classes: (0..sequences).map(|i| i % outputs).collect() })
+        };
+        self
     }
 
     /// With a prompt that is left out of pooling, and modules after it.
@@ -81,31 +116,30 @@ impl Problem {
             batch: &self.batch,
             pass,
             draws: &self.draws,
-            temperature: 0.2,
-            prefixes: &self.prefixes,
+            objective: self.objective.as_ref(),
         }
     }
 
     /// The terms, prepared at weights other than those that are differentiated at: a proximal term has no
     /// gradient where it is prepared.
-    fn objective(&self, terms: &[&str]) -> Objective {
+    fn regularized(&self, terms: &[&str]) -> Loss {
         let mut options = Options::default();
         options.r3f.r3f_eps = Some(0.05);
         let context = BuildContext { architecture: self.encoder.config.architecture };
         let resolved = options.resolve(&context).unwrap();
         let terms = terms.iter().map(|name| resolved.build(name).unwrap()).collect();
-        let mut objective = Objective { terms };
+        let mut loss = Loss { terms };
         let elsewhere = self.weights.plus(&direction(&self.weights, 99), 0.02).unwrap();
-        objective.prepare(&self.step(), &elsewhere).unwrap();
-        objective
+        loss.prepare(&self.step(), &elsewhere).unwrap();
+        loss
     }
 
-    fn gradient(&self, objective: &Objective) -> Parameters {
-        objective.evaluate(&self.step(), &self.weights).unwrap().mean_gradient().unwrap()
+    fn gradient(&self, loss: &Loss) -> Parameters {
+        loss.evaluate(&self.step(), &self.weights).unwrap().mean_gradient().unwrap()
     }
 
-    fn loss(&self, objective: &Objective, weights: &Parameters) -> f64 {
-        mirror::objective::mean(&objective.instance_losses(&self.step(), weights).unwrap())
+    fn mean(&self, loss: &Loss, weights: &Parameters) -> f64 {
+        mirror::objective::mean(&loss.instance_losses(&self.step(), weights).unwrap())
     }
 }
 
@@ -173,8 +207,8 @@ fn agrees_with_finite_differences(folder: &str, pooling: Pooling, terms: &[&str]
 
 fn agrees(problem: Problem, folder: &str, terms: &[&str]) {
     let pooling = problem.encoder.pooling;
-    let objective = problem.objective(terms);
-    let gradient = problem.gradient(&objective);
+    let loss = problem.regularized(terms);
+    let gradient = problem.gradient(&loss);
     let whole = gradient.norm().unwrap();
     let mut worst = 0f64;
     for (_, spec) in gradient.layout().tensors() {
@@ -186,7 +220,7 @@ fn agrees(problem: Problem, folder: &str, terms: &[&str]) {
         }
         assert!(norm(&ours) > 1e-5 * whole, "{folder} {terms:?}: {name} {:e} of {whole:e}", norm(&ours));
         let (towards, moved) = towards(&gradient, name);
-        let at = |h: f64| problem.loss(&objective, &problem.weights.plus(&towards, h).unwrap());
+        let at = |h: f64| problem.mean(&loss, &problem.weights.plus(&towards, h).unwrap());
         let h = 2e-4;
         let measured = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
         let expected: f64 = ours.iter().zip(&moved).map(|(g, d)| g * d).sum();
@@ -235,6 +269,32 @@ fn matryoshka_agrees_with_finite_differences() {
     agrees(problem.with_prefixes(&[3]), "roberta", &terms());
 }
 
+/// The head's tensors as any other's, by themselves and with every term.
+#[test]
+fn heads_agree_with_finite_differences() {
+    for folder in FOLDERS {
+        for outputs in [1, 3] {
+            for terms in [vec![], terms()] {
+                agrees(Problem::new(folder, Pooling::Cls, DType::F64).with_head(outputs), folder, &terms);
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_have_the_same_gradient_on_the_cpu_as_by_the_reference() {
+    for folder in FOLDERS {
+        for outputs in [1, 3] {
+            let gradient = |dtype| {
+                let problem = Problem::new(folder, Pooling::Cls, dtype).with_head(outputs);
+                problem.gradient(&problem.regularized(&terms()))
+            };
+            let told = format!("{folder} with {outputs} outputs");
+            largest_error(&told, &gradient(DType::F32), &gradient(DType::F64));
+        }
+    }
+}
+
 #[test]
 fn the_cpu_has_the_references_gradient() {
     for folder in FOLDERS {
@@ -249,8 +309,8 @@ fn the_cpu_has_the_references_gradient() {
                 let gradient = |dtype| {
                     let mut problem = Problem::new(folder, pooling, dtype);
                     problem.encoder.config.activation = activation;
-                    let objective = problem.objective(&terms());
-                    (problem.loss(&objective, &problem.weights), problem.gradient(&objective))
+                    let loss = problem.regularized(&terms());
+                    (problem.mean(&loss, &problem.weights), problem.gradient(&loss))
                 };
                 let ((loss, cpu), (expected_loss, reference)) = (gradient(DType::F32), gradient(DType::F64));
                 let told = format!("{folder} {pooling} {activation:?}");
@@ -270,8 +330,8 @@ fn so_it_has_with_a_prompt_and_modules() {
     for pooling in Pooling::ALL {
         let gradient = |dtype| {
             let problem = Problem::new("roberta", pooling, dtype).with_a_folder_of_its_own();
-            let objective = problem.objective(&terms());
-            problem.gradient(&objective)
+            let loss = problem.regularized(&terms());
+            problem.gradient(&loss)
         };
         largest_error(&format!("{pooling}"), &gradient(DType::F32), &gradient(DType::F64));
     }

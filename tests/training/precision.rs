@@ -6,7 +6,7 @@ use candle_core::Device;
 use mirror::builtin;
 use mirror::corpus::{Batching, Corpus, Format};
 use mirror::encoder::{Encoder, PackedBatch, Pass, Precision};
-use mirror::objective::{Draws, HashedDraws, Objective, Step};
+use mirror::objective::{Contrastive, Draws, HashedDraws, Loss, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::DeltaSam;
 use mirror::perturb::{Problem, Restriction, WeightPerturbation};
@@ -69,11 +69,10 @@ fn delta_sam_ranks_instances_in_bf16_as_in_f32() {
     for (number, batch) in batches.iter().enumerate() {
         let draws = HashedDraws::new(42, number as u64 + 1);
         let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.0 };
-        let objective = Objective::default();
+        let (loss, objective) = (Loss::default(), Contrastive::new(0.04));
         let changes = |encoder: &Encoder| -> Vec<f64> {
-            let step =
-                Step { encoder, batch, pass, draws: &draws as &dyn Draws, temperature: 0.04, prefixes: &[] };
-            let problem = Problem { objective: &objective, step: &step };
+            let step = Step { encoder, batch, pass, draws: &draws as &dyn Draws, objective: &objective };
+            let problem = Problem { loss: &loss, step: &step };
             let clean = problem.evaluate(&weights).unwrap().instance_losses;
             let a = delta_sam.loss_changes(&problem, &weights, &clean).unwrap();
             a.into_iter().map(f64::abs).collect()
@@ -84,8 +83,8 @@ fn delta_sam_ranks_instances_in_bf16_as_in_f32() {
         assert!(rank >= 0.95, "step {}: {rank}", number + 1);
 
         // What differences of losses in bf16 would give, for the record.
-        let step = Step { encoder: &bf16, batch, pass, draws: &draws, temperature: 0.04, prefixes: &[] };
-        let problem = Problem { objective: &objective, step: &step };
+        let step = Step { encoder: &bf16, batch, pass, draws: &draws, objective: &objective };
+        let problem = Problem { loss: &loss, step: &step };
         let direction = problem.direction(&weights).unwrap();
         let there = weights.plus(&direction, 0.05 / direction.norm().unwrap()).unwrap();
         let [here, there] = [&weights, &there].map(|weights| problem.instance_losses(weights).unwrap());
@@ -95,8 +94,8 @@ fn delta_sam_ranks_instances_in_bf16_as_in_f32() {
             number + 1,
             spearman(&exact, &rounded)
         );
-        let step = Step { encoder: &bf16, batch, pass, draws: &draws, temperature: 0.04, prefixes: &[] };
-        let descent = delta_sam.descend(&Problem { objective: &objective, step: &step }, &weights).unwrap();
+        let step = Step { encoder: &bf16, batch, pass, draws: &draws, objective: &objective };
+        let descent = delta_sam.descend(&Problem { loss: &loss, step: &step }, &weights).unwrap();
         optimizer.update(&mut weights, &descent.gradient).unwrap();
     }
 }

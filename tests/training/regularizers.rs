@@ -10,7 +10,7 @@ use mirror::encoder::{
     Architecture, Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, Pooling, SequenceId,
 };
 use mirror::objective::registry::{BuildContext, LOSS_TERMS};
-use mirror::objective::{HashedDraws, LossTerm, Objective, Passes, Step};
+use mirror::objective::{Contrastive, HashedDraws, Loss, LossTerm, Passes, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::Problem;
 use mirror::perturb::registry::PERTURBATIONS;
@@ -77,16 +77,14 @@ fn trainer(flags: &[&str], learning_rate: f64, dropout: f64) -> (Trainer, Parame
         optimizer: AdamW::new(config, &weights).unwrap(),
         encoder,
         regularization: regularization(flags).build(),
-        hyperparameters: Hyperparameters {
-            seed: 42,
-            temperature: 0.1,
-            prefixes: Vec::new(),
-            dropout,
-            drophead: 0.0,
-            clip_norm: None,
-        },
+        hyperparameters: Hyperparameters { seed: 42, dropout, drophead: 0.0, clip_norm: None },
     };
     (trainer, weights)
+}
+
+/// What a trainer's steps ask of embeddings.
+fn objective() -> Contrastive {
+    Contrastive::new(0.1)
 }
 
 fn bits(weights: &Parameters) -> Vec<u32> {
@@ -121,7 +119,7 @@ fn a_step_reports_what_its_regularizers_found() {
             _ => {}
         }
         let (mut trainer, mut weights) = trainer(&["--reg", &reg], 1e-3, 0.1);
-        let report = trainer.step(&mut weights, &batch(5, Key::new(9))).unwrap();
+        let report = trainer.step(&mut weights, &batch(5, Key::new(9)), &objective()).unwrap();
         let line = serde_json::to_value(&report).unwrap();
         let always = ["step", "loss", "descent_loss", "gradient_norm", "tokens"];
         let mut found: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
@@ -148,12 +146,12 @@ fn a_batch_of_equal_losses_gives_finite_steps() {
         for view in 0..2 {
             (0..8).for_each(|sentence| packed.push(&[2, 7, 9, 3], 0, SequenceId { view, sentence }));
         }
-        let report = trainer.step(&mut weights, &packed).unwrap();
+        let report = trainer.step(&mut weights, &packed, &objective()).unwrap();
         // What the loss terms add is small here, but the noise of each sentence is its own.
         if !reg.contains("r3f") && !reg.contains("freelb") && !reg.contains("smart") {
             assert!((report.loss - 15f64.ln()).abs() < 1e-5, "{reg}: {}", report.loss);
         }
-        trainer.step(&mut weights, &packed).unwrap();
+        trainer.step(&mut weights, &packed, &objective()).unwrap();
         assert!(weights.norm().unwrap().is_finite(), "{reg}");
     }
 }
@@ -168,7 +166,7 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
     ] {
         let (mut trainer, mut weights) = trainer(flags, 1e-3, 0.1);
         let before = bits(&weights);
-        let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err();
+        let error = trainer.step(&mut weights, &batch(5, Key::new(3)), &objective()).unwrap_err();
         assert!(matches!(&error, StepError::NotFinite { step: 1, .. }), "{error}");
         assert!(error.to_string().contains(what), "{error}");
         assert_eq!(bits(&weights), before);
@@ -177,9 +175,9 @@ fn a_loss_that_is_not_a_number_stops_and_changes_nothing() {
     }
     // A step beyond f32: the one after it finds no finite loss.
     let (mut trainer, mut weights) = trainer(&["--reg=none"], 1e39, 0.1);
-    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+    trainer.step(&mut weights, &batch(5, Key::new(3)), &objective()).unwrap();
     let before = bits(&weights);
-    let error = trainer.step(&mut weights, &batch(5, Key::new(4))).unwrap_err().to_string();
+    let error = trainer.step(&mut weights, &batch(5, Key::new(4)), &objective()).unwrap_err().to_string();
     assert!(
         error.starts_with("step 2: the loss is NaN; training stopped with the weights of step 1"),
         "{error}"
@@ -201,7 +199,7 @@ impl LossTerm for SecondIsNan {
 
     fn instance_losses(&self, passes: &mut Passes) -> candle_core::Result<Tensor> {
         let value = if self.0.fetch_add(1, Ordering::Relaxed) == 1 { f64::NAN } else { 0.0 };
-        passes.clean()?.sum(1)?.narrow(0, 0, passes.step.instances())?.affine(0.0, value)
+        passes.clean()?.losses()?.affine(0.0, value)
     }
 }
 
@@ -209,13 +207,13 @@ impl LossTerm for SecondIsNan {
 #[test]
 fn delta_sam_stops_where_changes_of_loss_are_not_numbers() {
     let (mut trainer, mut weights) = trainer(&["--reg=delta-sam"], 1e-3, 0.1);
-    trainer.regularization.objective = Objective { terms: vec![Box::new(SecondIsNan(AtomicUsize::new(0)))] };
+    trainer.regularization.loss = Loss { terms: vec![Box::new(SecondIsNan(AtomicUsize::new(0)))] };
     let before = bits(&weights);
-    let error = trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap_err().to_string();
+    let error = trainer.step(&mut weights, &batch(5, Key::new(3)), &objective()).unwrap_err().to_string();
     assert!(error.contains("the reading a_mean is NaN") && error.contains("--rho"), "{error}");
     assert_eq!((bits(&weights), trainer.optimizer.step), (before, 0));
     // Asked again, it is a number.
-    trainer.step(&mut weights, &batch(5, Key::new(3))).unwrap();
+    trainer.step(&mut weights, &batch(5, Key::new(3)), &objective()).unwrap();
 }
 
 /// The gradient that a step descends along, in f64, with the batch in so many parts, and what the step found.
@@ -226,10 +224,11 @@ fn descent(reg: &str, prefixes: &[usize], parts: usize) -> (Vec<f64>, Vec<f64>) 
     let draws = HashedDraws::new(3, 1);
     let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
     let batch = batch(5, Key::new(9));
-    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, temperature: 0.1, prefixes };
-    let Regularization { mut objective, perturbation, .. } = regularization(&["--reg", reg]).build();
-    objective.prepare(&step, &weights).unwrap();
-    let problem = Problem { objective: &objective, step: &step };
+    let objective = Contrastive { temperature: 0.1, prefixes: prefixes.to_owned() };
+    let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, objective: &objective };
+    let Regularization { mut loss, perturbation, .. } = regularization(&["--reg", reg]).build();
+    loss.prepare(&step, &weights).unwrap();
+    let problem = Problem { loss: &loss, step: &step };
     let descent = perturbation.descend(&problem, &weights).unwrap();
     let values = |flat: &Tensor| flat.to_vec1::<f64>().unwrap();
     (descent.gradient.flats().iter().flat_map(values).collect(), descent.instance_losses)

@@ -23,7 +23,7 @@ fn dropout_of<'a>(c: &ChunkContext, keys: &'a Option<Vec<Key>>) -> Option<RowDro
     keys.as_ref().map(|keys| RowDropout { dropout, keys })
 }
 
-/// dropout(LayerNorm(word + noise + position + type 0)), `[tokens, hidden]`. `noise` is `[total_tokens,
+/// dropout(LayerNorm(word + noise + position + type)), `[tokens, hidden]`. `noise` is `[total_tokens,
 /// hidden]` of the whole batch.
 pub(crate) fn forward(c: &ChunkContext, w: &EmbeddingWeights, noise: Option<&[f32]>) -> (Buffer, Saved) {
     let (hidden, tokens) = (c.shape.hidden, c.total_tokens());
@@ -34,7 +34,8 @@ pub(crate) fn forward(c: &ChunkContext, w: &EmbeddingWeights, noise: Option<&[f3
         let word = &w.word[at(c.batch.token_ids[row])];
         let position = &w.position[at(c.batch.position_ids[row])];
         let noise = noise.map(|noise| &noise[row * hidden..(row + 1) * hidden]);
-        add_rows(word, noise, position, w.token_type.get(..hidden), out);
+        let of_type = w.token_type.get(at(c.batch.token_types[row]));
+        add_rows(word, noise, position, of_type, out);
     }
     let mut y = Buffer::unspecified(tokens * hidden);
     let mut rstd = Buffer::unspecified(tokens);
@@ -111,13 +112,21 @@ pub(crate) fn backward(
 pub(crate) fn accumulate_tables(batch: &PackedBatch, sum_gradient: &[f32], gradients: EmbeddingGradients) {
     let hidden = gradients.norm_weight.len();
     scatter(&batch.token_ids, sum_gradient, gradients.word, hidden);
-    // Few positions: their sums first, from which the type's follows.
-    let positions = batch.position_ids.iter().max().map_or(0, |&p| p as usize + 1);
-    let mut by_position = Buffer::zeros(positions * hidden);
-    scatter(&batch.position_ids, sum_gradient, &mut by_position, hidden);
-    add_to(gradients.position, &by_position);
-    if let Some(token_type) = gradients.token_type.get_mut(..hidden) {
-        by_position.chunks_exact(hidden).for_each(|row| add_to(token_type, row));
+    // Few positions and types: sums over the tokens of each type at each position first, from which both follow.
+    let count = |ids: &[u32]| ids.iter().max().map_or(0, |&most| most as usize + 1);
+    let (positions, types) = (count(&batch.position_ids), count(&batch.token_types));
+    let places = batch.position_ids.iter().zip(&batch.token_types);
+    let places: Vec<u32> =
+        places.map(|(position, of_token)| of_token * positions as u32 + position).collect();
+    let mut by_place = Buffer::zeros(types * positions * hidden);
+    scatter(&places, sum_gradient, &mut by_place, hidden);
+    let has_types = !gradients.token_type.is_empty();
+    for (of_type, sums) in by_place.chunks_exact((positions * hidden).max(1)).enumerate() {
+        add_to(&mut gradients.position[..sums.len()], sums);
+        if has_types {
+            let into = &mut gradients.token_type[of_type * hidden..(of_type + 1) * hidden];
+            sums.chunks_exact(hidden).for_each(|row| add_to(into, row));
+        }
     }
 }
 

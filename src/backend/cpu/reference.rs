@@ -162,10 +162,11 @@ pub fn sequence_outputs(
     let table = r.take(shape.relative_rows * shape.heads);
     let embedding = |row: usize| {
         let (token, place) = (batch.token_ids[row] as usize, batch.position_ids[row] as usize);
+        let of_type = token_type.get(batch.token_types[row] as usize * h..).unwrap_or_default();
         let sum: Vec<f64> = (0..h)
             .map(|c| {
                 let noise = noise.map_or(0.0, |n| n[row * h + c]);
-                word[token * h + c] + noise + position[place * h + c] + token_type.get(c).unwrap_or(&0.0)
+                word[token * h + c] + noise + position[place * h + c] + of_type.get(c).unwrap_or(&0.0)
             })
             .collect();
         layer_norm(&sum, weight, bias, eps)

@@ -41,6 +41,8 @@ pub enum ShapeError {
         "position {position} is beyond the model's {positions} position embeddings; lower the maximum length"
     )]
     Position { position: u32, positions: usize },
+    #[error("token type {of_token} is beyond the model's {types} types")]
+    TokenType { of_token: u32, types: usize },
 }
 
 impl From<&EncoderConfig> for EncoderShape {
@@ -93,6 +95,11 @@ impl EncoderShape {
         let positions = self.max_position_embeddings;
         if let Some(&position) = batch.position_ids.iter().find(|&&p| p as usize >= positions) {
             return Err(ShapeError::Position { position, positions });
+        }
+        // A model without types has tokens of type 0.
+        let types = self.type_vocab_size.max(1);
+        if let Some(&of_token) = batch.token_types.iter().find(|&&t| t as usize >= types) {
+            return Err(ShapeError::TokenType { of_token, types });
         }
         Ok(())
     }

@@ -74,6 +74,9 @@ pub fn case(
         let tokens: Vec<u32> = (0..keys).map(token).collect();
         batch.push(&tokens, 1, SequenceId { view: i as u32 % 2, sentence: i as u32 / 2 });
         batch.pad_last(rows - keys, 0, |p| p as u32 + 1);
+        // Sentences by themselves, and pairs.
+        let second = |t: usize| u32::from(i % 3 == 2 && shape.type_vocab_size > 1 && t > keys / 2);
+        batch.set_types_of_last(&(0..keys).map(second).collect::<Vec<u32>>());
     }
     let noise =
         (seed.is_multiple_of(2)).then(|| normals(key.at(98), batch.total_tokens() * shape.hidden, 0.1));
@@ -316,6 +319,7 @@ fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
         let alone = PackedBatch {
             token_ids: batch.token_ids[rows.clone()].to_vec(),
             position_ids: batch.position_ids[rows.clone()].to_vec(),
+            token_types: batch.token_types[rows.clone()].to_vec(),
             cu_seqlens: vec![0, rows.len()],
             key_lens: vec![batch.key_lens[i]],
             unpooled: vec![batch.unpooled[i]],

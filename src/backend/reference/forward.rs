@@ -122,10 +122,19 @@ impl<'a> Forward<'a> {
         let positions = table(Part::PositionEmbeddings)?.index_select(&position_ids, 0)?;
         let mut sum = (words + positions)?;
         if self.config.has_token_types() {
-            sum = sum.broadcast_add(&table(Part::TokenTypeEmbeddings)?.i(0..1)?)?;
+            sum = self.with_types(&sum, table(Part::TokenTypeEmbeddings)?)?;
         }
         let normed = self.layer_norm(0, Part::EmbeddingNorm, &sum)?;
         self.hidden_dropout(&normed, 0, Site::Embeddings)
+    }
+
+    /// The sum of embeddings `[total_tokens, hidden]` and those of token types.
+    fn with_types(&self, sum: &Tensor, table: &Tensor) -> Result<Tensor> {
+        // Sentences have one type, whose row needs no copy for each token.
+        if self.batch.token_types.iter().all(|&of_token| of_token == 0) {
+            return sum.broadcast_add(&table.i(0..1)?);
+        }
+        sum + table.index_select(&Tensor::new(self.batch.token_types.as_slice(), &self.device)?, 0)?
     }
 
     /// One post-LN transformer layer, `[total_tokens, hidden]` to the same.

@@ -28,11 +28,11 @@ pub struct Reference;
 impl Backend for Reference {
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
         let noise = input.noise.map(|noise| in_form_of(weights, noise)).transpose()?;
-        Forward::new(input, &Weights::views(weights)?)?.embed(noise.as_ref())
+        Forward::new(input, &Weights::views(weights, groups_of(input))?)?.embed(noise.as_ref())
     }
 
     fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
-        let leaves = Weights::leaves(weights)?;
+        let leaves = Weights::leaves(weights, groups_of(input))?;
         let (dtype, device) = (weights.dtype(), weights.device());
         let form = input.noise.map_or((dtype, device.clone()), |n| (n.dtype(), n.device().clone()));
         let noise = match input.noise {
@@ -45,13 +45,7 @@ impl Backend for Reference {
         let embeddings = Forward::new(input, &leaves)?.embed(Some(noise.as_tensor()))?;
         Ok(Encoded {
             embeddings: embeddings.detach(),
-            tape: Box::new(Graph {
-                weights: leaves,
-                groups: input.config.dimensions.groups(),
-                noise,
-                form,
-                embeddings,
-            }),
+            tape: Box::new(Graph { weights: leaves, groups: groups_of(input), noise, form, embeddings }),
         })
     }
 
@@ -97,6 +91,11 @@ impl Backend for Reference {
     }
 }
 
+/// Groups that the encoder has; others may follow.
+fn groups_of(input: &Input) -> usize {
+    input.config.dimensions.groups()
+}
+
 fn in_form_of(weights: &Parameters, tensor: &Tensor) -> Result<Tensor> {
     tensor.to_dtype(weights.dtype())?.to_device(weights.device())
 }
@@ -107,16 +106,21 @@ struct Weights {
 }
 
 impl Weights {
-    fn views(parameters: &Parameters) -> Result<Self> {
-        Self::of(parameters, Ok)
+    fn views(parameters: &Parameters, groups: usize) -> Result<Self> {
+        Self::of(parameters, groups, Ok)
     }
 
-    fn leaves(parameters: &Parameters) -> Result<Self> {
-        Self::of(parameters, |view| Ok(Var::from_tensor(&view)?.into_inner()))
+    fn leaves(parameters: &Parameters, groups: usize) -> Result<Self> {
+        Self::of(parameters, groups, |view| Ok(Var::from_tensor(&view)?.into_inner()))
     }
 
-    fn of(parameters: &Parameters, tensor_of: impl Fn(Tensor) -> Result<Tensor>) -> Result<Self> {
-        let tensors = parameters.layout().tensors().map(|(group, spec)| {
+    fn of(
+        parameters: &Parameters,
+        groups: usize,
+        tensor_of: impl Fn(Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let of_encoder = parameters.layout().tensors().filter(|&(group, _)| group < groups);
+        let tensors = of_encoder.map(|(group, spec)| {
             Ok(((group, spec.part, spec.kind), tensor_of(parameters.view(group, spec)?)?))
         });
         Ok(Weights { tensors: tensors.collect::<Result<_>>()? })

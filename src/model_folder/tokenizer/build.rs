@@ -275,7 +275,8 @@ fn default_special_token(config: &TokenizerConfig, role: &str, pieces: &Pieces) 
     Some(AddedToken::from(content, true).lstrip(takes_blank))
 }
 
-/// `[CLS] … [SEP]` or `<s> … </s>` with the ids that the tokens got.
+/// `[CLS] … [SEP]` or `<s> … </s>` with the ids that the tokens got. Of a pair, BERT's second text is of type 1, and the
+/// others have two separators between the texts.
 fn class_post_processor(
     file: &PathBuf,
     config: &TokenizerConfig,
@@ -305,10 +306,16 @@ fn class_post_processor(
         let special = |token: &str, type_id: u8| json!({"SpecialToken": {"id": token, "type_id": type_id}});
         let sequence = |name: &str, type_id: u8| json!({"Sequence": {"id": name, "type_id": type_id}});
         let named = |token: (&str, u32)| json!({"id": token.0, "ids": [token.1], "tokens": [token.0]});
+        let single = vec![special(cls.0, 0), sequence("A", 0), special(sep.0, 0)];
+        let mut pair = single.clone();
+        match config.class {
+            TokenizerClass::Bert => pair.extend([sequence("B", 1), special(sep.0, 1)]),
+            _ => pair.extend([special(sep.0, 0), sequence("B", 0), special(sep.0, 0)]),
+        }
         json!({
             "type": "TemplateProcessing",
-            "single": [special(cls.0, 0), sequence("A", 0), special(sep.0, 0)],
-            "pair": [special(cls.0, 0), sequence("A", 0), special(sep.0, 0), sequence("B", 1), special(sep.0, 1)],
+            "single": single,
+            "pair": pair,
             "special_tokens": {cls.0: named(cls), sep.0: named(sep)},
         })
     };

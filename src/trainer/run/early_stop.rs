@@ -19,30 +19,20 @@ impl Run {
 
     /// The evaluations made since the best one, and the step of that, where they are as many as `--early-stop` says.
     fn past_its_best(&self) -> Option<(u64, u64)> {
-        let patience = self.options.early_stop?;
-        since_best(&self.evaluations()).filter(|&(since, _)| since >= patience)
+        let patience = self.settings.early_stop?;
+        since_best(&self.job.evaluations(&self.made.measured)).filter(|&(since, _)| since >= patience)
     }
 
     /// Says why a run ended before its last step.
     pub(super) fn remark_on_the_end(&self, observer: &mut dyn Observer) {
         if let Some((since, best)) = self.past_its_best() {
-            let keeps = if self.options.keep_best { "" } else { "; --keep-best would save those weights" };
+            let keeps = if self.settings.keep_best { "" } else { "; --keep-best would save those weights" };
             observer.note(&format!(
                 "stopped after step {}: {} without a better score than that of step {best}{keeps}",
                 self.step(),
                 counted(since, "evaluation"),
             ));
         }
-    }
-
-    /// Steps and scores: Spearman's ρ on the scored set where there is one, else the mean reciprocal rank of held-out
-    /// lines. An undefined score is worse than any other.
-    fn evaluations(&self) -> Vec<(u64, f64)> {
-        let value = |score: Option<f64>| score.unwrap_or(f64::NEG_INFINITY);
-        if self.scored_on.is_some() {
-            return self.made.scores.iter().map(|score| (score.step, value(score.spearman))).collect();
-        }
-        self.made.held_out.iter().map(|score| (score.step, value(score.unlabeled.mrr))).collect()
     }
 }
 

@@ -1,35 +1,33 @@
-//! A whole training run: corpus → batches → steps → scores → a folder that others load.
+//! A whole training run: batches → steps → measurements → a folder that others load.
+//!
+//! A [`Run`] makes steps, keeps the log, writes checkpoints and ends in time, whatever it trains: a [`Job`] knows its
+//! text, what is measured and what is saved. [`sentences`] is that of a sentence encoder.
 
 mod early_stop;
-mod inherited;
+mod job;
 mod open;
 mod preparation;
 mod saving;
-mod scoring;
+mod sentences;
+mod taking_up;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use sts_eval::Task;
-use sts_eval::unlabeled::Views;
-
+pub use job::{Measured, Measurements};
 pub use preparation::Preparation;
 
 use super::memory::Estimate;
 use super::metrics::{METRICS, Metrics};
-use super::model_card::{Trained, model_card};
-use super::options::TrainOptions;
-use super::{StepReport, TrainError, Trainer, equal_views};
+use super::{StepReport, TrainError, Trainer};
 use crate::backend;
-use crate::checkpoint::configuration::{CONFIGURATION, write_configuration};
-use crate::checkpoint::{HeldOutScore, Origin, RunCheckpoints, Schedule, Score};
-use crate::corpus::{Batch, Batching, Corpus, EpochBatches, Prefetch};
+use crate::checkpoint::configuration::CONFIGURATION;
+use crate::checkpoint::{Origin, RunCheckpoints, Schedule};
 use crate::interrupt::{Interrupt, Signal};
 use crate::model_folder::WEIGHTS;
 use crate::output::{OutputFolder, fill};
-use crate::quote::counted;
-use crate::sentence_encoder::SentenceEncoder;
 use crate::weights::Parameters;
+use job::{Job, LoopSettings, Prepared};
 
 /// Who watches a run: a progress bar, plain lines, or nobody.
 pub trait Observer {
@@ -37,10 +35,8 @@ pub trait Observer {
     fn started(&mut self, made: u64, steps: u64, batch_size: usize);
     /// A step was made.
     fn stepped(&mut self, report: &StepReport);
-    /// A set was scored.
-    fn scored(&mut self, score: &Score);
-    /// What the held-out lines say.
-    fn measured(&mut self, score: &HeldOutScore);
+    /// Something was measured.
+    fn measured(&mut self, measured: &Measured);
     /// Something that the user should know and that stops nothing.
     fn note(&mut self, message: &str);
 }
@@ -62,10 +58,8 @@ pub enum Ended {
 pub struct Outcome {
     /// Steps made, those of earlier parts included.
     pub steps: u64,
-    /// All scores of the run.
-    pub scores: Vec<Score>,
-    /// All measurements on held-out lines.
-    pub held_out: Vec<HeldOutScore>,
+    /// Everything that was measured.
+    pub measured: Measurements,
     /// The step whose weights were saved.
     pub saved_step: u64,
     /// The time that this part of the run took.
@@ -77,19 +71,8 @@ pub const FIRST_FILES: [&str; 4] = [CONFIGURATION, METRICS, "checkpoints/run.jso
 
 /// A run between its first step and its last, made by [`Run::open`].
 pub struct Run {
-    options: TrainOptions,
-    corpus: Corpus,
-    batching: Batching,
-    /// The batches of the first epoch, dealt when the run was planned.
-    first_epoch: Option<EpochBatches>,
-    /// With the weights that are trained.
-    model: SentenceEncoder,
-    /// Where the model's files are: config.json and the pooler are passed on from there.
-    transformer: PathBuf,
-    /// The set to score on, before, during and after.
-    scored_on: Option<Task>,
-    /// Lines that are kept out of training, to measure on at the same times.
-    held_out: Option<Views>,
+    job: Box<dyn Job>,
+    settings: LoopSettings,
     /// Asked between steps whether to stop.
     interrupt: Interrupt,
     trainer: Trainer,
@@ -97,8 +80,8 @@ pub struct Run {
     origin: Origin,
     checkpoints: RunCheckpoints,
     schedule: Schedule,
-    /// What was estimated before the first step.
-    memory: Estimate,
+    /// What was estimated before the first step, where that can be.
+    memory: Option<Estimate>,
     began: Instant,
 }
 
@@ -109,8 +92,7 @@ struct Made {
     epoch: u64,
     /// Batches of this epoch that were trained on.
     position: u64,
-    scores: Vec<Score>,
-    held_out: Vec<HeldOutScore>,
+    measured: Measurements,
     /// Weights that scored best, where those are to be kept.
     best: Option<Best>,
     /// The step of the newest checkpoint.
@@ -120,15 +102,8 @@ struct Made {
 impl Made {
     /// What a run starts with.
     fn nothing(metrics: Metrics) -> Self {
-        Made {
-            metrics,
-            epoch: 0,
-            position: 0,
-            scores: Vec::new(),
-            held_out: Vec::new(),
-            best: None,
-            saved: None,
-        }
+        let measured = Measurements::default();
+        Made { metrics, epoch: 0, position: 0, measured, best: None, saved: None }
     }
 }
 
@@ -139,14 +114,8 @@ struct Best {
     weights: Parameters,
 }
 
-/// Steps of the whole run, if nothing ends it early.
-fn steps(options: &TrainOptions, corpus: &Corpus) -> u64 {
-    let most = options.max_steps.unwrap_or(u64::MAX);
-    (corpus.steps_per_epoch(options.batch_size) * options.epochs).min(most)
-}
-
 impl Run {
-    /// Makes the steps that are left and writes the sentence encoder to `output`, or stops where a signal asks for it.
+    /// Makes the steps that are left and writes the folder to `output`, or stops where a signal asks for it.
     ///
     /// # Errors
     /// A step whose losses are not numbers, with the weights before it in a checkpoint; files that cannot be read or
@@ -168,43 +137,24 @@ impl Run {
         output: &mut OutputFolder,
         observer: &mut dyn Observer,
     ) -> Result<Option<Signal>, TrainError> {
-        self.tell_of_the_model(observer);
-        self.remark_on_the_data(observer)?;
-        if self.last_scored().is_none() {
-            self.score(observer)?;
+        self.job.remarks()?.iter().for_each(|remark| observer.note(remark));
+        if self.made.measured.last_step().is_none() {
+            self.measure(observer)?;
         }
-        let steps = steps(&self.options, &self.corpus);
-        observer.started(self.step(), steps, self.options.batch_size);
-        while self.made.epoch < self.options.epochs && self.step() < self.most() && !self.is_past_its_best() {
+        let steps = self.settings.steps(self.job.steps_per_epoch());
+        observer.started(self.step(), steps, self.settings.batch_size);
+        while self.made.epoch < self.settings.epochs && self.step() < self.most() && !self.is_past_its_best()
+        {
             if let Some(signal) = self.epoch(output, observer)? {
                 return Ok(Some(signal));
             }
             (self.made.epoch, self.made.position) = (self.made.epoch + 1, 0);
         }
-        if self.last_scored() != Some(self.step()) {
-            self.score(observer)?;
+        if self.made.measured.last_step() != Some(self.step()) {
+            self.measure(observer)?;
         }
         self.remark_on_the_end(observer);
         Ok(None)
-    }
-
-    fn remark_on_the_data(&self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let remarks = self.corpus.remarks().into_iter();
-        remarks
-            .chain(equal_views::remark(&self.corpus, &self.options)?)
-            .for_each(|remark| observer.note(&remark));
-        if self.scored_on.is_none() && !self.options.no_eval {
-            observer.note(
-                "no STS data: training runs without scores (fetch it with mirror data fetch, give --data DIR, or \
-                 --no-eval to silence this)",
-            );
-        }
-        if let Some(views) = &self.held_out {
-            let (name, count) = (self.corpus.name(), views.sentences.len());
-            observer
-                .note(&format!("{name}: {count} lines are held out, to measure on (--holdout 0 for none)"));
-        }
-        Ok(())
     }
 
     /// Makes the steps of an epoch that are left of it.
@@ -213,47 +163,60 @@ impl Run {
         output: &mut OutputFolder,
         observer: &mut dyn Observer,
     ) -> Result<Option<Signal>, TrainError> {
-        let mut batches = match self.first_epoch.take().filter(|_| self.made.epoch == 0) {
-            Some(first) => first.masked(self.batching.mask_span, &self.batching.mask_token),
-            None => self.corpus.epoch(&self.batching, self.made.epoch)?,
-        };
-        batches.skip_to(self.made.position)?;
-        let preparation = Preparation {
-            encoder: self.model.encoder.clone(),
-            tokenizer: self.model.tokenizer.clone(),
-            prompt: self.model.prompt.clone(),
-            max_length: self.options.max_length,
-        };
-        let prepare = move |batch: Batch| preparation.pack(&batch).map(|packed| (packed, batch.lines));
-        let mut prepared = Prefetch::new(batches, prepare)?;
-        for batch in prepared.by_ref() {
-            let (packed, lines) = batch?;
+        let mut batches = self.job.epoch(self.made.epoch, self.made.position)?;
+        for batch in batches.by_ref() {
+            let Prepared { packed, objective, lines } = batch?;
             if let Some(signal) = self.interrupt.received() {
                 return Ok(Some(signal));
             }
-            let step = self.trainer.step(&mut self.model.parameters, &packed);
+            let step = self.trainer.step(self.job.weights_mut(), &packed, objective.as_ref());
             let report = step.map_err(|error| self.rescue(error, lines))?;
             self.made.position += 1;
             output.keep();
             self.made.metrics.write(&report)?;
             observer.stepped(&report);
-            let every = self.options.eval_every;
+            let every = self.settings.eval_every;
             if every > 0 && report.step.is_multiple_of(every) {
-                self.score(observer)?;
+                self.measure(observer)?;
             }
             self.save_if_due(observer);
             if report.step >= self.most() || self.is_past_its_best() {
                 return Ok(None);
             }
         }
-        if let Some(summary) = prepared.finish()?.summary().filter(|summary| summary.surplus > 0) {
-            observer.note(&format!(
-                "epoch {}: {} left out, since a batch holds no sentence twice",
-                self.made.epoch + 1,
-                counted(summary.surplus, "repeated line")
-            ));
+        if let Some(remark) = batches.finish()? {
+            observer.note(&remark);
         }
         Ok(None)
+    }
+
+    /// Measures the weights as they are, on all that there is to measure on.
+    fn measure(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let step = self.step();
+        let made = &mut self.made;
+        self.job.measure(step, &mut |measured| {
+            made.metrics.write(&measured)?;
+            observer.measured(&measured);
+            made.measured.push(measured);
+            Ok(())
+        })?;
+        if self.settings.keep_best {
+            self.keep_if_best()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of the weights if the latest evaluation is the best so far. What was measured without labels is no
+    /// score to keep weights by.
+    fn keep_if_best(&mut self) -> Result<(), TrainError> {
+        let measured = &self.made.measured;
+        let is_scored = !(measured.scores.is_empty() && measured.tasks.is_empty());
+        let latest = self.job.evaluations(measured).last().copied().filter(|_| is_scored);
+        let Some((step, score)) = latest else { return Ok(()) };
+        if self.made.best.as_ref().is_none_or(|best| score > best.score) {
+            self.made.best = Some(Best { score, step, weights: self.job.weights().copy()? });
+        }
+        Ok(())
     }
 
     /// Steps made so far.
@@ -262,7 +225,7 @@ impl Run {
     }
 
     fn most(&self) -> u64 {
-        self.options.max_steps.unwrap_or(u64::MAX)
+        self.settings.max_steps.unwrap_or(u64::MAX)
     }
 
     /// Writes the folder.
@@ -271,25 +234,15 @@ impl Run {
         self.made.metrics.sync()?;
         let mut saved_step = steps;
         if let Some(best) = self.made.best.take() {
-            (saved_step, self.model.parameters) = (best.step, best.weights);
+            (saved_step, *self.job.weights_mut()) = (best.step, best.weights);
         }
         let seconds = self.began.elapsed().as_secs_f64();
         // Writing should not be what takes the most memory.
         drop(self.trainer);
         backend::release_kept();
-        let card = model_card(&Trained {
-            encoder: &self.model,
-            options: &self.options,
-            corpus: &self.corpus,
-            scores: &self.made.scores,
-            held_out: &self.made.held_out,
-            steps: saved_step,
-        });
-        fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| {
-            write_configuration(&self.options, folder)?;
-            self.model.contents(&self.transformer).save(&self.model.parameters, &card, folder)
-        })?;
+        let (job, measured) = (&self.job, &self.made.measured);
+        fill(output, WEIGHTS, &[CONFIGURATION, METRICS], |folder| job.save(measured, saved_step, folder))?;
         self.checkpoints.finish()?;
-        Ok(Outcome { steps, scores: self.made.scores, held_out: self.made.held_out, saved_step, seconds })
+        Ok(Outcome { steps, measured: self.made.measured, saved_step, seconds })
     }
 }

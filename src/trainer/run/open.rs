@@ -1,13 +1,14 @@
-//! How a run is opened: from a plan, and from what an earlier part of it left.
-
-use std::time::Instant;
+//! How a run of a sentence encoder is opened: its plan becomes a job, with weights.
 
 use candle_core::Device;
 use sts_eval::unlabeled::Views;
 
-use super::{Best, Made, Observer, Run, steps};
+use super::job::LoopSettings;
+use super::sentences::Sentences;
+use super::taking_up::Parts;
+use super::{Observer, Run};
+use crate::checkpoint::Origin;
 use crate::checkpoint::configuration::write_configuration;
-use crate::checkpoint::{Checkpoint, Origin, RunCheckpoints, Schedule, State};
 use crate::corpus::{Batching, Corpus, Entry};
 use crate::interrupt::Interrupt;
 use crate::model_folder::SaveError;
@@ -16,11 +17,9 @@ use crate::output::OutputFolder;
 use crate::regularization::Resolved;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::memory::Estimate;
-use crate::trainer::metrics::Metrics;
 use crate::trainer::plan::Plan;
 use crate::trainer::{Hyperparameters, TrainError, TrainOptions, Trainer};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
-use crate::weights::Parameters;
 
 impl Plan {
     /// Writes train.toml, from when on the run can be resumed.
@@ -56,22 +55,14 @@ impl Run {
         let memory = Estimate::of(&options, regularization.composition(), &model, &corpus, device)?;
         observer.note(&memory.sentence());
 
-        let mut trainer = trainer(&options, &regularization, &model, steps(&options, &corpus))?;
+        let settings = options.loop_settings();
+        let steps = settings.steps(corpus.steps_per_epoch(options.batch_size));
+        let trainer = trainer(&options, &regularization, &model, steps)?;
         let mut origin = Origin::of(&corpus, &plan.transformer, device, precision)?;
         origin.include(&model)?;
-        let checkpoints = RunCheckpoints::open(output.work(), options.keep_last)?;
-        let metrics =
-            |bytes, step| Metrics::open(output.work(), bytes)?.with_events(options.log_dir.as_deref(), step);
-        let made = match newest(&checkpoints, &origin, &model.parameters, observer)? {
-            Some(checkpoint) => {
-                let metrics = metrics(checkpoint.state.metrics_bytes, checkpoint.state.step)?;
-                take_up(checkpoint, &mut trainer, &mut model.parameters, metrics)?
-            }
-            None => Made::nothing(metrics(0, 0)?),
-        };
-        let began = Instant::now();
-        Ok(Run {
-            schedule: Schedule::new(options.save_every, began),
+        let (save_every, keep_last, log_dir) =
+            (options.save_every, options.keep_last, options.log_dir.clone());
+        let job = Box::new(Sentences {
             options,
             corpus,
             batching,
@@ -80,14 +71,24 @@ impl Run {
             transformer: plan.transformer,
             scored_on,
             held_out,
-            interrupt,
-            trainer,
-            made,
-            origin,
-            checkpoints,
-            memory,
-            began,
-        })
+        });
+        let (memory, log_dir) = (Some(memory), log_dir.as_deref());
+        let parts = Parts { job, settings, trainer, origin, memory, save_every, keep_last, log_dir };
+        Run::take_up(parts, output, interrupt, observer)
+    }
+}
+
+impl TrainOptions {
+    fn loop_settings(&self) -> LoopSettings {
+        LoopSettings {
+            batch_size: self.batch_size,
+            parts: self.accumulate,
+            epochs: self.epochs,
+            max_steps: self.max_steps,
+            eval_every: self.eval_every,
+            keep_best: self.keep_best,
+            early_stop: self.early_stop,
+        }
     }
 }
 
@@ -159,53 +160,9 @@ fn trainer(
         regularization: regularization.build(),
         hyperparameters: Hyperparameters {
             seed: options.seed,
-            temperature: options.temperature,
-            prefixes: options
-                .matryoshka
-                .as_ref()
-                .map_or_else(Vec::new, |prefixes| prefixes.widths().to_owned()),
             dropout: options.dropout,
             drophead: options.drophead,
             clip_norm: options.clip_norm,
         },
     })
-}
-
-/// The newest whole checkpoint of this very run, if there is one.
-fn newest(
-    checkpoints: &RunCheckpoints,
-    origin: &Origin,
-    like: &Parameters,
-    observer: &mut dyn Observer,
-) -> Result<Option<Checkpoint>, TrainError> {
-    if let Some(warning) = checkpoints.settle_origin(origin)? {
-        observer.note(&warning);
-    }
-    let newest = checkpoints.newest(like.layout(), like.dtype(), like.device())?;
-    newest.skipped.iter().for_each(|sentence| observer.note(sentence));
-    if let Some(checkpoint) = &newest.checkpoint {
-        origin.check_against(&checkpoint.state.origin)?;
-        observer.note(&format!("resuming after step {}", checkpoint.state.step));
-    }
-    Ok(newest.checkpoint)
-}
-
-/// Puts a checkpoint into the trainer and the weights.
-fn take_up(
-    checkpoint: Checkpoint,
-    trainer: &mut Trainer,
-    weights: &mut Parameters,
-    metrics: Metrics,
-) -> Result<Made, TrainError> {
-    let State { step, epoch, position, scores, held_out, best, .. } = checkpoint.state;
-    let best = match best {
-        Some(best) => {
-            let weights = checkpoint.best.map_or_else(|| checkpoint.weights.copy(), Ok)?;
-            Some(Best { score: f64::from_bits(best.score_bits), step: best.step, weights })
-        }
-        None => None,
-    };
-    *weights = checkpoint.weights;
-    trainer.restore(step, [checkpoint.m, checkpoint.v], checkpoint.memories);
-    Ok(Made { metrics, epoch, position, scores, held_out, best, saved: Some(step) })
 }

@@ -8,6 +8,7 @@ use crate::checkpoint::{Snapshot, State};
 use crate::device::Failure;
 use crate::interrupt::Signal;
 use crate::output::OutputFolder;
+use crate::trainer::memory::Estimate;
 use crate::trainer::{StepError, TrainError};
 
 impl Run {
@@ -52,8 +53,9 @@ impl Run {
 
     /// With what a step would need less memory.
     fn smaller(&self) -> String {
-        let (batch, parts) = (self.options.batch_size as u64, self.options.accumulate as u64);
-        match self.memory.most_sentences().map(|most| batch.div_ceil(most)).filter(|&more| more > parts) {
+        let (batch, parts) = (self.settings.batch_size as u64, self.settings.parts as u64);
+        let most = self.memory.as_ref().and_then(Estimate::most_sentences);
+        match most.map(|most| batch.div_ceil(most)).filter(|&more| more > parts) {
             Some(more) => {
                 format!("--accumulate {more} would fit by the estimate, and so would a smaller --batch-size")
             }
@@ -71,7 +73,7 @@ impl Run {
             (step, Ok(())) => format!("; the weights of step {step} are in checkpoints/step-{step:08}"),
             (_, Err(failed)) => format!("; {failed}"),
         };
-        TrainError::NotFinite { source: Box::new(error), lines, corpus: self.corpus.name(), kept }
+        TrainError::NotFinite { source: Box::new(error), lines, corpus: self.job.name(), kept }
     }
 
     /// Writes a checkpoint of the steps made, unless the newest one is that already.
@@ -88,15 +90,16 @@ impl Run {
             epoch: self.made.epoch,
             position: self.made.position,
             metrics_bytes,
-            scores: self.made.scores.clone(),
-            held_out: self.made.held_out.clone(),
+            scores: self.made.measured.scores.clone(),
+            held_out: self.made.measured.held_out.clone(),
+            tasks: self.made.measured.tasks.clone(),
             best: best.map(|best| BestState { step: best.step, score_bits: best.score.to_bits() }),
             memories: memories.iter().map(|&(term, _)| term.to_owned()).collect(),
             origin: self.origin.clone(),
         };
         self.checkpoints.save(&Snapshot {
             state,
-            weights: &self.model.parameters,
+            weights: self.job.weights(),
             m: &self.trainer.optimizer.m,
             v: &self.trainer.optimizer.v,
             memories,

@@ -10,7 +10,7 @@ use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Seq
 use mirror::model::{Kind, Part};
 use mirror::model_folder::read_parameters;
 use mirror::objective::registry::BuildContext;
-use mirror::objective::{Evaluation, Objective, Step};
+use mirror::objective::{Contrastive, Evaluation, Loss, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use mirror::perturb::plain::Plain;
@@ -192,15 +192,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn objective(&self) -> Objective {
+    fn loss(&self) -> Loss {
         if !self.name.contains("r3f") {
-            return Objective::default();
+            return Loss::default();
         }
         let context = BuildContext { architecture: self.folder.config.architecture };
         let mut options = mirror::objective::registry::Options::default();
         options.r3f.r3f_lambda = self.folder.number("r3f_lambda");
         options.r3f.r3f_eps = Some(self.folder.number("r3f_noise_range"));
-        Objective { terms: vec![options.resolve(&context).unwrap().build("r3f").unwrap()] }
+        Loss { terms: vec![options.resolve(&context).unwrap().build("r3f").unwrap()] }
     }
 
     fn perturbation(&self) -> Box<dyn WeightPerturbation> {
@@ -218,14 +218,13 @@ impl<'a> Case<'a> {
         let folder = self.folder;
         let batch = folder.batch(&self.encoder, &[0, 1]);
         let draws = Recorded { folder };
-        let temperature = folder.number("tau");
+        let objective = Contrastive::new(folder.number("tau"));
         let step = Step {
             encoder: &self.encoder,
             batch: &batch,
             pass: Pass::inference(),
             draws: &draws,
-            temperature,
-            prefixes: &[],
+            objective: &objective,
         };
         let mut weights = folder.parameters(self.precision);
         let config = AdamWConfig {
@@ -236,20 +235,20 @@ impl<'a> Case<'a> {
             eps: folder.number("adam_eps"),
         };
         let mut optimizer = AdamW::new(config, &weights).unwrap();
-        let mut objective = self.objective();
+        let mut loss = self.loss();
         let mut losses = Vec::new();
         for number in 1..=5 {
-            objective.prepare(&step, &weights).unwrap();
-            let problem = Problem { objective: &objective, step: &step };
-            let (gradient, loss) = if number == 1 {
+            loss.prepare(&step, &weights).unwrap();
+            let problem = Problem { loss: &loss, step: &step };
+            let (gradient, mean) = if number == 1 {
                 self.first_step(&problem, &weights)
             } else {
                 let descent = self.perturbation().descend(&problem, &weights).unwrap();
                 (descent.gradient, descent.descent_loss)
             };
-            losses.push(loss);
+            losses.push(mean);
             optimizer.update(&mut weights, &gradient).unwrap();
-            objective.after_update(&weights).unwrap();
+            loss.after_update(&weights).unwrap();
             if number == 1 || number == 5 {
                 self.compare_weights(number, &weights);
             }
@@ -265,13 +264,13 @@ impl<'a> Case<'a> {
         let folder = self.folder;
         let encoder = self.encoder.clone().training_in(mirror::encoder::Precision::Bf16);
         let batch = folder.batch(&encoder, &[0, 1]);
-        let (draws, temperature) = (Recorded { folder }, folder.number("tau"));
-        let (encoder, batch, draws) = (&encoder, &batch, &draws);
-        let step = Step { encoder, batch, pass: Pass::inference(), draws, temperature, prefixes: &[] };
+        let (draws, objective) = (Recorded { folder }, Contrastive::new(folder.number("tau")));
+        let (encoder, batch, draws, objective) = (&encoder, &batch, &draws, &objective);
+        let step = Step { encoder, batch, pass: Pass::inference(), draws, objective };
         let weights = folder.parameters(Precision::Fused32);
-        let mut objective = self.objective();
-        objective.prepare(&step, &weights).unwrap();
-        let problem = Problem { objective: &objective, step: &step };
+        let mut loss = self.loss();
+        loss.prepare(&step, &weights).unwrap();
+        let problem = Problem { loss: &loss, step: &step };
         let evaluation = problem.evaluate(&weights).unwrap();
         let n = evaluation.instance_losses.len();
         let perturbed = match self.perturbation {

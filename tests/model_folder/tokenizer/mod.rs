@@ -3,6 +3,7 @@
 
 mod classes;
 mod faults;
+mod pairs;
 mod peers;
 mod properties;
 mod written;

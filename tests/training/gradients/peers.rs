@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mirror::model::Architecture;
+use mirror::tokenize::Tokens;
 
 use super::*;
 
@@ -41,10 +42,13 @@ impl Peer {
     fn pass(&self, pooling: Pooling, dtype: DType) -> (Tensor, Parameters) {
         let encoder = Encoder::new(self.config.clone(), pooling);
         let mut batch = PackedBatch::new();
-        let rows: Vec<Vec<i64>> = self.expected["ids"].to_vec2().unwrap();
-        for (sentence, row) in rows.iter().enumerate() {
-            let tokens: Vec<u32> = row.iter().filter(|&&id| id >= 0).map(|&id| id as u32).collect();
-            encoder.push(&mut batch, &tokens, SequenceId { view: 0, sentence: sentence as u32 }, 198);
+        let [rows, types]: [Vec<Vec<i64>>; 2] =
+            ["ids", "types"].map(|name| self.expected[name].to_vec2().unwrap());
+        for (sentence, (row, types)) in rows.iter().zip(&types).enumerate() {
+            let ids: Vec<u32> = row.iter().filter(|&&id| id >= 0).map(|&id| id as u32).collect();
+            let types = types.iter().map(|&of_token| of_token as u32).collect();
+            let id = SequenceId { view: 0, sentence: sentence as u32 };
+            encoder.push_typed(&mut batch, &Tokens { ids, types, is_cut: false }, id, 198);
         }
         let weights = self.weights(dtype);
         let encoded = encoder.embed_tracked(&weights, &batch, None, &Pass::inference()).unwrap();

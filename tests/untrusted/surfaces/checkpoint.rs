@@ -36,6 +36,7 @@ fn files() -> &'static [(&'static str, Vec<u8>)] {
             metrics_bytes: 9,
             scores,
             held_out: Vec::new(),
+            tasks: Vec::new(),
             best: None,
             memories,
             origin,
