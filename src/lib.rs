@@ -26,6 +26,7 @@ mod backend;
 pub mod batch;
 pub mod builtin;
 pub mod checkpoint;
+pub mod classifier;
 pub mod cli;
 pub mod corpus;
 pub mod datasets;

@@ -16,7 +16,9 @@ use crate::onnx_file::data_file;
 use crate::onnx_file::header::Header;
 use crate::output::written::Written;
 use crate::trainer::TrainOptions;
+use crate::trainer::labels::FinetuneOptions;
 use crate::trainer::metrics::METRICS;
+use crate::trainer::task_card;
 
 /// A model card's name.
 pub const CARD: &str = "README.md";
@@ -89,26 +91,30 @@ fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     if is_configuration(&folder.join(CONFIGURATION)) {
         owned.extend([CONFIGURATION, METRICS].map(PathBuf::from));
         // Weights that a run wrote lie under the card that it wrote.
-        if weights.is_some() && card.contains("by Mirror-BERT's contrastive training") {
+        if weights.is_some() && is_of_a_run(&card) {
             owned.insert(PathBuf::from(WEIGHTS));
             all_beside = true;
         }
     }
     if all_beside {
-        let is_ours = |name: &&&str| {
-            **name != CARD
-                || card.contains("Mirror-BERT's contrastive training")
-                || card.contains("Exported by `mirror ")
-        };
+        let is_ours =
+            |name: &&&str| **name != CARD || is_of_a_run(&card) || card.contains("Exported by `mirror ");
         owned.extend(BESIDE.iter().filter(is_ours).map(PathBuf::from));
     }
     owned.retain(|path| folder.join(path).symlink_metadata().is_ok_and(|m| m.is_file()));
     Ok(owned)
 }
 
+/// Whether a model card is one that a run wrote.
+fn is_of_a_run(card: &str) -> bool {
+    card.contains("Mirror-BERT's contrastive training") || card.contains(task_card::MARK)
+}
+
 /// Whether a file holds the settings of a run.
 fn is_configuration(path: &Path) -> bool {
-    read_text(path).is_some_and(|text| toml::from_str::<TrainOptions>(&text).is_ok())
+    read_text(path).is_some_and(|text| {
+        toml::from_str::<TrainOptions>(&text).is_ok() || toml::from_str::<FinetuneOptions>(&text).is_ok()
+    })
 }
 
 fn read_text(path: &Path) -> Option<String> {

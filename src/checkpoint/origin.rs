@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::error::CheckpointError;
 use super::manifest::{hex, sha256_of};
 use crate::backend::{Precision, instructions};
-use crate::corpus::Corpus;
 use crate::device;
 use crate::model_folder::WeightsError;
 use crate::model_folder::weights::files::weight_files;
@@ -60,15 +59,15 @@ pub struct Machine {
 }
 
 impl Origin {
-    /// Of a run on this machine. The model's files are read whole.
+    /// Of a run on this machine, on text of that sum. The model's files are read whole.
     pub fn of(
-        corpus: &Corpus,
+        corpus_sha256: &str,
         model_folder: &Path,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, CheckpointError> {
         Ok(Origin {
-            corpus_sha256: corpus.sha256().to_owned(),
+            corpus_sha256: corpus_sha256.to_owned(),
             model_sha256: model_sha256(model_folder)?,
             precision,
             machine: Machine::this(device, precision),

@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
+//! What a person types: `mirror train`, `mirror finetune`, `mirror predict`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
 //! `mirror data`, `mirror sharpness`, `mirror sweep`.
 
 use std::ffi::OsString;
@@ -13,6 +13,7 @@ use crate::corpus::CorpusError;
 use crate::interrupt::Signal;
 use crate::output::OutputError;
 use crate::sweep::SweepError;
+use crate::trainer::labels::FinetuneError;
 use crate::trainer::plan::PlanError;
 
 mod backend;
@@ -24,12 +25,14 @@ mod eval;
 mod export;
 mod export_place;
 mod files;
+mod finetune;
 mod forms;
 mod install;
 mod machine;
 mod mistakes;
 mod model;
 mod new_graphs;
+mod predict;
 mod presets;
 mod progress;
 mod prompt;
@@ -54,6 +57,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<train::Train>),
+    Finetune(Box<finetune::Finetune>),
+    Predict(predict::Predict),
     Eval(eval::Eval),
     Encode(encode::Encode),
     Search(search::Search),
@@ -88,6 +93,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(CorpusError::is_usage)
         || error.downcast_ref().is_some_and(PlanError::is_usage)
         || error.downcast_ref().is_some_and(SweepError::is_usage)
+        || error.downcast_ref().is_some_and(FinetuneError::is_usage)
 }
 
 /// A usage error of a displayable kind.
@@ -123,6 +129,8 @@ impl Command {
                 (train, sources) if train.show => settings::show(train.options, &sources),
                 (train, _) => train.run(),
             },
+            Command::Finetune(finetune) => finetune.run(matches),
+            Command::Predict(predict) => predict.run(),
             Command::Eval(eval) => eval.run(),
             Command::Encode(encode) => encode.run(),
             Command::Search(search) => search.run(),

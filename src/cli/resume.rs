@@ -91,7 +91,7 @@ pub fn say_finished(folder: &Path) -> Done {
 }
 
 /// How a run is resumed that stopped because it could not write, or lost its GPU.
-pub fn hint(error: &TrainError, output: &OutputFolder) {
+pub fn hint(error: &TrainError, output: &OutputFolder, command: &str) {
     let once = match error {
         TrainError::Metrics(_) | TrainError::Save(_) => "once it can be written to",
         TrainError::DeviceLost { saved: Some(_), .. } => "once the GPU works again",
@@ -99,14 +99,14 @@ pub fn hint(error: &TrainError, output: &OutputFolder) {
     };
     if output.work().join(CONFIGURATION).is_file() {
         say(&format!(
-            "{once}, resume the run from its newest checkpoint with: mirror train --resume {}",
+            "{once}, resume the run from its newest checkpoint with: mirror {command} --resume {}",
             output.path().display()
         ));
     }
 }
 
 /// How a run ends that a signal stopped.
-pub fn stopped(signal: Signal, step: u64, output: &OutputFolder) -> Ending {
+pub fn stopped(signal: Signal, step: u64, output: &OutputFolder, command: &str) -> Ending {
     let shown = output.path().display();
     let kept = if step == 0 {
         "no step was made yet".to_owned()
@@ -114,7 +114,7 @@ pub fn stopped(signal: Signal, step: u64, output: &OutputFolder) -> Ending {
         format!("{} kept in {}", counted(step, "step"), output.work().join(CHECKPOINTS).display())
     };
     Ending::Stopped {
-        message: format!("stopped by {signal}; {kept}; resume it with: mirror train --resume {shown}"),
+        message: format!("stopped by {signal}; {kept}; resume it with: mirror {command} --resume {shown}"),
         signal,
     }
 }

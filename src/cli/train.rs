@@ -132,7 +132,7 @@ fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
     let ended = Run::open(plan, &output, device, interrupt, &mut progress)
         .and_then(|run| run.train(&mut output, &mut progress));
     progress.clear();
-    match ended.inspect_err(|error| resume::hint(error, &output))? {
+    match ended.inspect_err(|error| resume::hint(error, &output, "train"))? {
         Ended::Finished(outcome) => {
             output.keep();
             if output.is_replacing() {
@@ -143,7 +143,7 @@ fn make(plan: Plan, mut output: OutputFolder, device: &Device) -> Done {
             warn_of_collapse(&outcome);
             Ok(())
         }
-        Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output)),
+        Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output, "train")),
     }
 }
 
@@ -168,13 +168,13 @@ fn refuse_logging_into(inputs: &Inputs, options: &TrainOptions) -> Result<(), Ou
 }
 
 /// What of the output folder is an earlier run's or export's, and may be replaced.
-fn owned(output: &OutputFolder) -> Result<BTreeSet<PathBuf>, OutputError> {
+pub(super) fn owned(output: &OutputFolder) -> Result<BTreeSet<PathBuf>, OutputError> {
     let failed = |source| OutputError::Write { path: output.path().to_owned(), source };
     ownership::owned(output.path()).map_err(failed)
 }
 
 /// Refuses a folder in which a run would replace what is read, or what this program did not write.
-fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), OutputError> {
+pub(super) fn refuse_others_files(output: &OutputFolder, inputs: &Inputs) -> Result<(), OutputError> {
     inputs.refuse("--output", output.path())?;
     if !output.is_replacing() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Batches prepared ahead, in a thread beside the training.
 
-use super::{Batch, CorpusError};
+use super::CorpusError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -19,16 +19,16 @@ pub struct Prefetch<I, T, E> {
     thread: Option<JoinHandle<I>>,
 }
 
-impl<I, T, E> Prefetch<I, T, E>
+impl<B, I, T, E> Prefetch<I, T, E>
 where
-    I: Iterator<Item = Result<Batch, CorpusError>> + Send + 'static,
+    I: Iterator<Item = Result<B, CorpusError>> + Send + 'static,
     T: Send + 'static,
     E: From<CorpusError> + Send + 'static,
 {
     /// Starts a thread that prepares the source's batches, a few ahead of the caller.
     pub fn new(
         source: I,
-        prepare: impl FnMut(Batch) -> Result<T, E> + Send + 'static,
+        prepare: impl FnMut(B) -> Result<T, E> + Send + 'static,
     ) -> Result<Self, CorpusError> {
         let (sender, prepared) = sync_channel(DEPTH);
         let thread = Builder::new()
@@ -50,13 +50,13 @@ where
     }
 }
 
-fn produce<I, T, E>(
+fn produce<B, I, T, E>(
     mut source: I,
-    mut prepare: impl FnMut(Batch) -> Result<T, E>,
+    mut prepare: impl FnMut(B) -> Result<T, E>,
     sender: &SyncSender<Result<T, E>>,
 ) -> I
 where
-    I: Iterator<Item = Result<Batch, CorpusError>>,
+    I: Iterator<Item = Result<B, CorpusError>>,
     E: From<CorpusError>,
 {
     loop {

@@ -14,6 +14,7 @@
 //! Weights and tokenizers are types of rooms below, which know nothing of files.
 
 pub mod config;
+pub mod head;
 pub mod modules;
 pub mod sentence;
 pub mod tokenizer;

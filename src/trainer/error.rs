@@ -3,6 +3,7 @@ use thiserror::Error;
 use super::StepError;
 use super::metrics::MetricsError;
 use crate::checkpoint::CheckpointError;
+use crate::classifier::ClassifierError;
 use crate::corpus::CorpusError;
 use crate::model_folder::SaveError;
 use crate::sentence_encoder::ModelError;
@@ -16,6 +17,8 @@ pub enum TrainError {
     Corpus(#[from] CorpusError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
     #[error(transparent)]

@@ -18,6 +18,7 @@ pub mod curves;
 mod equal_views;
 mod error;
 pub mod event_log;
+pub mod labels;
 pub mod memory;
 pub mod metrics;
 mod model_card;
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod precision;
 pub mod prefixes;
 pub mod run;
+pub(crate) mod task_card;
 
 pub use error::TrainError;
 pub use options::TrainOptions;

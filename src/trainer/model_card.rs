@@ -23,7 +23,7 @@ pub struct Trained<'a> {
 }
 
 /// What the model was made from: an id, or a folder's name without where it lies.
-fn source_name(model: &str) -> &str {
+pub(super) fn source_name(model: &str) -> &str {
     let path = Path::new(model);
     let name = path.file_name().and_then(|name| name.to_str());
     name.filter(|_| path.is_absolute()).unwrap_or(model)

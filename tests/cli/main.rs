@@ -9,6 +9,7 @@ mod data;
 mod encode;
 mod eval;
 mod export;
+mod finetune;
 mod install;
 mod memory;
 mod models;

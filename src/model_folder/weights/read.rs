@@ -44,7 +44,7 @@ pub fn read_pooler(folder: &Path, layout: &Layout) -> Result<Vec<(String, Tensor
 }
 
 /// A model's opened files of weights.
-struct Weights {
+pub(crate) struct Weights {
     files: Vec<WeightsFile>,
     /// The file of each tensor, by the tensor's name in it.
     places: HashMap<String, usize>,
@@ -52,7 +52,8 @@ struct Weights {
 }
 
 impl Weights {
-    fn open(folder: &Path, layout: &Layout) -> Result<Self, WeightsError> {
+    /// Opens the files of a folder and finds the encoder's tensors by their names.
+    pub fn open(folder: &Path, layout: &Layout) -> Result<Self, WeightsError> {
         let files = weight_files(folder)?;
         let files = files.iter().map(|file| WeightsFile::open(file)).collect::<Result<Vec<_>, _>>()?;
         let mut places = HashMap::new();
@@ -75,6 +76,14 @@ impl Weights {
         self.place(self.naming.find_tensor(spec, |name| self.places.contains_key(name))?)
     }
 
+    /// A tensor of finite values that is not the encoder's, as f32: behind the encoder's prefix, or by its own name.
+    pub fn beside(&self, name: &str) -> Result<Option<Tensor>, WeightsError> {
+        let by_itself = || self.places.contains_key(name).then(|| self.place(name.to_owned())).flatten();
+        let Some((file, stored)) = self.find(name).or_else(by_itself) else { return Ok(None) };
+        let Some(shape) = file.tensor(&stored)?.map(|tensor| tensor.dims().to_vec()) else { return Ok(None) };
+        Ok(Some(file.get(&stored, &shape)?.to_dtype(DType::F32)?))
+    }
+
     fn find(&self, name: &str) -> Option<(&WeightsFile, String)> {
         self.place(self.naming.find(name, |name| self.places.contains_key(name))?)
     }
@@ -84,7 +93,7 @@ impl Weights {
     }
 
     /// The tensor, checked against its place in the layout.
-    fn get(&self, spec: &TensorSpec) -> Result<Tensor, WeightsError> {
+    pub fn get(&self, spec: &TensorSpec) -> Result<Tensor, WeightsError> {
         let missing = || WeightsError::Missing {
             path: self.files[0].path().to_owned(),
             name: spec.name.clone(),

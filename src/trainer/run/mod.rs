@@ -1,10 +1,12 @@
 //! A whole training run: batches → steps → measurements → a folder that others load.
 //!
 //! A [`Run`] makes steps, keeps the log, writes checkpoints and ends in time, whatever it trains: a [`Job`] knows its
-//! text, what is measured and what is saved. [`sentences`] is that of a sentence encoder.
+//! text, what is measured and what is saved. [`sentences`] is that of a sentence encoder,
+//! [`labels`] that of a classifier.
 
 mod early_stop;
 mod job;
+mod labels;
 mod open;
 mod preparation;
 mod saving;

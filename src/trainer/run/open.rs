@@ -58,7 +58,7 @@ impl Run {
         let settings = options.loop_settings();
         let steps = settings.steps(corpus.steps_per_epoch(options.batch_size));
         let trainer = trainer(&options, &regularization, &model, steps)?;
-        let mut origin = Origin::of(&corpus, &plan.transformer, device, precision)?;
+        let mut origin = Origin::of(corpus.sha256(), &plan.transformer, device, precision)?;
         origin.include(&model)?;
         let (save_every, keep_last, log_dir) =
             (options.save_every, options.keep_last, options.log_dir.clone());
