@@ -1,6 +1,6 @@
 """Golden values of one training step (and five), recorded with PyTorch in f64.
 
-The encoder is transformers' own, without its pooler; the losses, the perturbations and the
+The encoder is transformers' own, without its pooler (with labels, golden_heads.py, with a head); the losses, the perturbations and the
 order of things are written out here once more, in plain PyTorch, so that they share no code with what they test.
 Start it by scripts/make-golden.
 
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import golden_heads
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -222,6 +223,9 @@ class Objective:
         self.reference, self.constants = reference, constants
         self.pooling, self.with_r3f = pooling, with_r3f
 
+    def instances(self):
+        return len(self.reference.attention_mask)
+
     def losses(self, weights):
         tau = self.constants["tau"]
         log_p = log_softmax_over_others(self.reference.embeddings(weights, self.pooling), tau)
@@ -259,7 +263,7 @@ def guarded_weights(a, beta):
 def step(objective, weights, perturbation):
     """One descent: (numbers, epsilon or None, gradient to descend with). The numbers are as in expected.json."""
     reference, constants = objective.reference, objective.constants
-    n = len(reference.attention_mask)
+    n = objective.instances()
     uniform = torch.full((n,), 1 / n, dtype=torch.float64)
     numbers = {}
     if perturbation == "none":
@@ -284,9 +288,8 @@ def step(objective, weights, perturbation):
     return numbers, epsilon, gradient
 
 
-def case(reference, constants, pooling, regularizer):
-    """Five steps with the same batch, direction and noise: (numbers, tensors by name)."""
-    objective = Objective(reference, constants, pooling, "r3f" in regularizer)
+def case(reference, constants, objective, regularizer):
+    """Five steps with the same batch, masks, direction and noise: (numbers, tensors by name)."""
     perturbation = next((p for p in ("delta-sam", "sam") if regularizer.startswith(p)), "none")
     weights = {name: w.clone().requires_grad_() for name, w in reference.weights.items()}
     optimizer = torch.optim.AdamW(
@@ -319,6 +322,13 @@ def case(reference, constants, pooling, regularizer):
 
 
 def record(folder, constants):
+    """As golden_heads.record, which it calls where there are labels."""
+    if "objective" in constants:
+        return golden_heads.record(folder, constants, case)
+    return record_contrastive(folder, constants)
+
+
+def record_contrastive(folder, constants):
     """All expected values of a folder, from its own model and inputs: (expected.json, expected.safetensors)."""
     reference = Reference(folder)
     expected = constants | {"parameters": reference.names, "cases": {}}
@@ -330,7 +340,8 @@ def record(folder, constants):
     for pooling in POOLINGS:
         for regularizer in REGULARIZERS:
             name = f"{pooling}/{regularizer}"
-            expected["cases"][name], own = case(reference, constants, pooling, regularizer)
+            objective = Objective(reference, constants, pooling, "r3f" in regularizer)
+            expected["cases"][name], own = case(reference, constants, objective, regularizer)
             tensors.update({f"{name}/{key}": tensor for key, tensor in own.items()})
     return expected, tensors
 
@@ -338,23 +349,36 @@ def record(folder, constants):
 # The two chores: make a folder, check a folder.
 
 
-def make(options):
-    if options.folder.exists():
-        raise Complaint(f"{options.folder} exists already; name a new folder, or remove it first")
-    generator = torch.Generator().manual_seed(options.seed)
+def start(options, generator):
+    """What a folder holds before anything is computed: (config, constants, weights, inputs)."""
+    if options.objective in golden_heads.OBJECTIVES:
+        config = golden_heads.tiny_config(options)
+        constants = golden_heads.hyperparameters(options.architecture, options.objective)
+        model = golden_heads.ARCHITECTURES[options.architecture][1](config)
+        weights = random_weights(model, config.initializer_range, generator)
+        noise_range = constants["r3f_noise_range"]
+        return config, constants, weights, golden_heads.random_inputs(config, weights, options, noise_range, generator)
     config = tiny_config(options)
     constants = hyperparameters(options.architecture)
     weights = random_weights(bare_model(options.architecture, config), config.initializer_range, generator)
     inputs = random_inputs(
         config, weights, options.sentences, options.width, constants["r3f_noise_range"], generator
     )
+    return config, constants, weights, inputs
+
+
+def make(options):
+    if options.folder.exists():
+        raise Complaint(f"{options.folder} exists already; name a new folder, or remove it first")
+    generator = torch.Generator().manual_seed(options.seed)
+    config, constants, weights, inputs = start(options, generator)
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder.parent) as unfinished:
         # Put together beside its place and moved there at the end, so that no half a folder is left behind.
         folder = Path(unfinished) / "golden"
         folder.mkdir()
         (folder / "config.json").write_text(config.to_json_string(use_diff=False))
-        save_file(weights, folder / "model.safetensors")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         save_file(inputs, folder / "inputs.safetensors")
         expected, tensors = record(folder, constants)
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
@@ -384,7 +408,8 @@ def number_errors(ours, expected):
 
 def tensor_errors(ours, expected):
     for name in sorted(ours.keys() | expected.keys()):
-        kind = name.split("/")[0] if name.startswith("embeddings/") else name.split("/")[2]
+        # embeddings/POOLING, logits, [POOLING/]REGULARIZER/KIND/TENSOR
+        kind = name.split("/")[0] if name.startswith(("embeddings/", "logits")) else name.split("/")[-2]
         if name not in ours or name not in expected:
             yield kind, math.inf, name
         elif name.endswith(KEY_BIASES):
@@ -399,7 +424,9 @@ def tensor_errors(ours, expected):
 
 def check(folder):
     expected = json.loads((folder / "expected.json").read_text())
-    constants = {key: expected[key] for key in hyperparameters("bert")}
+    has_labels = "objective" in expected
+    names = golden_heads.hyperparameters("bert", "regression") if has_labels else hyperparameters("bert")
+    constants = {key: expected[key] for key in names}
     ours, tensors = record(folder, constants)
     if ours["parameters"] != expected["parameters"]:
         raise Complaint(f"{folder}/expected.json: `parameters` are not those of the model, or in another order")
@@ -420,6 +447,12 @@ def parse(arguments):
     parser.add_argument("folder", type=Path, help="folder to make, or to check")
     parser.add_argument("--check", action="store_true", help="recompute the folder's values and print the errors")
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="bert")
+    parser.add_argument(
+        "--objective",
+        choices=["contrastive", *golden_heads.OBJECTIVES],
+        default="contrastive",
+        help="what is learned; with labels, of bert or roberta, and by dropout",
+    )
     parser.add_argument("--seed", type=int, default=1)
     shape = parser.add_argument_group("shape of the tiny model and its batch")
     shape.add_argument("--vocab-size", type=int, default=120)
@@ -431,6 +464,8 @@ def parse(arguments):
     shape.add_argument("--sentences", type=int, default=6)
     shape.add_argument("--width", type=int, default=12, help="tokens of the longest sentence")
     options = parser.parse_args(arguments)
+    if options.objective in golden_heads.OBJECTIVES and options.architecture not in golden_heads.ARCHITECTURES:
+        parser.error(f"--objective {options.objective} is recorded of {' and '.join(golden_heads.ARCHITECTURES)} alone")
     if options.hidden_size % options.heads:
         parser.error(f"--hidden-size {options.hidden_size} is not divisible by --heads {options.heads}")
     if not 3 <= options.width <= 62:

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
+use toml::Table;
 
 use super::files::{self, add_model_folder};
 use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::TrainingProgress;
-use super::{Done, Ending, resume, train, usage};
+use super::settings::{self, Sources};
+use super::task_presets::{self, TaskPreset};
+use super::{Done, Ending, configuration, resume, train, usage};
 use crate::checkpoint::TaskScore;
 use crate::checkpoint::configuration::CONFIGURATION;
 use crate::interrupt::Interrupt;
@@ -31,17 +34,24 @@ use crate::trainer::run::{Ended, FIRST_FILES, Outcome, Run};
 pub struct Finetune {
     #[command(flatten)]
     options: FinetuneOptions,
+    #[arg(long, visible_alias = "recipe", value_name = "NAME", requires = "task", help = task_presets::help())]
+    preset: Option<TaskPreset>,
+    /// Print the settings that the run would have, with where each comes from, and end
+    #[arg(long)]
+    show: bool,
     /// Print what came of it as JSON
     #[arg(long)]
     json: bool,
     /// Resume the run that was stopped or killed in this folder, exactly where it was, with its own settings
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "show"])]
     resume: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
   mirror finetune --task RTE --data data/glue --model bert-base-uncased --output rte
   mirror finetune --task MRPC --data data/glue --model roberta-base --reg delta-sam --rho 0.02 --output mrpc
+  mirror finetune --task RTE --preset paper --reg delta-sam --model bert-base-uncased --keep-best --output rte
+  mirror finetune --task RTE --preset paper --show
   mirror finetune --train train.csv --dev dev.csv --model bert-base-uncased --epochs 5 --keep-best --output mine
   mirror finetune --resume rte";
 
@@ -49,8 +59,34 @@ impl Finetune {
     pub fn run(self, matches: &ArgMatches) -> Done {
         match self.resume.clone() {
             Some(folder) => self.resume(&folder, matches),
-            None => self.start(),
+            None => {
+                let (finetune, sources) = self.with_preset(matches)?;
+                match finetune.show {
+                    true => finetune.show(&sources),
+                    false => finetune.start(),
+                }
+            }
         }
+    }
+
+    /// Adds the settings of a preset, which flags override, and says which are from where.
+    fn with_preset(self, matches: &ArgMatches) -> Result<(Self, Sources), Ending> {
+        let Some(matches) = matches.subcommand_matches("finetune") else { return Ok((self, Sources::new())) };
+        let given = configuration::given(matches);
+        let (options, mut sources) = match self.preset {
+            Some(preset) => preset.apply(self.options, &given)?,
+            None => (self.options, Sources::new()),
+        };
+        let all = Table::try_from(&options)?;
+        let on_command_line = all.keys().filter(|key| given(key));
+        sources.extend(on_command_line.map(|key| (key.clone(), "command line".to_owned())));
+        Ok((Finetune { options, ..self }, sources))
+    }
+
+    /// What depends on the model is not known yet.
+    fn show(self, sources: &Sources) -> Done {
+        self.options.check().map_err(usage)?;
+        settings::print(&Table::try_from(self.options)?, sources)
     }
 
     fn start(self) -> Done {

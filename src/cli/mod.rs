@@ -41,6 +41,7 @@ mod search;
 mod settings;
 mod sharpness;
 mod sweep;
+mod task_presets;
 mod text;
 mod train;
 mod unlabeled;

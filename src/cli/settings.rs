@@ -44,9 +44,14 @@ pub fn gather(train: Train, matches: &ArgMatches) -> Result<(Train, Sources), En
 /// Prints the settings that a run would have, as a file that --config takes. What depends on the model or the corpus
 /// is not known yet.
 pub fn show(options: TrainOptions, sources: &Sources) -> Done {
+    print(&Table::try_from(options.settled()?)?, sources)
+}
+
+/// Prints settings a line each, with where those come from that are no defaults.
+pub fn print(settings: &Table, sources: &Sources) -> Done {
     let mut out = std::io::stdout().lock();
-    for (key, value) in Table::try_from(options.settled()?)? {
-        match sources.get(&key) {
+    for (key, value) in settings {
+        match sources.get(key) {
             Some(source) => writeln!(out, "{key} = {value} # {}", crate::quote::one_line(source))?,
             None => writeln!(out, "{key} = {value}")?,
         }

@@ -33,7 +33,7 @@ pub use lines::Lines;
 pub use permutation::Permutation;
 pub use prefetch::Prefetch;
 pub use reading::{CorpusOptions, Dedup, Input, Listed, ReadingError, list, one_or_many, settled};
-pub(crate) use reading::{Place, Values, Wanted, Widths, open_named};
+pub(crate) use reading::{NamedRows, Place, Values, Wanted, Widths, open_named};
 pub use span_mask::{mask_span, shortest_masked};
 pub use texts::{Sentence, Texts};
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::hub::HubError;
+use crate::labelled::LabelledError;
 use crate::output::OutputError;
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,21 @@ pub enum DatasetsError {
         .0.display()
     )]
     Foreign(PathBuf),
+
+    #[error(
+        "{} is not a folder; for GLUE --from takes a folder with the hub's Parquet files (mrpc/train-00000-of-00001.parquet \
+         and so on)", .0.display()
+    )]
+    FromIsNoFolder(PathBuf),
+
+    #[error(transparent)]
+    Labelled(Box<LabelledError>),
+
+    #[error(
+        "{} has {found} examples, and GLUE's has {expected}: it is damaged or of another release, and nothing was written \
+         of it", path.display()
+    )]
+    Examples { path: PathBuf, found: u64, expected: u64 },
 
     #[error("{} does not exist: fetch the data sets with mirror data fetch --output {}", .0.display(), .0.display())]
     NoFolder(PathBuf),

@@ -143,7 +143,7 @@ fn copy_whole(from: &Path, to: &Path) -> Result<(), DatasetsError> {
 }
 
 /// Gives what is at a path another name, too: it differs from what was published, and may be the user's work.
-fn set_aside(path: &Path) -> io::Result<()> {
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
     for number in 1u32.. {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(if number == 1 { ".altered".to_owned() } else { format!(".altered-{number}") });

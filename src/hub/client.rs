@@ -281,7 +281,7 @@ fn total_length(answer: &Answer) -> Option<u64> {
 /// What will do where the hub does not.
 fn instead(kind: RepoType) -> &'static str {
     match kind {
-        RepoType::Dataset => "give an archive that is at hand with --from FILE",
+        RepoType::Dataset => "give a copy that is at hand with --from",
         _ => "give a folder as the model",
     }
 }

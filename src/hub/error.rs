@@ -34,14 +34,13 @@ pub enum HubError {
     NotFound { endpoint: String, id: String },
 
     #[error(
-        "{endpoint} has no data set {id} with a file {file}: check HF_ENDPOINT, or give an archive that is at hand with \
-         --from FILE"
+        "{endpoint} has no data set {id} with a file {file}: check HF_ENDPOINT, or give a copy that is at hand with --from"
     )]
     NoDataset { endpoint: String, id: String, file: String },
 
     #[error(
         "{file} of the data set {id} is not in the cache {} and {variable} forbids downloads: unset {variable}, or give \
-         an archive that is at hand with --from FILE", .cache.display()
+         a copy that is at hand with --from", .cache.display()
     )]
     DatasetOffline { id: String, file: String, cache: PathBuf, variable: &'static str },
 

@@ -1,5 +1,7 @@
 //! What can be wrong with labelled text.
 
+use std::path::PathBuf;
+
 use super::Task;
 use crate::corpus::{CorpusError, Place};
 use crate::quote::{beginning, quoted};
@@ -11,6 +13,11 @@ use crate::suggest::meant;
 pub enum LabelledError {
     #[error("there is no task {}{}; the tasks are {}", quoted(name), likely.as_ref().map_or(String::new(), |task| format!(" (did you mean {task}?)")), task_names())]
     UnknownTask { name: String, likely: Option<&'static str> },
+    #[error(
+        "there is no {}; bring the task with mirror data fetch glue {task} --output {}, or name the folder that has it",
+        path.display(), folder.display()
+    )]
+    NoFile { task: &'static str, path: PathBuf, folder: PathBuf },
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     #[error(

@@ -31,7 +31,7 @@ impl Task {
     /// # Errors
     /// A file that cannot be read or is not this task's, in one sentence that names it and the line.
     pub fn train(&self, folder: &Path) -> Result<Dataset, LabelledError> {
-        self.read(&self.train_path(folder), self.train_rows)
+        self.read_there(self.train_path(folder), folder, self.train_rows)
     }
 
     /// The sets to be scored on, in the order of [`Task::dev_sets`]: one, or MNLI's two.
@@ -39,8 +39,17 @@ impl Task {
     /// # Errors
     /// As [`Task::train`].
     pub fn dev(&self, folder: &Path) -> Result<Vec<(&'static str, Dataset)>, LabelledError> {
-        let read = |set: &'static DevSet| Ok((set.name, self.read(&self.dev_path(folder, set), set.rows)?));
+        let read = |set: &'static DevSet| {
+            Ok((set.name, self.read_there(self.dev_path(folder, set), folder, set.rows)?))
+        };
         self.dev_sets.iter().map(read).collect()
+    }
+
+    fn read_there(&self, path: PathBuf, folder: &Path, rows: u64) -> Result<Dataset, LabelledError> {
+        if !path.exists() {
+            return Err(LabelledError::NoFile { task: self.name, path, folder: folder.to_owned() });
+        }
+        self.read(&path, rows)
     }
 
     /// Reads a file with the columns of this task. A number of rows other than GLUE's is one of the remarks.
@@ -80,7 +89,7 @@ impl Task {
         Ok(Example { text: values.next().unwrap_or_default(), text2: values.next(), label })
     }
 
-    fn label(&self, written: &str, name: &str, place: Place) -> Result<Label, LabelledError> {
+    pub(super) fn label(&self, written: &str, name: &str, place: Place) -> Result<Label, LabelledError> {
         let (label, name) = (written.to_owned(), name.to_owned());
         if self.classes.is_empty() {
             let advice = "a score from 0 to 5 stands there in GLUE's file";

@@ -6,6 +6,7 @@
 mod dataset;
 mod error;
 mod glue;
+mod hub;
 mod metric;
 mod own;
 mod task;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use dataset::{Dataset, Example, Kind, Label};
 pub use error::LabelledError;
+pub use hub::HubRows;
 pub use metric::{Metric, Outcomes};
 pub use own::LabelledOptions;
 pub use task::{Class, DevSet, Task};

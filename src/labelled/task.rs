@@ -18,7 +18,7 @@ pub struct Task {
     pub classes: &'static [Class],
     /// The training file's examples.
     pub train_rows: u64,
-    /// The files to be scored on. The first keeps the best checkpoint.
+    /// The sets to be scored on. The first keeps the best checkpoint.
     pub dev_sets: &'static [DevSet],
     /// What GLUE scores it by.
     pub metrics: &'static [Metric],
@@ -57,6 +57,8 @@ pub(super) struct Layout {
     pub text: &'static str,
     pub text2: Option<&'static str>,
     pub label: &'static str,
+    /// The names of the texts in the hub's data set; its labels are called "label".
+    pub hub_texts: &'static [&'static str],
     /// Whether rows that lack columns are left out. QQP has such rows, which readers of GLUE pass over, and which its sizes
     /// do not count.
     pub passes_over_short_rows: bool,
@@ -77,6 +79,7 @@ const SENTENCES: Layout = Layout {
     text: "sentence1",
     text2: Some("sentence2"),
     label: "label",
+    hub_texts: &["sentence1", "sentence2"],
     passes_over_short_rows: false,
 };
 
@@ -113,6 +116,7 @@ static TASKS: [Task; 9] = [
                 "gold_label",
             ],
             label: "gold_label",
+            hub_texts: &["premise", "hypothesis"],
             ..SENTENCES
         },
     },
@@ -131,6 +135,7 @@ static TASKS: [Task; 9] = [
             text: "question1",
             text2: Some("question2"),
             label: "is_duplicate",
+            hub_texts: &["question1", "question2"],
             passes_over_short_rows: true,
         },
     },
@@ -158,6 +163,7 @@ static TASKS: [Task; 9] = [
             columns: &["index", "question", "sentence", "label"],
             text: "question",
             text2: Some("sentence"),
+            hub_texts: &["question", "sentence"],
             ..SENTENCES
         },
     },
@@ -176,6 +182,7 @@ static TASKS: [Task; 9] = [
             text: "#1 String",
             text2: Some("#2 String"),
             label: "Quality",
+            hub_texts: &["sentence1", "sentence2"],
             passes_over_short_rows: false,
         },
     },
@@ -194,6 +201,7 @@ static TASKS: [Task; 9] = [
             text: "sentence",
             text2: None,
             label: "label",
+            hub_texts: &["sentence"],
             passes_over_short_rows: false,
         },
     },
@@ -212,6 +220,7 @@ static TASKS: [Task; 9] = [
             text: "sentence",
             text2: None,
             label: "label",
+            hub_texts: &["sentence"],
             passes_over_short_rows: false,
         },
     },
@@ -278,6 +287,13 @@ impl Task {
                 Kind::Classification { classes: classes.iter().map(|class| class.name.to_owned()).collect() }
             }
         }
+    }
+
+    /// Its files, each with the part of the hub's data set that it is and the number of its examples: the training file,
+    /// and those to be scored on.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let dev = self.dev_sets.iter().map(|set| (set.name, set.hub_name, set.rows));
+        std::iter::once(("train", "train", self.train_rows)).chain(dev)
     }
 
     /// Whether its examples are pairs of texts.

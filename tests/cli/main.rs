@@ -24,6 +24,7 @@ mod search;
 mod sentence_folders;
 mod sharpness;
 mod sweep;
+mod task_presets;
 mod text;
 mod tokenizers;
 mod train;

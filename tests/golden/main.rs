@@ -5,18 +5,34 @@
 
 mod case;
 
-use case::{Case, Folder, Precision};
+use case::labelled::Labelled;
+use case::{Case, Folder, Precision, Views};
 
 const CASES: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "sam+r3f", "delta-sam+r3f"];
 
+/// With labels, under dropout.
+const LABELLED: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "r-drop", "delta-sam+r3f"];
+
+fn folders() -> Vec<Folder> {
+    Folder::all(&["bert", "roberta", "mpnet", "distilbert"], false)
+}
+
+fn labelled_folders() -> Vec<Folder> {
+    let names = ["bert-classification", "bert-regression", "roberta-classification", "roberta-regression"];
+    Folder::all(&names, true)
+}
+
 #[test]
 fn golden_steps() {
-    for folder in Folder::all() {
+    for folder in folders() {
         let mut ran = 0;
         for pooling in ["mean", "cls"] {
             for regularizer in CASES {
-                let worst = [Precision::Composed64, Precision::Fused32]
-                    .map(|precision| Case::new(&folder, pooling, regularizer, precision).run());
+                let views = Views::new(&folder, pooling);
+                let worst = [Precision::Composed64, Precision::Fused32].map(|precision| {
+                    let case = Case::new(&folder, &format!("{pooling}/{regularizer}"), precision);
+                    case.run(&views.step(), views.weights(precision))
+                });
                 let path = folder.path.display();
                 println!("{path} {pooling}/{regularizer}: largest error f64 {}, f32 {}", worst[0], worst[1]);
                 ran += 1;
@@ -26,9 +42,32 @@ fn golden_steps() {
     }
 }
 
+/// Classes and values off the heads of transformers' ForSequenceClassification, pairs with token types, under mirror's
+/// own dropout masks.
+#[test]
+fn golden_steps_with_labels() {
+    for folder in labelled_folders() {
+        let labelled = Labelled::new(&folder);
+        let path = folder.path.display();
+        for regularizer in LABELLED {
+            let worst = [Precision::Composed64, Precision::Fused32].map(|precision| {
+                Case::new(&folder, regularizer, precision).run(&labelled.step(), labelled.weights(precision))
+            });
+            println!("{path} {regularizer}: largest error f64 {}, f32 {}", worst[0], worst[1]);
+        }
+        let worst = [Precision::Composed64, Precision::Fused32].map(|precision| labelled.logits(precision));
+        println!("{path} logits: largest error f64 {:.1e}, f32 {:.1e}", worst[0], worst[1]);
+        let shift = labelled.shift_of_other_masks();
+        assert!(
+            shift > 1e-3,
+            "{path}: masks change the loss by {shift:e} alone, so that wrong ones would pass"
+        );
+    }
+}
+
 #[test]
 fn golden_embeddings() {
-    for folder in Folder::all() {
+    for folder in folders() {
         for pooling in ["mean", "cls", "mean-padded"] {
             let worst = [Precision::Composed64, Precision::Fused32].map(|p| folder.embeddings(pooling, p));
             let path = folder.path.display();
@@ -43,11 +82,14 @@ fn golden_steps_in_bf16() {
     if std::env::var("MIRROR_TEST_DEVICE").is_ok_and(|device| device == "cuda") {
         return;
     }
-    for folder in Folder::all() {
+    for folder in folders() {
         for pooling in ["mean", "cls"] {
             for regularizer in CASES {
-                let case = Case::new(&folder, pooling, regularizer, Precision::Fused32);
-                let (error, cosine) = case.first_step_in_bf16();
+                let name = format!("{pooling}/{regularizer}");
+                let case = Case::new(&folder, &name, Precision::Fused32);
+                let views = Views::new(&folder, pooling).in_bf16();
+                let (error, cosine) =
+                    case.first_step_in_bf16(&views.step(), &views.weights(Precision::Fused32));
                 let path = folder.path.display();
                 println!(
                     "{path} {pooling}/{regularizer} in bf16: loss off by {error:.1e}, cosine {cosine:.6}"

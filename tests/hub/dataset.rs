@@ -88,17 +88,17 @@ fn a_server_without_commits_and_etags_will_do() {
 fn what_is_not_there_or_not_allowed_is_told() {
     let hub = hub(archive());
     hub.change(|site| drop(site.files.remove(ARCHIVE)));
-    refused(&Case::new(&hub.address), &[&hub.address, "no data set", ARCHIVE, "--from FILE"]);
+    refused(&Case::new(&hub.address), &[&hub.address, "no data set", ARCHIVE, "at hand with --from"]);
     hub.change(|site| site.id = "nothing/here".to_owned());
-    refused(&Case::new(&hub.address), &[&hub.address, "no data set", ARCHIVE, "--from FILE"]);
+    refused(&Case::new(&hub.address), &[&hub.address, "no data set", ARCHIVE, "at hand with --from"]);
     hub.requests();
     refused(
         &Case::new(&hub.address).with("HF_HUB_OFFLINE", "1"),
-        &["HF_HUB_OFFLINE", ARCHIVE, "--from FILE"],
+        &["HF_HUB_OFFLINE", ARCHIVE, "at hand with --from"],
     );
     assert!(hub.requests().is_empty());
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    refused(&Case::new(&format!("http://{dead}")), &["connection refused", "--from FILE"]);
+    refused(&Case::new(&format!("http://{dead}")), &["connection refused", "at hand with --from"]);
 }
 
 /// With the data sets at hand: a whole fetch, after a truncated one, and a second one that asks nobody.

@@ -6,6 +6,7 @@ mod company;
 mod dataset;
 mod faults;
 mod folders;
+mod glue;
 mod server;
 
 use std::path::Path;

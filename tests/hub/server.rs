@@ -193,7 +193,7 @@ fn git_sum(bytes: &[u8]) -> String {
 }
 
 fn is_large(file: &str) -> bool {
-    [".safetensors", ".bin", ".tar"].iter().any(|end| file.ends_with(end))
+    [".safetensors", ".bin", ".tar", ".parquet"].iter().any(|end| file.ends_with(end))
 }
 
 struct Answer {

@@ -61,6 +61,7 @@ surfaces_hold! {
     word_pairs: "words", 300;
     corpora: "corpus", 300;
     corpora_of_any_form: "forms", 600;
+    texts_with_labels: "labels", 300;
     configurations_of_models: "config", 600;
     weights: "weights", 600;
     tokenizers: "tokenizer", 300;

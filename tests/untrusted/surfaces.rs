@@ -19,6 +19,8 @@ mod corpus;
 mod forms;
 #[path = "surfaces/hub.rs"]
 mod hub;
+#[path = "surfaces/labels.rs"]
+mod labels;
 #[path = "surfaces/model.rs"]
 pub mod model;
 #[path = "surfaces/sts.rs"]
@@ -36,12 +38,13 @@ pub struct Surface {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const SURFACES: [Surface; 11] = [
+pub const SURFACES: [Surface; 12] = [
     Surface { name: "sts", read: sts::read_senteval, seeds: sts::senteval_seeds },
     Surface { name: "pairs", read: sts::read_pairs, seeds: sts::pair_seeds },
     Surface { name: "words", read: words::read, seeds: words::seeds },
     Surface { name: "corpus", read: corpus::read, seeds: corpus::seeds },
     Surface { name: "forms", read: forms::read, seeds: forms::seeds },
+    Surface { name: "labels", read: labels::read, seeds: labels::seeds },
     Surface { name: "config", read: model::read_config, seeds: model::config_seeds },
     Surface { name: "weights", read: model::read_weights, seeds: model::weight_seeds },
     Surface { name: "tokenizer", read: model::read_tokenizer, seeds: model::tokenizer_seeds },

@@ -31,7 +31,7 @@ mod tsv;
 pub use error::ReadingError;
 pub(super) use form::Form;
 pub use list::{Input, Listed, list, settled};
-pub use named::{Place, Values, Wanted, Widths};
+pub use named::{NamedRows, Place, Values, Wanted, Widths};
 pub(super) use opened::is_plain_file;
 pub use opened::open_named;
 pub use options::{CorpusOptions, Dedup, one_or_many};

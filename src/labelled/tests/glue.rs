@@ -125,6 +125,10 @@ fn what_is_wrong_is_said_with_the_line() {
         let error = read(task, &text).unwrap_err();
         assert!(error.starts_with(says) && error.lines().count() == 1, "{says:?} in {error:?}");
     }
+    let error = Task::named("RTE").unwrap().train(Path::new("none")).unwrap_err().to_string();
+    assert!(error.starts_with(
+        "there is no none/RTE/train.tsv; bring the task with mirror data fetch glue RTE --output none"
+    ));
     let error = Task::named("MRCP").unwrap_err();
     assert!(error.is_usage());
     assert_eq!(

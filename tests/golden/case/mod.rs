@@ -1,16 +1,9 @@
 //! A recorded step: the folder's numbers, our step on the same numbers, and the comparison.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use candle_core::{DType, Device, Tensor};
-use mirror::encoder::layout::TensorSpec;
-use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, SequenceId};
-use mirror::model::{Kind, Part};
-use mirror::model_folder::read_parameters;
+use candle_core::{DType, Tensor};
+use mirror::encoder::Parameters;
 use mirror::objective::registry::BuildContext;
-use mirror::objective::{Contrastive, Evaluation, Loss, Step};
+use mirror::objective::{Evaluation, Loss, Step};
 use mirror::optim::{AdamW, AdamWConfig};
 use mirror::perturb::delta_sam::{DeltaSam, InstanceWeights};
 use mirror::perturb::plain::Plain;
@@ -18,155 +11,19 @@ use mirror::perturb::sam::{Sam, normalised};
 use mirror::perturb::{Problem, Restriction, WeightPerturbation};
 use serde_json::Value;
 
+mod contrastive;
+mod folder;
+pub mod labelled;
 mod recorded;
 
-use recorded::Recorded;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Precision {
-    Composed64,
-    Fused32,
-}
-
-impl Precision {
-    fn dtype(self) -> DType {
-        match self {
-            Precision::Composed64 => DType::F64,
-            Precision::Fused32 => DType::F32,
-        }
-    }
-
-    /// Of each tensor's largest value: losses, gradients, embeddings, perturbations.
-    fn values(self) -> f64 {
-        if self == Precision::Composed64 { 1e-6 } else { 1e-4 }
-    }
-
-    fn weights(self, steps: usize) -> f64 {
-        match (self, steps) {
-            (Precision::Composed64, _) => 1e-6,
-            (Precision::Fused32, 1) => 5e-4,
-            (Precision::Fused32, _) => 2e-3,
-        }
-    }
-}
-
-pub struct Folder {
-    pub path: PathBuf,
-    config: EncoderConfig,
-    expected: Value,
-    tensors: HashMap<String, Tensor>,
-    inputs: HashMap<String, Tensor>,
-}
-
-impl Folder {
-    /// The folder that MIRROR_GOLDEN names, else those in the repository.
-    pub fn all() -> Vec<Self> {
-        match std::env::var_os("MIRROR_GOLDEN") {
-            Some(path) => vec![Folder::open(PathBuf::from(path))],
-            None => {
-                let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-                ["bert", "roberta", "mpnet", "distilbert"]
-                    .iter()
-                    .map(|name| Folder::open(own.join(name)))
-                    .collect()
-            }
-        }
-    }
-
-    fn open(path: PathBuf) -> Self {
-        let read = |name: &str| candle_core::safetensors::load(path.join(name), &Device::Cpu).unwrap();
-        let text = std::fs::read_to_string(path.join("expected.json")).unwrap();
-        Folder {
-            config: EncoderConfig::from_folder(&path).unwrap(),
-            expected: serde_json::from_str(&text).unwrap(),
-            tensors: read("expected.safetensors"),
-            inputs: read("inputs.safetensors"),
-            path,
-        }
-    }
-
-    fn number(&self, name: &str) -> f64 {
-        self.expected[name].as_f64().unwrap_or_else(|| panic!("expected.json lacks {name}"))
-    }
-
-    fn encoder(&self, pooling: &str) -> Encoder {
-        Encoder::new(self.config.clone(), pooling.parse().unwrap())
-    }
-
-    fn parameters(&self, precision: Precision) -> Parameters {
-        let layout = Arc::new(self.config.layout());
-        read_parameters(&self.path, &layout, precision.dtype(), &device()).unwrap()
-    }
-
-    /// Real lengths of the sentences and the token ids of one view, row by row.
-    fn rows(&self, view: u32) -> Vec<Vec<u32>> {
-        let ids: Vec<Vec<i64>> = self.inputs[&format!("input_ids_{}", view + 1)].to_vec2().unwrap();
-        let mask: Vec<Vec<i64>> = self.inputs["attention_mask"].to_vec2().unwrap();
-        let real = |(ids, mask): (Vec<i64>, Vec<i64>)| {
-            ids.into_iter().zip(mask).filter(|&(_, m)| m == 1).map(|(id, _)| id as u32).collect()
-        };
-        ids.into_iter().zip(mask).map(real).collect()
-    }
-
-    fn batch(&self, encoder: &Encoder, views: &[u32]) -> PackedBatch {
-        let width = self.inputs["attention_mask"].dims()[1];
-        let mut batch = PackedBatch::new();
-        for &view in views {
-            for (sentence, tokens) in self.rows(view).iter().enumerate() {
-                encoder.push(&mut batch, tokens, SequenceId { view, sentence: sentence as u32 }, width);
-            }
-        }
-        batch
-    }
-
-    pub fn embeddings(&self, pooling: &str, precision: Precision) -> f64 {
-        let encoder = self.encoder(pooling);
-        let batch = self.batch(&encoder, &[0]);
-        let ours = encoder.embed(&self.parameters(precision), &batch, None, &Pass::inference()).unwrap();
-        let error = relative_error(&ours, &self.tensors[&format!("embeddings/{pooling}")]);
-        assert!(error <= precision.values(), "embeddings/{pooling}: {error:e}");
-        error
-    }
-}
-
-/// The CPU, or the device that MIRROR_TEST_DEVICE names.
-fn device() -> Device {
-    match std::env::var("MIRROR_TEST_DEVICE").as_deref() {
-        Ok("cuda") => Device::new_cuda(0).unwrap(),
-        _ => Device::Cpu,
-    }
-}
-
-/// The largest difference, as a share of the expected tensor's largest value.
-fn relative_error(ours: &Tensor, expected: &Tensor) -> f64 {
-    relative_error_of(&flat(ours), &flat(expected))
-}
-
-fn flat(tensor: &Tensor) -> Vec<f64> {
-    let values = || tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1();
-    values().unwrap()
-}
-
-fn relative_error_of(ours: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(ours.len(), expected.len());
-    let largest = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
-    let difference = ours.iter().zip(expected).fold(0f64, |m, (a, b)| {
-        assert!(a.is_finite() && b.is_finite());
-        m.max((a - b).abs())
-    });
-    difference / largest
-}
-
-/// A key's bias adds the same to all scores of a row: no gradient in exact arithmetic.
-fn is_key_bias(spec: &TensorSpec) -> bool {
-    (spec.part, spec.kind) == (Part::Key, Kind::Bias)
-}
+pub use contrastive::Views;
+pub use folder::{Folder, Precision};
+use folder::{flat, is_key_bias, relative_error, relative_error_of};
 
 pub struct Case<'a> {
     folder: &'a Folder,
     name: String,
     expected: &'a Value,
-    encoder: Encoder,
     precision: Precision,
     perturbation: &'static str,
     worst: std::cell::Cell<f64>,
@@ -174,33 +31,30 @@ pub struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    pub fn new(folder: &'a Folder, pooling: &str, regularizer: &str, precision: Precision) -> Self {
-        let name = format!("{pooling}/{regularizer}");
+    /// `name` is the case's in expected.json and ends with the regularizer.
+    pub fn new(folder: &'a Folder, name: &str, precision: Precision) -> Self {
+        let (name, regularizer) = (name.to_owned(), name.rsplit('/').next().unwrap_or(name));
         let expected = &folder.expected["cases"][&name];
         assert!(expected.is_object(), "{}: case {name} is missing", folder.path.display());
         let perturbation =
             ["delta-sam", "sam"].into_iter().find(|p| regularizer.starts_with(p)).unwrap_or("none");
-        Case {
-            folder,
-            expected,
-            encoder: folder.encoder(pooling),
-            precision,
-            perturbation,
-            name,
-            worst: 0.0.into(),
-            worst_weight: 0.0.into(),
-        }
+        Case { folder, expected, precision, perturbation, name, worst: 0.0.into(), worst_weight: 0.0.into() }
     }
 
     fn loss(&self) -> Loss {
-        if !self.name.contains("r3f") {
-            return Loss::default();
-        }
         let context = BuildContext { architecture: self.folder.config.architecture };
         let mut options = mirror::objective::registry::Options::default();
-        options.r3f.r3f_lambda = self.folder.number("r3f_lambda");
-        options.r3f.r3f_eps = Some(self.folder.number("r3f_noise_range"));
-        Loss { terms: vec![options.resolve(&context).unwrap().build("r3f").unwrap()] }
+        let terms = ["r3f", "r-drop"].into_iter().filter(|term| self.name.contains(term)).map(|term| {
+            match term {
+                "r3f" => {
+                    options.r3f.r3f_lambda = self.folder.number("r3f_lambda");
+                    options.r3f.r3f_eps = Some(self.folder.number("r3f_noise_range"));
+                }
+                _ => options.r_drop.r_drop_alpha = self.folder.number("r_drop_alpha"),
+            }
+            options.clone().resolve(&context).unwrap().build(term).unwrap()
+        });
+        Loss { terms: terms.collect() }
     }
 
     fn perturbation(&self) -> Box<dyn WeightPerturbation> {
@@ -213,20 +67,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Runs five steps and compares all that was recorded; says the largest errors.
-    pub fn run(&self) -> String {
+    /// Runs five steps from these weights and compares all that was recorded; says the largest errors.
+    pub fn run(&self, step: &Step, mut weights: Parameters) -> String {
         let folder = self.folder;
-        let batch = folder.batch(&self.encoder, &[0, 1]);
-        let draws = Recorded { folder };
-        let objective = Contrastive::new(folder.number("tau"));
-        let step = Step {
-            encoder: &self.encoder,
-            batch: &batch,
-            pass: Pass::inference(),
-            draws: &draws,
-            objective: &objective,
-        };
-        let mut weights = folder.parameters(self.precision);
         let config = AdamWConfig {
             learning_rate: folder.number("lr"),
             weight_decay: folder.number("weight_decay"),
@@ -238,8 +81,8 @@ impl<'a> Case<'a> {
         let mut loss = self.loss();
         let mut losses = Vec::new();
         for number in 1..=5 {
-            loss.prepare(&step, &weights).unwrap();
-            let problem = Problem { loss: &loss, step: &step };
+            loss.prepare(step, &weights).unwrap();
+            let problem = Problem { loss: &loss, step };
             let (gradient, mean) = if number == 1 {
                 self.first_step(&problem, &weights)
             } else {
@@ -258,20 +101,13 @@ impl<'a> Case<'a> {
         format!("{:.1e} (weights {:.1e})", self.worst.get(), self.worst_weight.get())
     }
 
-    /// The first step in bf16: how far its loss is from the recorded one, and the cosine of its gradient and the
-    /// recorded one. It goes on from the recorded g', as in f32.
-    pub fn first_step_in_bf16(&self) -> (f64, f64) {
-        let folder = self.folder;
-        let encoder = self.encoder.clone().training_in(mirror::encoder::Precision::Bf16);
-        let batch = folder.batch(&encoder, &[0, 1]);
-        let (draws, objective) = (Recorded { folder }, Contrastive::new(folder.number("tau")));
-        let (encoder, batch, draws, objective) = (&encoder, &batch, &draws, &objective);
-        let step = Step { encoder, batch, pass: Pass::inference(), draws, objective };
-        let weights = folder.parameters(Precision::Fused32);
+    /// The first step of an encoder in bf16, from these weights: how far its loss is from the recorded one, and the cosine
+    /// of its gradient and the recorded one. It goes on from the recorded g', as in f32.
+    pub fn first_step_in_bf16(&self, step: &Step, weights: &Parameters) -> (f64, f64) {
         let mut loss = self.loss();
-        loss.prepare(&step, &weights).unwrap();
-        let problem = Problem { loss: &loss, step: &step };
-        let evaluation = problem.evaluate(&weights).unwrap();
+        loss.prepare(step, weights).unwrap();
+        let problem = Problem { loss: &loss, step };
+        let evaluation = problem.evaluate(weights).unwrap();
         let n = evaluation.instance_losses.len();
         let perturbed = match self.perturbation {
             "none" => weights.clone(),
@@ -279,7 +115,7 @@ impl<'a> Case<'a> {
                 let uniform = vec![1.0 / n as f64; n];
                 let of_instances = if perturbation == "sam" { uniform } else { self.numbers("g_prime") };
                 let ascent = evaluation.gradient(&of_instances).unwrap();
-                weights.plus(&normalised(&ascent, folder.number("rho")).unwrap(), 1.0).unwrap()
+                weights.plus(&normalised(&ascent, self.folder.number("rho")).unwrap(), 1.0).unwrap()
             }
         };
         let there = problem.evaluate(&perturbed).unwrap();
@@ -362,7 +198,7 @@ impl<'a> Case<'a> {
     }
 
     fn recorded(&self, kind: &str, name: &str) -> &Tensor {
-        let key = format!("{}/{kind}/{name}", self.name);
+        let key = format!("{}/{kind}/{}", self.name, self.folder.recorded_name(name));
         self.folder.tensors.get(&key).unwrap_or_else(|| panic!("expected.safetensors lacks {key}"))
     }
 

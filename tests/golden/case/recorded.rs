@@ -24,7 +24,8 @@ impl Draws for Recorded<'_> {
         let mut rows = Vec::new();
         for i in 0..batch.len() {
             let id = batch.ids[i];
-            let noise = &self.folder.inputs[&format!("noise_{}", id.view + 1)];
+            let inputs = &self.folder.inputs;
+            let noise = inputs.get("noise").unwrap_or_else(|| &inputs[&format!("noise_{}", id.view + 1)]);
             rows.push(noise.get(id.sentence as usize)?.narrow(0, 0, batch.seqlen(i))?);
         }
         Tensor::cat(&rows, 0)?.reshape((batch.total_tokens(), hidden))
@@ -32,7 +33,9 @@ impl Draws for Recorded<'_> {
 
     fn direction(&self, like: &Parameters) -> Result<Parameters> {
         Parameters::from_named(like.layout().clone(), like.dtype(), like.device(), |spec| {
-            Ok::<_, candle_core::Error>(self.folder.inputs[&format!("direction.{}", spec.name)].clone())
+            Ok::<_, candle_core::Error>(
+                self.folder.inputs[&format!("direction.{}", self.folder.recorded_name(&spec.name))].clone(),
+            )
         })
     }
 }

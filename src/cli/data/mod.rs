@@ -1,18 +1,20 @@
 //! `mirror data`
 
+mod glue;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::progress::say;
-use super::{Done, Ending};
-use crate::datasets::{ARCHIVE, Checked, Fetched, Manifest, REPOSITORY, check, fetch};
+use super::{Done, Ending, usage};
+use crate::datasets::{ARCHIVE, Checked, Fetched, Manifest, REPOSITORY, check, check_glue, fetch};
 use crate::hub::DownloadBar;
 use crate::output::Inputs;
 use crate::trainer::plan::DEFAULT_DATA;
 
-/// Fetch the public STS data sets, or check those that are there.
+/// Fetch the public STS data sets or GLUE's tasks, or check those that are there.
 #[derive(Args)]
 pub struct Data {
     #[command(subcommand)]
@@ -25,25 +27,39 @@ enum DataCommand {
     Check(Check),
 }
 
-/// Fetch STS12-16, STS-B and SICK-R into a folder in SentEval's layout, checked file by file.
+/// Fetch public data sets: STS12-16, STS-B and SICK-R in SentEval's layout, or GLUE's tasks in GLUE's own.
 ///
-/// They come in the archive that SimCSE's download_dataset.sh takes (senteval.tar of the hub's data set
-/// princeton-nlp/datasets-for-simcse). A download that breaks off is continued by the next run. HF_ENDPOINT, HF_HOME,
-/// HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY and SSL_CERT_FILE are honoured.
+/// STS: one archive, the one that SimCSE's download_dataset.sh takes (senteval.tar of the hub's data set
+/// princeton-nlp/datasets-for-simcse), checked file by file. GLUE: the files of nyu-mll/glue that hold the training and
+/// the development sets, written as TSV, their examples counted. A download that breaks off is continued by the next run.
+/// HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY and SSL_CERT_FILE are honoured.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mirror data fetch
-  mirror data fetch --from senteval.tar --output data/sts")]
+  mirror data fetch --from senteval.tar --output data/sts
+  mirror data fetch glue RTE MRPC")]
 struct Fetch {
-    /// Unpack an archive that is at hand, a tar or a tar.gz
-    #[arg(long, value_name = "FILE")]
+    /// Which data sets
+    #[arg(value_enum, default_value_t = Sets::Sts, value_name = "SETS")]
+    sets: Sets,
+    /// Tasks of GLUE [default: all]
+    #[arg(value_name = "TASK")]
+    tasks: Vec<String>,
+    /// Take what is at hand: of STS the archive, a tar or a tar.gz; of GLUE a folder with the hub's Parquet files
+    #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
-    /// Folder for the data sets
-    #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
-    output: PathBuf,
+    /// Folder for the data sets [default: data/sts, or data/glue]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
-/// Report which data sets are there and complete.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sets {
+    Sts,
+    Glue,
+}
+
+/// Report which data sets are there and complete; a folder of GLUE's tasks is known by their folders.
 #[derive(Args)]
 struct Check {
     /// Folder of the data sets
@@ -66,11 +82,21 @@ impl Data {
 impl Fetch {
     fn run(self) -> Done {
         let mut inputs = Inputs::default();
-        self.from.iter().for_each(|archive| inputs.add("--from", archive));
+        self.from.iter().for_each(|path| inputs.add("--from", path));
         inputs.refuse_streams()?;
-        let fetched =
-            fetch(&self.output, self.from.as_deref(), &Manifest::sts(), &mut DownloadBar::default())?;
-        let shown = self.output.display();
+        match self.sets {
+            Sets::Sts if !self.tasks.is_empty() => Err(usage(
+                "STS's data sets come all together: leave their names out, or fetch GLUE's tasks with glue",
+            )),
+            Sets::Sts => self.sts(),
+            Sets::Glue => glue::fetch(self.output, self.from, &self.tasks),
+        }
+    }
+
+    fn sts(self) -> Done {
+        let output = self.output.unwrap_or_else(|| DEFAULT_DATA.into());
+        let fetched = fetch(&output, self.from.as_deref(), &Manifest::sts(), &mut DownloadBar::default())?;
+        let shown = output.display();
         if let Fetched::Completed { missing, altered, .. } = &fetched {
             missing.iter().for_each(|path| say(&format!("added {path}")));
             altered
@@ -92,6 +118,11 @@ impl Fetch {
 impl Check {
     fn run(self) -> Done {
         let checked = check(&self.folder, &Manifest::sts())?;
+        if checked.is_empty()
+            && let Some(tasks) = check_glue(&self.folder)?
+        {
+            return glue::report(&tasks, self.json);
+        }
         let mut out = io::stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &checked).map_err(io::Error::from)?;
