@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::Args;
 use sts_eval::{Encode, SentEval, Task, evaluate_task};
 
@@ -12,24 +13,31 @@ use super::machine::Machine;
 use super::model::ModelFiles;
 use super::progress::say;
 use super::{Done, Ending, files, usage};
+use crate::classifier::Classifier;
 use crate::export::card::card;
+use crate::export::classifier;
 use crate::export::folder::{Export as Folder, pooling_warnings, write_folder};
 use crate::export::verify::{self, Distance, Verification};
 use crate::export::{DEFAULT_OPSET, LARGEST_FILE, OPSETS, Precision};
 use crate::interrupt::Interrupt;
+use crate::model::PoolingChoice;
 use crate::model_folder::SentenceFolder;
+use crate::model_folder::head::has_head;
 use crate::onnx::{OnnxError, Runtime};
 use crate::output::{Inputs, StagedFolder, write_whole};
+use crate::ownership::CARD;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::plan::DEFAULT_DATA;
 
-/// Export a sentence encoder as ONNX, for third-party tools.
+/// Export a sentence encoder, or a model with a head, as ONNX for third-party tools.
 ///
 /// Writes a folder that sentence-transformers (backend="onnx"), fastembed, transformers.js,
 /// text-embeddings-inference and ONNX Runtime load: onnx/model.onnx (f32), onnx/model_fp16.onnx,
 /// onnx/model_int8.onnx, the tokenizer and the configuration. The graph takes input_ids, attention_mask and,
 /// where the model has token types, token_type_ids, and gives last_hidden_state and sentence_embedding,
 /// pooled and normalised as the model specifies.
+///
+/// A model with a head (mirror finetune) gives logits instead, unless --pooling asks for a sentence encoder.
 ///
 /// Each graph is run by ONNX Runtime beside the model on sentences of all kinds: embeddings of length 1 may
 /// differ by 1e-4 (f32) or 2e-3 (f16), and the mean cosine may not be below 0.98 (int8). Where they do, the
@@ -121,6 +129,12 @@ impl Export {
         let staged = StagedFolder::beside(&self.output, self.overwrite)?;
         let place = place.under_lock(&self.output)?;
         let files = ModelFiles::locate(&self.model)?;
+        if self.overrides.pooling == PoolingChoice::default() && has_head(files.folder()) {
+            let staged = self.with_head(files.folder(), &precisions, verifier, (staged, &device))?;
+            stop_if_interrupted(&interrupt)?;
+            place.publish(staged, &self.output)?;
+            return self.print(&[], &[]);
+        }
         let mut model = SentenceEncoder::load(files.folder(), self.overrides, &device)?;
         if self.normalize && model.settings.truncate_dim.is_some() {
             return Err(usage(
@@ -155,6 +169,40 @@ impl Export {
             say(&format!("warning: {warning}"));
         }
         self.print(&verified, &written)
+    }
+
+    /// Writes the graphs of a model with a head into a staged folder, and runs them beside it.
+    fn with_head(
+        &self,
+        folder: &Path,
+        precisions: &[Precision],
+        verifier: Option<Verifier>,
+        (staged, device): (StagedFolder, &Device),
+    ) -> Result<StagedFolder, Ending> {
+        if self.normalize || self.no_normalize || precisions.contains(&Precision::Int8) {
+            return Err(usage(
+                "the model has a head, whose graph gives logits: --normalize and --no-normalize are for embeddings, and \
+                 --precision is f32 or f16; --pooling exports it as a sentence encoder",
+            ));
+        }
+        let model = Classifier::load(folder, self.overrides.max_length, device)?;
+        classifier::write_folder(&model, precisions, self.opset, staged.path())?;
+        write_whole(&staged.path().join(CARD), classifier::card(&model, precisions).as_bytes())?;
+        for &precision in precisions {
+            let Some(Verifier { runtime, threads, .. }) = &verifier else { break };
+            let graph = staged.path().join(precision.file());
+            let distance = classifier::distance(&model, runtime, &graph, *threads)?;
+            let tolerance = classifier::tolerance(precision);
+            if distance.is_nan() || distance > tolerance {
+                return Err(anyhow::anyhow!(
+                    "the {precision} graph's logits differ from the model's by {distance:.1e}, and {tolerance:.0e} is \
+                     allowed; nothing is written (please report this model)"
+                )
+                .into());
+            }
+            say(&format!("{precision}: logits differ from the model's by {distance:.1e} at most"));
+        }
+        Ok(staged)
     }
 
     /// Refuses an output that would take the place of something, before any work.

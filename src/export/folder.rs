@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{Precision, write_graph};
+use crate::classifier::ClassifierError;
 use crate::encoder::Pooling;
 use crate::model_folder::SaveError;
 use crate::model_folder::write::read_json;
+use crate::onnx::OnnxError;
 use crate::output::{OutputError, write_json};
 use crate::sentence_encoder::SentenceEncoder;
+use crate::tokenize::TokenizeError;
 
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what each is")]
@@ -21,6 +24,12 @@ pub enum ExportError {
     Save(#[from] SaveError),
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    #[error(transparent)]
+    Onnx(Box<OnnxError>),
     #[error("{}", crate::device::sentence(.0))]
     Candle(#[from] candle_core::Error),
 }
@@ -48,14 +57,16 @@ pub fn write_folder(export: &Export, folder: &Path) -> Result<Vec<PathBuf>, Expo
         let path = folder.join(precision.file());
         files.extend(write_graph(export.model.into(), precision, export.opset, &path, export.largest_file)?);
     }
-    export.model.contents(export.source).write_small_files(folder, |config| adapt(config, export, &files))?;
+    export.model.contents(export.source).write_small_files(folder, |config| {
+        mark_external(config, export.model.encoder.config.pad_token_id, &files);
+    })?;
     limit_length(export.model.max_length, folder)?;
     Ok(files)
 }
 
 /// Cuts at the model's own length whichever file a client asks for it: some read tokenizer.json's truncation, some
 /// tokenizer_config.json's model_max_length.
-fn limit_length(max_length: usize, folder: &Path) -> Result<(), SaveError> {
+pub(super) fn limit_length(max_length: usize, folder: &Path) -> Result<(), SaveError> {
     let path = folder.join("tokenizer_config.json");
     let mut config = read_json(&path)?;
     config["model_max_length"] = json!(max_length);
@@ -63,8 +74,8 @@ fn limit_length(max_length: usize, folder: &Path) -> Result<(), SaveError> {
 }
 
 /// What clients of graphs look for in config.json.
-fn adapt(config: &mut Value, export: &Export, files: &[PathBuf]) {
-    config["pad_token_id"] = json!(export.model.encoder.config.pad_token_id);
+pub(super) fn mark_external(config: &mut Value, pad_token_id: u32, files: &[PathBuf]) {
+    config["pad_token_id"] = json!(pad_token_id);
     // transformers.js fetches a separate file of weights only where this says that there is one.
     let external: Vec<&str> =
         files.iter().filter_map(|path| path.file_name()?.to_str()?.strip_suffix("_data")).collect();

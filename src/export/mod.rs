@@ -6,6 +6,8 @@
 //! 2. [`folder`] writes what belongs beside it: tokenizer, configuration, pooling modules.
 //! 3. [`verify`] runs both, the model here and the file by ONNX Runtime, and measures how far apart they are.
 //!
+//! [`classifier`] does the same for a model with a head, whose graph gives `logits`.
+//!
 //! The graph takes `input_ids`, `attention_mask` and, of a model that has token types, `token_type_ids`, int64
 //! `[batch, sequence]`, and gives
 //! `last_hidden_state`, f32 `[batch, sequence, hidden]`, and `sentence_embedding`, f32 `[batch, width]`,
@@ -22,6 +24,7 @@ use crate::onnx_file::header::WEIGHTS_SHA256;
 use crate::sentence_encoder::SentenceEncoder;
 
 pub mod card;
+pub mod classifier;
 pub mod encoder;
 pub mod file;
 pub mod folder;

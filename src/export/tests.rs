@@ -147,7 +147,15 @@ impl Case {
                 attention_mask[[row, column]] = 1;
             }
         }
-        Some(graph.embed(&Padded { input_ids, attention_mask }).unwrap())
+        Some(
+            graph
+                .embed(&Padded {
+                    token_type_ids: ndarray::Array2::zeros(input_ids.dim()),
+                    input_ids,
+                    attention_mask,
+                })
+                .unwrap(),
+        )
     }
 }
 

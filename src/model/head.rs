@@ -54,6 +54,14 @@ impl Head {
         }
     }
 
+    /// A projection of embeddings for a loss on them: a dense layer of their width, and tanh.
+    pub fn of_embeddings(width: usize) -> Self {
+        let (part, activation) = (Part::HeadDense, DenseActivation::Tanh);
+        Head {
+            layers: vec![HeadLayer { part, inputs: width, outputs: width, drops_input: false, activation }],
+        }
+    }
+
     /// The width of what comes out of the last layer.
     pub fn outputs(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.outputs)

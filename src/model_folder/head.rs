@@ -166,6 +166,17 @@ pub fn read_outputs(folder: &Path) -> Result<Outputs, HeadError> {
     })
 }
 
+/// Whether a folder's config.json says that its model has a head that classifies sequences.
+pub fn has_head(folder: &Path) -> bool {
+    let config = read_json(&folder.join("config.json")).ok();
+    let classes = config.as_ref().and_then(|config| config.get("architectures")?.as_array());
+    classes.is_some_and(|classes| {
+        classes
+            .iter()
+            .any(|class| class.as_str().is_some_and(|class| class.ends_with("ForSequenceClassification")))
+    })
+}
+
 /// What the files of a folder with a head are written from.
 pub struct ClassifierContents<'a> {
     /// The encoder's.
@@ -187,8 +198,7 @@ impl ClassifierContents<'_> {
     /// # Errors
     /// A file of the source cannot be read again, or one cannot be written.
     pub fn save(&self, weights: &Parameters, model_card: &str, folder: &Path) -> Result<(), SaveError> {
-        self.tokenizer.write_to(folder, self.max_length)?;
-        write_json(&folder.join("config.json"), &self.configuration()?)?;
+        self.write_small_files(folder, |_| {})?;
         write_whole(&folder.join("README.md"), model_card.as_bytes())?;
         let (architecture, groups) = (self.config.architecture, self.config.dimensions.groups());
         let named = weights.layout().tensors().map(|(group, spec)| {
@@ -197,6 +207,18 @@ impl ClassifierContents<'_> {
         let named: Vec<(String, Tensor)> =
             named.collect::<Result<_, candle_core::Error>>().map_err(WeightsError::from)?;
         Ok(write_whole_with(&folder.join(WEIGHTS), |file| tensors::write(&[], &named, file))?)
+    }
+
+    /// Writes all that clients need beside weights or graphs: the tokenizer, and config.json with the changes that
+    /// `adapt` makes to it.
+    ///
+    /// # Errors
+    /// As [`ClassifierContents::save`].
+    pub fn write_small_files(&self, folder: &Path, adapt: impl FnOnce(&mut Value)) -> Result<(), SaveError> {
+        self.tokenizer.write_to(folder, self.max_length)?;
+        let mut config = self.configuration()?;
+        adapt(&mut config);
+        Ok(write_json(&folder.join("config.json"), &config)?)
     }
 
     fn configuration(&self) -> Result<Value, SaveError> {

@@ -2,8 +2,9 @@
 
 use candle_core::Result;
 
-use super::{Distributions, Leaf, Objective, Prediction};
+use super::{Distributions, Leaf, Objective, Prediction, head};
 use crate::batch::PackedBatch;
+use crate::model::Head;
 
 /// NT-Xent on batches of 2N sequences: the N sentences' first views, then their second views.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,12 +14,14 @@ pub struct Contrastive {
     /// Prefixes of embeddings that are compared beside the whole: Matryoshka's widths, ascending. None for the whole
     /// alone.
     pub prefixes: Vec<usize>,
+    /// What embeddings go through before they are compared.
+    pub head: Option<Head>,
 }
 
 impl Contrastive {
-    /// On whole embeddings.
+    /// On whole embeddings as they are.
     pub fn new(temperature: f64) -> Self {
-        Contrastive { temperature, prefixes: Vec::new() }
+        Contrastive { temperature, prefixes: Vec::new(), head: None }
     }
 }
 
@@ -28,6 +31,8 @@ impl Objective for Contrastive {
     }
 
     fn predict(&self, leaf: &Leaf) -> Result<Prediction> {
-        Distributions::of(leaf.embeddings, self.temperature, &self.prefixes).map(Prediction::Others)
+        let projected = self.head.as_ref().map(|head| head::forward(head, leaf)).transpose()?;
+        let embeddings = projected.as_ref().unwrap_or(leaf.embeddings);
+        Distributions::of(embeddings, self.temperature, &self.prefixes).map(Prediction::Others)
     }
 }

@@ -201,7 +201,8 @@ impl OnnxEncoder {
             }
             attention_mask.slice_mut(s![row, ..tokens[i].len()]).fill(1);
         }
-        Padded { input_ids, attention_mask }
+        let token_type_ids = Array2::zeros(input_ids.dim());
+        Padded { input_ids, attention_mask, token_type_ids }
     }
 }
 

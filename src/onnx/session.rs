@@ -8,9 +8,10 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
 use super::{OnnxError, Runtime, graph_error, one_line};
-use crate::onnx_file::{INPUTS, LAST_HIDDEN_STATE, SENTENCE_EMBEDDING};
+use crate::onnx_file::{INPUTS, LAST_HIDDEN_STATE, LOGITS, SENTENCE_EMBEDDING};
+use crate::tokenize::Tokens;
 
-/// A sentence encoder's graph.
+/// The graph of a sentence encoder, or of a model with a head.
 pub struct Graph {
     path: PathBuf,
     /// ONNX Runtime's sessions are not for several threads at once.
@@ -25,6 +26,26 @@ pub struct Padded {
     pub input_ids: Array2<i64>,
     /// Shape [batch, tokens]: 1 for a token, 0 for padding.
     pub attention_mask: Array2<i64>,
+    /// Shape [batch, tokens].
+    pub token_type_ids: Array2<i64>,
+}
+
+impl Padded {
+    /// Texts or pairs, as long as the longest; with the types of their tokens where the model is given them.
+    pub fn of(tokens: &[Tokens], typed: bool, pad_token_id: u32) -> Self {
+        let width = tokens.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+        let shape = (tokens.len(), width);
+        let mut input_ids = Array2::from_elem(shape, i64::from(pad_token_id));
+        let (mut attention_mask, mut token_type_ids) = (Array2::zeros(shape), Array2::zeros(shape));
+        for (row, tokens) in tokens.iter().enumerate() {
+            for (column, (&id, &of_token)) in tokens.ids.iter().zip(&tokens.types).enumerate() {
+                input_ids[[row, column]] = i64::from(id);
+                attention_mask[[row, column]] = 1;
+                token_type_ids[[row, column]] = if typed { i64::from(of_token) } else { 0 };
+            }
+        }
+        Padded { input_ids, attention_mask, token_type_ids }
+    }
 }
 
 impl Graph {
@@ -33,6 +54,19 @@ impl Graph {
     /// # Errors
     /// The file is not a graph, or not that of a sentence encoder.
     pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, OnnxError> {
+        Self::load_with(runtime, path, threads, SENTENCE_EMBEDDING)
+    }
+
+    /// As [`Graph::load`], of a graph that has an output f32 `[batch, width]` of this name.
+    ///
+    /// # Errors
+    /// The file is not a graph, or not one with that output.
+    pub fn load_with(
+        runtime: &Runtime,
+        path: &Path,
+        threads: usize,
+        output: &'static str,
+    ) -> Result<Self, OnnxError> {
         let wrong = |error: ort::Error| graph_error(path, &error);
         std::fs::File::open(path).map_err(|error| graph_error(path, &error))?;
         let session = Session::builder(&runtime.environment)
@@ -42,7 +76,7 @@ impl Graph {
             .and_then(|mut builder| builder.commit_from_file(path))
             .map_err(wrong)?;
         let inputs = inputs(path, session.inputs())?;
-        check_outputs(path, session.outputs())?;
+        check_outputs(path, session.outputs(), output)?;
         Ok(Graph { path: path.to_owned(), session: Mutex::new(session), inputs })
     }
 
@@ -56,11 +90,15 @@ impl Graph {
         self.run(tokens, LAST_HIDDEN_STATE)
     }
 
+    /// What a head gives, `[batch, outputs]`.
+    pub fn logits(&self, tokens: &Padded) -> Result<Array2<f32>, OnnxError> {
+        self.run(tokens, LOGITS)
+    }
+
     /// One of the outputs.
     fn run<D: Dimension>(&self, tokens: &Padded, output: &str) -> Result<Array<f32, D>, OnnxError> {
         let failed = |error: ort::Error| OnnxError::Run { path: self.path.clone(), reason: one_line(&error) };
-        let token_type_ids = Array2::<i64>::zeros(tokens.input_ids.dim());
-        let all = [&tokens.input_ids, &tokens.attention_mask, &token_type_ids];
+        let all = [&tokens.input_ids, &tokens.attention_mask, &tokens.token_type_ids];
         let mut inputs = Vec::with_capacity(all.len());
         for (name, values) in INPUTS.into_iter().zip(all).take(self.inputs) {
             let tensor = TensorRef::from_array_view(values.view()).map_err(failed)?;
@@ -98,16 +136,19 @@ fn inputs(path: &Path, found: &[Outlet]) -> Result<usize, OnnxError> {
     })
 }
 
-fn check_outputs(path: &Path, found: &[Outlet]) -> Result<(), OnnxError> {
-    let embedding = found.iter().find(|output| output.name() == SENTENCE_EMBEDDING);
-    if embedding.is_some_and(|output| is_tensor(output, TensorElementType::Float32, 2)) {
+fn check_outputs(path: &Path, found: &[Outlet], wanted: &str) -> Result<(), OnnxError> {
+    let output = found.iter().find(|output| output.name() == wanted);
+    if output.is_some_and(|output| is_tensor(output, TensorElementType::Float32, 2)) {
         return Ok(());
     }
     Err(OnnxError::Interface {
         path: path.to_owned(),
         what: "outputs",
         found: list(found),
-        expected: "sentence_embedding, f32 [batch, hidden]",
+        expected: match wanted {
+            LOGITS => "logits, f32 [batch, outputs]",
+            _ => "sentence_embedding, f32 [batch, hidden]",
+        },
     })
 }
 

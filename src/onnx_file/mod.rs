@@ -19,6 +19,9 @@ pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
 /// The sentences' embeddings, f32 `[batch, width]`.
 pub const SENTENCE_EMBEDDING: &str = "sentence_embedding";
 
+/// What a head gives, f32 `[batch, outputs]`.
+pub const LOGITS: &str = "logits";
+
 /// In what numbers a graph computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {

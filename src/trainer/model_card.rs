@@ -7,6 +7,7 @@ use sts_eval::unlabeled::{UnlabeledForm, UnlabeledReport};
 
 use super::TrainOptions;
 use super::prefixes::Prefixes;
+use super::projection::Projection;
 use crate::checkpoint::{HeldOutScore, Score};
 use crate::corpus::Corpus;
 use crate::sentence_encoder::SentenceEncoder;
@@ -49,6 +50,15 @@ fn dimensions(prefixes: Option<&Prefixes>, width: usize) -> String {
     let prefixes = prefixes.map_or(&[][..], Prefixes::widths).iter().filter(|&&prefix| prefix < width);
     let widths: Vec<String> = prefixes.chain([&width]).map(usize::to_string).collect();
     if widths.len() == 1 { "none".into() } else { widths.join(", ") }
+}
+
+/// What embeddings went through before they were compared.
+fn head(options: &TrainOptions) -> &'static str {
+    match (options.head, options.keep_head) {
+        (Projection::None, _) => "none",
+        (Projection::Mlp, false) => "mlp, in training alone",
+        (Projection::Mlp, true) => "mlp, kept as the last module",
+    }
 }
 
 /// How a prefix is used.
@@ -124,6 +134,7 @@ pub fn model_card(trained: &Trained) -> String {
         ("weight decay", options.weight_decay.to_string()),
         ("temperature", options.temperature.to_string()),
         ("Matryoshka dimensions", dimensions(options.matryoshka.as_ref(), width)),
+        ("head", head(options).to_owned()),
         ("pooling", trained.encoder.encoder.pooling.to_string()),
         ("regularizers", options.regularization.reg.clone()),
         ("dropout, drophead", format!("{}, {}", options.dropout, options.drophead)),

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::precision::TrainingPrecision;
 use super::prefixes::Prefixes;
+use super::projection::Projection;
 use crate::checkpoint::SaveEvery;
 use crate::corpus::{CorpusOptions, one_or_many};
-use crate::model::PoolingChoice;
+use crate::model::{Head, PoolingChoice};
 use crate::objective::Contrastive;
 use crate::objective::registry::{InvalidOption, at_least_zero, positive, probability};
 use crate::optim::{AdamWConfig, Betas, Decay, Schedule, Warmup};
@@ -106,6 +107,15 @@ pub struct TrainOptions {
     #[arg(long, value_name = "D,…", allow_hyphen_values = true, help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matryoshka: Option<Prefixes>,
+    /// What embeddings go through in training before they are compared: nothing, or a dense layer and tanh (mlp, as
+    /// SimCSE has it)
+    #[arg(long, value_enum, default_value_t = Projection::None, value_name = "HEAD", help_heading = "Training")]
+    #[serde(default)]
+    pub head: Projection,
+    /// Keep the head as a module of the sentence encoder; without this it is for training alone
+    #[arg(long, help_heading = "Training")]
+    #[serde(default)]
+    pub keep_head: bool,
     /// Tokens of a sentence, special ones included, beyond which it is cut in training
     #[arg(long, default_value_t = 50, value_name = "N", help_heading = "Training")]
     pub max_length: usize,
@@ -229,11 +239,11 @@ impl TrainOptions {
         Schedule { decay, power, warmup: self.warmup.steps(steps), steps }
     }
 
-    /// What is asked of embeddings.
-    pub fn objective(&self) -> Contrastive {
+    /// What is asked of embeddings behind a head, if there is one.
+    pub fn objective(&self, head: Option<Head>) -> Contrastive {
         let prefixes =
             self.matryoshka.as_ref().map_or_else(Vec::new, |prefixes| prefixes.widths().to_owned());
-        Contrastive { temperature: self.temperature, prefixes }
+        Contrastive { temperature: self.temperature, prefixes, head }
     }
 
     /// Refuses values that make no sense, before anything is loaded.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::TrainOptions;
 use super::prefixes::Prefixes;
+use super::projection::Projection;
 use crate::builtin;
 use crate::corpus::{
     Batching, Corpus, CorpusError, CorpusOptions, Entry, EpochBatches, Format, check_lasting, list, settled,
@@ -58,6 +59,8 @@ pub enum PlanError {
         quoted(model)
     )]
     PrefixTooWide { asked: usize, width: usize, model: String },
+    #[error("--keep-head keeps the head of --head mlp; give that too, or leave --keep-head out")]
+    NoHead,
     #[error(
         "--early-stop has nothing to go by: there are no STS data and no held-out lines; give --data DIR or --holdout N"
     )]
@@ -125,6 +128,9 @@ impl Plan {
         mut options: TrainOptions,
         locate: impl FnOnce(&str) -> Result<PathBuf, E>,
     ) -> Result<Plan, E> {
+        if options.keep_head && options.head == Projection::None {
+            return Err(PlanError::NoHead.into());
+        }
         let corpus = open_corpus(&options)?;
         let Split { corpus, held_out, first_epoch } = hold_out(&options, corpus).map_err(PlanError::from)?;
         options.holdout = Some(held_out.len() as u64);

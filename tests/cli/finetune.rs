@@ -92,15 +92,21 @@ fn every_regularizer_trains_a_head_to_the_same_bytes_on_any_number_of_threads() 
 #[test]
 fn transformers_loads_the_folder_and_gives_the_same_logits() {
     let Some(python) = installed("MIRROR_PYTHON") else { return };
+    let runtime = installed("ORT_DYLIB_PATH");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/classifies.py");
     for kind in [Kind::Bert, Kind::Roberta, Kind::Mpnet, Kind::DistilBert] {
         let w = tiny(kind);
         let agrees = |folder: &str, texts: &str, flags: &str| {
             let said = w.run(&format!("predict --model {folder} --input {texts} --json {flags}"));
             w.write("predicted.jsonl", said.stdout);
+            // The graph is run beside the model here, too, where there is ONNX Runtime.
+            let verify = if runtime.is_some() { "" } else { "--no-verify" };
+            let exported = format!("{folder}-onnx");
+            w.run(&format!("export --model {folder} --output {exported} --precision f32,f16 {verify}"));
+            assert!(w.path(&format!("{exported}/onnx/model_fp16.onnx")).is_file());
             let output = Command::new(&python)
                 .arg(&script)
-                .args([folder, texts, "predicted.jsonl"])
+                .args([folder, texts, "predicted.jsonl", &exported])
                 .current_dir(w.path(""))
                 .env("HF_HUB_OFFLINE", "1")
                 .output()
@@ -211,6 +217,13 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     w.run(&format!(
         "finetune --model m --train train.jsonl --dev dev.jsonl {TINY} --max-steps 1 --output own"
     ));
+    // What is read is never written over, nor what is there without being asked.
+    w.refuses_usage("finetune --model m --task RTE --data glue --output m", &["--output", "--model"]);
+    w.refuses_usage(
+        "finetune --model m --task RTE --data glue --output glue/RTE/dev.tsv",
+        &["--output", "--data"],
+    );
+    w.fails("finetune --model m --task RTE --data glue --output own", &["own is not empty", "--overwrite"]);
     // Three classes are no two.
     let flags = format!("--task RTE --data glue {TINY} --max-steps 1");
     let refused = w.mirror(&format!("finetune --model own {flags} --output rte")).output().unwrap();
@@ -219,5 +232,6 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     assert!(said.contains("classifier.weight") && said.contains("--new-head"), "{said}");
     w.run(&format!("finetune --model own {flags} --new-head --output rte-new"));
     w.refuses_usage("finetune --resume own --lr 1", &["--resume", "--learning-rate"]);
+    w.refuses_usage("export --model own --output o --no-verify --precision int8", &["logits", "f32 or f16"]);
     w.fails("predict --model own --input texts.txt --pairs", &["line 1", "no tab"]);
 }

@@ -424,3 +424,36 @@ fn trains_from_a_folder_whose_transformer_lies_inside() {
     }
     assert_eq!(w.read("a/model.safetensors"), w.read("b/model.safetensors"));
 }
+
+/// A projection is another loss; it is for training alone, unless it is kept as a module.
+#[test]
+fn a_projection_is_trained_and_kept_where_it_is_asked_for() {
+    let w = Workspace::new();
+    w.corpus("corpus.txt");
+    w.model(Kind::Bert, "m");
+    let mut weights = Vec::new();
+    for (name, flags) in [
+        ("plain", "--head none"),
+        ("one", "--head mlp --threads 1"),
+        ("two", "--head mlp --threads 2"),
+        ("kept", "--head mlp --keep-head"),
+        ("sharp", "--head mlp --reg delta-sam,r3f"),
+    ] {
+        w.run(&format!("train --model m {TINY} {flags} --output {name}"));
+        weights.push(w.read(&format!("{name}/model.safetensors")));
+        assert_eq!(w.path(&format!("{name}/2_Dense/model.safetensors")).is_file(), name == "kept", "{name}");
+    }
+    let [plain, one, two, kept, sharp] = &weights[..] else { panic!() };
+    assert!(one == two && one == kept && one != plain && sharp != one && plain.len() == one.len());
+    let modules = w.json("kept/modules.json");
+    assert_eq!(modules[2]["type"], "sentence_transformers.models.Dense");
+    assert_eq!(w.json("kept/2_Dense/config.json")["activation_function"], "torch.nn.modules.activation.Tanh");
+    w.write("in.txt", "a man plays the guitar\n");
+    let encode = |folder: &str| jsonl(&w.run(&format!("encode --model {folder} --input in.txt")).stdout);
+    assert_eq!(encode("one"), encode("two"));
+    assert!(difference(&encode("one"), &encode("kept")) > 1e-3);
+    w.refuses_usage(
+        &format!("train --model m {TINY} --keep-head --output x"),
+        &["--keep-head", "--head mlp"],
+    );
+}

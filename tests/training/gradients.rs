@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, Pooling, SequenceId};
 use mirror::model::layout::TensorSpec;
-use mirror::model::{Activation, Kind, Part};
+use mirror::model::{Activation, Head, Kind, Part};
 use mirror::model_folder::read_parameters;
 use mirror::modules::{Dense, DenseActivation, Module, Modules, Residual};
 use mirror::objective::registry::{BuildContext, LOSS_TERMS, Options};
@@ -49,34 +49,13 @@ impl Problem {
 
     fn with_prefixes(self, prefixes: &[usize]) -> Self {
         let prefixes = prefixes.to_owned();
-        Problem { objective: Box::new(Contrastive { temperature: 0.2, prefixes }), ..self }
+        Problem { objective: Box::new(Contrastive { prefixes, ..Contrastive::new(0.2) }), ..self }
     }
 
     /// With transformers' head for classifying sequences, or for a value of each where there is one output.
     fn with_head(mut self, outputs: usize) -> Self {
-        let config = &self.encoder.config;
-        let head = config.sequence_head(outputs);
-        let layout = Arc::new(config.layout().with_head(&head));
-        let (dtype, own) = (self.weights.dtype(), head::initial(&head, 17).unwrap());
-        let encoder = std::mem::replace(
-            &mut self.weights,
-            Parameters::zeros(layout.clone(), dtype, &Device::Cpu).unwrap(),
-        );
-        self.weights = Parameters::from_named(layout, dtype, &Device::Cpu, |spec| {
-            // Larger than a new head's, so that its activations bend.
-            match (spec.part, spec.kind) {
-                (Part::HeadDense, Kind::Weight) => &own[0][0] * 20.0,
-                (Part::HeadOutput, Kind::Weight) => &own[1][0] * 20.0,
-                (Part::HeadDense | Part::HeadOutput, Kind::Bias) => {
-                    let values: Vec<f64> =
-                        (0..spec.len() as u32).map(|i| 0.1 * Key::new(18).normal(i)).collect();
-                    Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)
-                }
-                _ => encoder.get(&spec.name),
-            }
-        })
-        .unwrap();
-        let sequences = self.batch.len();
+        let (head, sequences) = (self.encoder.config.sequence_head(outputs), self.batch.len());
+        self.add_weights_of(&head);
         self.objective = if outputs == 1 {
             let values = (0..sequences as u32).map(|i| Key::new(19).normal(i)).collect();
             Box::new(Regression { head, values })
@@ -84,6 +63,32 @@ impl Problem {
             Box::new(Classification { head, classes: (0..sequences).map(|i| i % outputs).collect() })
         };
         self
+    }
+
+    /// With a projection of embeddings before NT-Xent compares them.
+    fn with_projection(mut self) -> Self {
+        let head = Head::of_embeddings(self.encoder.width());
+        self.add_weights_of(&head);
+        self.objective = Box::new(Contrastive { head: Some(head), ..Contrastive::new(0.2) });
+        self
+    }
+
+    /// Weights larger than a new head's, so that its activations bend.
+    fn add_weights_of(&mut self, head: &Head) {
+        let layout = Arc::new(self.encoder.config.layout().with_head(head));
+        let own = head::initial(head, 17).unwrap();
+        let with_head =
+            Parameters::from_named(layout, self.weights.dtype(), &Device::Cpu, |spec| {
+                match head.layers.iter().position(|layer| layer.part == spec.part) {
+                    Some(place) if spec.kind == Kind::Weight => &own[place][0] * 20.0,
+                    Some(_) => {
+                        let values = (0..spec.len() as u32).map(|i| 0.1 * Key::new(18).normal(i));
+                        Tensor::from_vec(values.collect::<Vec<f64>>(), spec.shape.as_slice(), &Device::Cpu)
+                    }
+                    None => self.weights.get(&spec.name),
+                }
+            });
+        self.weights = with_head.unwrap();
     }
 
     /// With a prompt that is left out of pooling, and modules after it.
@@ -278,6 +283,15 @@ fn heads_agree_with_finite_differences() {
                 agrees(Problem::new(folder, Pooling::Cls, DType::F64).with_head(outputs), folder, &terms);
             }
         }
+    }
+}
+
+#[test]
+fn projections_agree_with_finite_differences() {
+    for terms in [vec![], terms()] {
+        let problem = || Problem::new("bert", Pooling::Mean, DType::F64);
+        agrees(problem().with_projection(), "bert", &terms);
+        agrees(problem().with_a_folder_of_its_own().with_projection(), "bert", &terms);
     }
 }
 

@@ -224,7 +224,7 @@ fn descent(reg: &str, prefixes: &[usize], parts: usize) -> (Vec<f64>, Vec<f64>) 
     let draws = HashedDraws::new(3, 1);
     let pass = Pass { key: draws.pass_key(), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.2 };
     let batch = batch(5, Key::new(9));
-    let objective = Contrastive { temperature: 0.1, prefixes: prefixes.to_owned() };
+    let objective = Contrastive { prefixes: prefixes.to_owned(), ..Contrastive::new(0.1) };
     let step = Step { encoder: &encoder, batch: &batch, pass, draws: &draws, objective: &objective };
     let Regularization { mut loss, perturbation, .. } = regularization(&["--reg", reg]).build();
     loss.prepare(&step, &weights).unwrap();

@@ -3,30 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 
-use super::job::{Batches, Job, LoopSettings, Measured, Measurements, Prepared};
+use super::examples::{Order, Preparation, class, texts, value};
+use super::job::{Batches, Job, LoopSettings, Measured, Measurements};
 use super::taking_up::Parts;
 use super::{Observer, Run};
-use crate::batch::{PackedBatch, SequenceId};
 use crate::checkpoint::configuration::write_configuration;
 use crate::checkpoint::{Origin, TaskScore};
 use crate::classifier::{Classifier, Texts, largest};
-use crate::corpus::{CorpusError, Permutation, Prefetch};
 use crate::interrupt::Interrupt;
-use crate::labelled::{Dataset, Example, Kind, Label, Metric, Outcomes};
-use crate::model::Head;
+use crate::labelled::{Dataset, Kind, Label, Metric, Outcomes};
 use crate::model_folder::SaveError;
 use crate::model_folder::head::Outputs;
-use crate::objective::{Classification, Objective, Regression};
 use crate::optim::AdamW;
 use crate::output::OutputFolder;
 use crate::output::sums::hex;
 use crate::quote::counted;
-use crate::random::{Key, Site};
 use crate::trainer::labels::plan::Examples;
 use crate::trainer::labels::{FinetuneOptions, FinetunePlan};
 use crate::trainer::task_card::{Tuned, task_card};
@@ -130,10 +125,6 @@ fn sum(examples: &Examples) -> String {
     hex(&sum.finalize())
 }
 
-fn texts(example: &Example) -> Texts<'_> {
-    (&example.text, example.text2.as_deref())
-}
-
 impl Labels {
     /// Which layers of the head are the model's folder's.
     fn of_the_head(&self) -> String {
@@ -187,20 +178,6 @@ fn loss(label: Label, logits: &[f64]) -> f64 {
     }
 }
 
-fn class(example: &Example) -> Option<usize> {
-    match example.label {
-        Label::Class(class) => Some(class),
-        Label::Value(_) => None,
-    }
-}
-
-fn value(example: &Example) -> Option<f64> {
-    match example.label {
-        Label::Value(value) => Some(value),
-        Label::Class(_) => None,
-    }
-}
-
 impl Job for Labels {
     fn name(&self) -> String {
         format!("the examples of {}", self.train.name)
@@ -232,19 +209,16 @@ impl Job for Labels {
     }
 
     fn epoch(&mut self, epoch: u64, position: u64) -> Result<Box<dyn Batches>, TrainError> {
-        let key = Key::new(self.options.seed).site(Site::Shuffle).at(epoch);
-        let order = Permutation::new(self.train.examples.len() as u64, key);
-        let batch_size = self.options.batch_size as u64;
-        let places = (position..self.steps_per_epoch()).map(move |batch| {
-            let places = batch * batch_size..((batch + 1) * batch_size).min(order.len());
-            Ok::<_, CorpusError>(places.map(|place| order.at(place) as usize).collect::<Vec<usize>>())
-        });
-        let cut = Arc::new(AtomicU64::new(0));
-        let preparation =
-            Preparation { train: self.train.clone(), model: self.model.clone(), cut: cut.clone() };
-        let batches = Prefetch::new(places, move |places| preparation.prepare(&places))?;
-        let max_length = self.options.max_length;
-        Ok(Box::new(LabelledBatches { batches, epoch, cut, max_length }))
+        let order = Order { seed: self.options.seed, epoch, batch_size: self.options.batch_size };
+        let preparation = Preparation {
+            train: self.train.clone(),
+            encoder: self.model.encoder.clone(),
+            head: self.model.head.clone(),
+            tokenizer: self.model.tokenizer.clone(),
+            max_length: self.options.max_length,
+            cut: Arc::default(),
+        };
+        Ok(Box::new(preparation.batches(order, position..self.steps_per_epoch())?))
     }
 
     fn measure(
@@ -268,71 +242,5 @@ impl Job for Labels {
             task_card(&Tuned { options: &self.options, train: &self.train, scores: &measured.tasks, steps });
         write_configuration(&self.options, folder)?;
         self.model.contents().save(&self.model.parameters, &card, folder)
-    }
-}
-
-/// Turns examples into packed tokens and what is asked of them, in the thread that prepares batches.
-struct Preparation {
-    train: Arc<Dataset>,
-    model: Classifier,
-    /// Examples that lost tokens.
-    cut: Arc<AtomicU64>,
-}
-
-impl Preparation {
-    fn prepare(&self, places: &[usize]) -> Result<Prepared, TrainError> {
-        let examples: Vec<&Example> = places.iter().map(|&place| &self.train.examples[place]).collect();
-        let pairs: Vec<Texts> = examples.iter().map(|example| texts(example)).collect();
-        let mut packed = PackedBatch::new();
-        for (i, tokens) in
-            self.model.tokenizer.encode_pairs(&pairs, self.model.max_length)?.iter().enumerate()
-        {
-            self.cut.fetch_add(u64::from(tokens.is_cut), Ordering::Relaxed);
-            let id = SequenceId { view: 0, sentence: i as u32 };
-            self.model.encoder.push_typed(&mut packed, tokens, id, self.model.max_length);
-        }
-        let objective = objective(&self.model.head, &self.train.kind, &examples);
-        Ok(Prepared { packed, objective, lines: places.iter().map(|&place| place as u64 + 1).collect() })
-    }
-}
-
-fn objective(head: &Head, kind: &Kind, examples: &[&Example]) -> Box<dyn Objective + Send> {
-    let head = head.clone();
-    match kind {
-        Kind::Classification { .. } => {
-            let classes = examples.iter().filter_map(|example| class(example)).collect();
-            Box::new(Classification { head, classes })
-        }
-        Kind::Regression => {
-            let values = examples.iter().filter_map(|example| value(example)).collect();
-            Box::new(Regression { head, values })
-        }
-    }
-}
-
-/// An epoch's batches, which know how many examples were cut at its end.
-struct LabelledBatches<I> {
-    batches: Prefetch<I, Prepared, TrainError>,
-    epoch: u64,
-    cut: Arc<AtomicU64>,
-    max_length: usize,
-}
-
-impl<I> Iterator for LabelledBatches<I> {
-    type Item = Result<Prepared, TrainError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.batches.next()
-    }
-}
-
-impl<I> Batches for LabelledBatches<I> {
-    fn finish(self: Box<Self>) -> Result<Option<String>, TrainError> {
-        let cut = self.cut.load(Ordering::Relaxed);
-        // Every epoch has the same examples.
-        Ok((cut > 0 && self.epoch == 0).then(|| {
-            let (examples, most) = (counted(cut, "example"), self.max_length);
-            format!("{examples} cut to --max-length {most} tokens, of a pair the longer text first")
-        }))
     }
 }

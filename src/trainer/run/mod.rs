@@ -5,6 +5,7 @@
 //! [`labels`] that of a classifier.
 
 mod early_stop;
+mod examples;
 mod job;
 mod labels;
 mod open;

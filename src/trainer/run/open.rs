@@ -18,7 +18,7 @@ use crate::regularization::Resolved;
 use crate::sentence_encoder::{Overrides, SentenceEncoder};
 use crate::trainer::memory::Estimate;
 use crate::trainer::plan::Plan;
-use crate::trainer::{Hyperparameters, TrainError, TrainOptions, Trainer};
+use crate::trainer::{Hyperparameters, TrainError, TrainOptions, Trainer, projection};
 use crate::unlabeled::{DEFAULT_MASK_SPAN, views};
 
 impl Plan {
@@ -55,6 +55,10 @@ impl Run {
         let memory = Estimate::of(&options, regularization.composition(), &model, &corpus, device)?;
         observer.note(&memory.sentence());
 
+        let head = options.head.head(&model.encoder);
+        if let Some(head) = &head {
+            model.parameters = projection::add(&model.parameters, head, options.seed)?;
+        }
         let settings = options.loop_settings();
         let steps = settings.steps(corpus.steps_per_epoch(options.batch_size));
         let trainer = trainer(&options, &regularization, &model, steps)?;
@@ -68,6 +72,7 @@ impl Run {
             batching,
             first_epoch: Some(first_epoch),
             model,
+            head,
             transformer: plan.transformer,
             scored_on,
             held_out,

@@ -1,5 +1,6 @@
 //! The job of training a sentence encoder: a corpus of sentences in two views, scored on pairs and on held-out lines.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use sts_eval::unlabeled::{Views, evaluate_views};
@@ -10,11 +11,12 @@ use super::preparation::Preparation;
 use crate::checkpoint::configuration::write_configuration;
 use crate::checkpoint::{HeldOutScore, Score};
 use crate::corpus::{Batch, Batching, Corpus, EpochBatches, Prefetch};
-use crate::model_folder::SaveError;
+use crate::model::Head;
+use crate::model_folder::{SaveError, WeightsError};
 use crate::quote::counted;
 use crate::sentence_encoder::SentenceEncoder;
 use crate::trainer::model_card::{Trained, model_card};
-use crate::trainer::{TrainError, TrainOptions, equal_views};
+use crate::trainer::{TrainError, TrainOptions, equal_views, projection};
 use crate::weights::Parameters;
 
 /// What a sentence encoder is trained on and measured on.
@@ -24,8 +26,10 @@ pub(super) struct Sentences {
     pub batching: Batching,
     /// The batches of the first epoch, dealt when the run was planned.
     pub first_epoch: Option<EpochBatches>,
-    /// With the weights that are trained.
+    /// With the weights that are trained, a head's among them.
     pub model: SentenceEncoder,
+    /// What embeddings go through in training before they are compared.
+    pub head: Option<Head>,
     /// Where the model's files are: config.json and the pooler are passed on from there.
     pub transformer: PathBuf,
     /// The set to score on, before, during and after.
@@ -49,15 +53,23 @@ impl Sentences {
         remarks
     }
 
+    /// The sentence encoder as it would be saved.
+    fn encoder(&self) -> candle_core::Result<Cow<'_, SentenceEncoder>> {
+        Ok(match &self.head {
+            Some(head) => Cow::Owned(projection::taken_off(&self.model, head, self.options.keep_head)?),
+            None => Cow::Borrowed(&self.model),
+        })
+    }
+
     fn score_pairs(&self, step: u64) -> Result<Option<Score>, TrainError> {
         let Some(task) = &self.scored_on else { return Ok(None) };
-        let spearman = sts_eval::evaluate_task(task, &self.model)?.score().spearman;
+        let spearman = sts_eval::evaluate_task(task, self.encoder()?.as_ref())?.score().spearman;
         Ok(Some(Score { step, set: task.name.clone(), spearman }))
     }
 
     fn measure_held_out(&self, step: u64) -> Result<Option<HeldOutScore>, TrainError> {
         let Some(views) = &self.held_out else { return Ok(None) };
-        let unlabeled = evaluate_views(views, &self.model, DEFAULT_BLOCK_SIZE * 8, |_| {})?;
+        let unlabeled = evaluate_views(views, self.encoder()?.as_ref(), DEFAULT_BLOCK_SIZE * 8, |_| {})?;
         Ok(Some(HeldOutScore { step, unlabeled }))
     }
 }
@@ -109,7 +121,7 @@ impl Job for Sentences {
             prompt: self.model.prompt.clone(),
             max_length: self.options.max_length,
         };
-        let objective = self.options.objective();
+        let objective = self.options.objective(self.head.clone());
         let prepare = move |batch: Batch| {
             let packed = preparation.pack(&batch)?;
             Ok(Prepared { packed, objective: Box::new(objective.clone()), lines: batch.lines })
@@ -141,8 +153,9 @@ impl Job for Sentences {
     }
 
     fn save(&self, measured: &Measurements, steps: u64, folder: &Path) -> Result<(), SaveError> {
+        let model = self.encoder().map_err(WeightsError::from)?;
         let card = model_card(&Trained {
-            encoder: &self.model,
+            encoder: &model,
             options: &self.options,
             corpus: &self.corpus,
             scores: &measured.scores,
@@ -150,7 +163,7 @@ impl Job for Sentences {
             steps,
         });
         write_configuration(&self.options, folder)?;
-        self.model.contents(&self.transformer).save(&self.model.parameters, &card, folder)
+        model.contents(&self.transformer).save(&model.parameters, &card, folder)
     }
 }
 
