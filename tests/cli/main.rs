@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_usage;
 mod bulk;
+mod committed_sweep;
 mod corpora;
 mod cuda_lazy_import;
 mod data;
