@@ -9,6 +9,7 @@ mod hierarchy;
 mod holm;
 mod page;
 mod student;
+mod wording;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;

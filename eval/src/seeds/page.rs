@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use maud::{Markup, html};
 
-use super::format::{explanations, heading, spread, tested_text, with_settings};
+use super::wording::{explanations, heading, spread, tested_text, with_settings};
 use super::{AVERAGE, RowSummary, SeedTable, TestedDifference};
 use crate::axis::{Axis, number};
 use crate::format::html::{document, printable, scrolling};
