@@ -40,6 +40,7 @@ mod resume;
 mod search;
 mod settings;
 mod sharpness;
+mod shipped;
 mod sweep;
 mod task_presets;
 mod text;

@@ -3,8 +3,7 @@
 use std::str::FromStr;
 
 use super::configuration::{ConfigurationError, Settings};
-use crate::quote::quoted;
-use crate::suggest::meant;
+use super::shipped::Shipped;
 
 /// The presets: names and files. A new one is a file in src/presets, whose first line says what it is for, and a line
 /// here.
@@ -21,21 +20,21 @@ pub struct Preset {
     text: &'static str,
 }
 
-impl Preset {
-    fn all() -> impl Iterator<Item = Preset> {
+impl Shipped for Preset {
+    fn all() -> impl Iterator<Item = Self> {
         PRESETS.into_iter().map(|(name, text)| Preset { name, text })
     }
 
-    /// What a message calls it.
-    pub fn shown(self) -> String {
-        format!("--preset {}", self.name)
+    fn name(self) -> &'static str {
+        self.name
     }
 
-    /// What it is for, as its file's first line says.
-    fn about(self) -> &'static str {
-        self.text.lines().next().map_or("", |line| line.trim_start_matches('#').trim())
+    fn text(self) -> &'static str {
+        self.text
     }
+}
 
+impl Preset {
     /// # Errors
     /// As [`Settings::read`].
     pub fn settings(self) -> Result<Settings, ConfigurationError> {
@@ -47,21 +46,15 @@ impl FromStr for Preset {
     type Err = String;
 
     fn from_str(given: &str) -> Result<Self, String> {
-        Preset::all().find(|preset| preset.name == given).ok_or_else(|| {
-            let names: Vec<&str> = Preset::all().map(|preset| preset.name).collect();
-            let likely = meant(given, names.iter().copied());
-            let likely = likely.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
-            format!("there is no preset {}{likely}; the presets are {}", quoted(given), names.join(", "))
-        })
+        Preset::named(given)
     }
 }
 
 /// What `--help` says of `--preset`.
 pub fn help() -> String {
-    let presets: Vec<String> = Preset::all().map(|p| format!("{} ({})", p.name, p.about())).collect();
     format!(
         "Settings that ship with the program, of which those that a --config file or a flag gives win: {}",
-        presets.join("; ")
+        Preset::listed()
     )
 }
 

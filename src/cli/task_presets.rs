@@ -6,10 +6,10 @@ use serde::Deserialize;
 use toml::Table;
 
 use super::settings::Sources;
+use super::shipped::Shipped;
 use super::{Ending, usage};
 use crate::labelled::Task;
-use crate::quote::{quoted, reason};
-use crate::suggest::meant;
+use crate::quote::reason;
 use crate::trainer::labels::FinetuneOptions;
 
 /// The presets: names and files. A file's first line says what it is for; settings before the first table are all
@@ -26,21 +26,21 @@ pub struct TaskPreset {
     text: &'static str,
 }
 
-impl TaskPreset {
-    fn all() -> impl Iterator<Item = TaskPreset> {
+impl Shipped for TaskPreset {
+    fn all() -> impl Iterator<Item = Self> {
         PRESETS.into_iter().map(|(name, text)| TaskPreset { name, text })
     }
 
-    /// What a message calls it.
-    pub fn shown(self) -> String {
-        format!("--preset {}", self.name)
+    fn name(self) -> &'static str {
+        self.name
     }
 
-    /// What it is for, as its file's first line says.
-    fn about(self) -> &'static str {
-        self.text.lines().next().map_or("", |line| line.trim_start_matches('#').trim())
+    fn text(self) -> &'static str {
+        self.text
     }
+}
 
+impl TaskPreset {
     /// The settings for a task.
     ///
     /// # Errors
@@ -93,21 +93,15 @@ impl FromStr for TaskPreset {
     type Err = String;
 
     fn from_str(given: &str) -> Result<Self, String> {
-        TaskPreset::all().find(|preset| preset.name == given).ok_or_else(|| {
-            let names: Vec<&str> = TaskPreset::all().map(|preset| preset.name).collect();
-            let likely = meant(given, names.iter().copied());
-            let likely = likely.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
-            format!("there is no preset {}{likely}; the presets are {}", quoted(given), names.join(", "))
-        })
+        TaskPreset::named(given)
     }
 }
 
 /// What `--help` says of `--preset`.
 pub fn help() -> String {
-    let presets: Vec<String> = TaskPreset::all().map(|p| format!("{} ({})", p.name, p.about())).collect();
     format!(
         "Settings of a task that ship with the program, of which those that a flag gives win: {}",
-        presets.join("; ")
+        TaskPreset::listed()
     )
 }
 
