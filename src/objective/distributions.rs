@@ -28,7 +28,7 @@ pub struct Distributions {
 }
 
 impl Distributions {
-    /// Of `[2N, hidden]` embeddings in f64 on the CPU, first views first, and of their first `prefixes` values, each
+    /// Of `[2N, hidden]` embeddings in f64, first views first, and of their first `prefixes` values, each
     /// with cosines of its own. A prefix that is no shorter than an embedding is the whole.
     pub fn of(embeddings: &Tensor, temperature: f64, prefixes: &[usize]) -> Result<Self> {
         let hidden = embeddings.dim(D::Minus1)?;
@@ -74,8 +74,10 @@ struct OfWidth {
 
 impl OfWidth {
     fn with_most_whole(embeddings: &Tensor, temperature: f64, most: usize) -> Result<Self> {
-        let embeddings = embeddings.contiguous()?;
         let is_small = embeddings.dim(0)? <= most;
+        // Blocks are made on the CPU.
+        let embeddings = if is_small { embeddings.clone() } else { embeddings.to_device(&Device::Cpu)? };
+        let embeddings = embeddings.contiguous()?;
         let whole = is_small.then(|| nt_xent::log_probabilities(&embeddings, temperature)).transpose()?;
         Ok(OfWidth { embeddings, temperature, whole })
     }

@@ -1,4 +1,4 @@
-//! A head's layers on embeddings, in f64 on the CPU like the losses behind them.
+//! A head's layers on embeddings, in f64 like the losses behind them.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -37,7 +37,7 @@ fn dropped(x: &Tensor, place: usize, leaf: &Leaf) -> Result<Tensor> {
         let row = head_row_key(leaf.pass.sequence(id), place);
         factors.extend((0..width as u32).map(|channel| f64::from(dropout.factor(row, channel))));
     }
-    x * Tensor::from_vec(factors, (sequences, width), &Device::Cpu)?
+    x * Tensor::from_vec(factors, (sequences, width), x.device())?
 }
 
 /// The weights of a new head, layer by layer: a matrix `[outputs, inputs]` of N(0, 0.02²), and zeros `[outputs]` that

@@ -1,6 +1,6 @@
 //! The loss of a step: the objective's, plus any number of loss terms.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::{Passes, Step};
 use crate::weights::Parameters;
@@ -46,7 +46,7 @@ pub struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// The gradient of `Σ_j weights[j] · l_j` at the evaluation's parameters.
     pub fn gradient(&self, weights: &[f64]) -> Result<Parameters> {
-        let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
+        let weights = Tensor::from_slice(weights, weights.len(), self.losses.device())?;
         self.passes.gradient(&(&self.losses * weights)?.sum_all()?)
     }
 

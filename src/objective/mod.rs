@@ -5,9 +5,9 @@
 //! [`Regression`] read labels off a head. A prediction knows its losses and how far it diverges from another one, and
 //! that is all that a loss term sees of it.
 //!
-//! Each pass of the encoder ends in a leaf. Losses are composed from leaves by candle's autograd in f64 on the CPU (a
-//! few thousandths of a step's work, and it keeps differences of losses, which δ-SAM lives on, clear of rounding), and
-//! the gradient of a leaf goes back through that pass's tape. Weights of an objective are leaves of their own beside
+//! Each pass of the encoder ends in a leaf. Losses are composed from leaves by candle's autograd in f64 (a few
+//! thousandths of a step's work, and it keeps differences of losses, which δ-SAM lives on, clear of rounding), on the
+//! device that embeddings are on, and the gradient of a leaf goes back through that pass's tape. Weights of an objective are leaves of their own beside
 //! these ([`OwnWeights`]).
 
 use candle_core::{Result, Tensor};
@@ -49,7 +49,7 @@ pub trait Objective {
     /// How many instances the batch holds: how many losses there are.
     fn instances(&self, batch: &PackedBatch) -> usize;
 
-    /// What a pass predicts. Its values are f64 on the CPU, and tracked where the leaf is.
+    /// What a pass predicts. Its values are f64 where the leaf is, and tracked as it is.
     ///
     /// # Errors
     /// Labels that do not go with the batch, own weights that are not there.
@@ -58,7 +58,7 @@ pub trait Objective {
 
 /// What a pass of the encoder ended in, and what may be used with it.
 pub struct Leaf<'a> {
-    /// `[sequences, width]`, after the modules that come behind pooling; f64 on the CPU.
+    /// `[sequences, width]`, after the modules that come behind pooling; f64.
     pub embeddings: &'a Tensor,
     /// The objective's weights.
     pub own: &'a OwnWeights,

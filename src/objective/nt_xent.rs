@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use super::log_probabilities::{log_softmax, symmetric_divergences};
 
@@ -25,10 +25,11 @@ pub fn log_probabilities_of(rows: Range<usize>, embeddings: &Tensor, temperature
     let unit = embeddings.broadcast_div(&norms)?;
     let anchors = unit.narrow(0, rows.start, rows.len())?;
     let similarities = (anchors.matmul(&unit.t()?)? / temperature)?;
-    let mut diagonal = vec![0f64; rows.len() * n];
-    diagonal[rows.start..].iter_mut().step_by(n + 1).for_each(|d| *d = EXCLUDED);
-    let logits = (similarities + Tensor::from_vec(diagonal, (rows.len(), n), &Device::Cpu)?)?;
-    log_softmax(&logits)
+    // Made where it is used: as large as it is, it would take longer to upload than all losses to compute.
+    let anchor = Tensor::arange(rows.start as u32, rows.end as u32, unit.device())?.unsqueeze(1)?;
+    let other = Tensor::arange(0, n as u32, unit.device())?.unsqueeze(0)?;
+    let excluded = anchor.broadcast_eq(&other)?.to_dtype(similarities.dtype())?.affine(EXCLUDED, 0.0)?;
+    log_softmax(&(similarities + excluded)?)
 }
 
 /// `[N]` losses of instances from `[2N, 2N]` log-probabilities.
@@ -41,7 +42,7 @@ pub fn losses(log_probabilities: &Tensor) -> Result<Tensor> {
 pub fn anchor_losses(log_probabilities: &Tensor, rows: Range<usize>, all: usize) -> Result<Tensor> {
     let count = rows.len();
     let positives: Vec<u32> = rows.map(|i| ((i + all / 2) % all) as u32).collect();
-    let positives = Tensor::from_vec(positives, (count, 1), &Device::Cpu)?;
+    let positives = Tensor::from_vec(positives, (count, 1), log_probabilities.device())?;
     log_probabilities.gather(&positives, 1)?.squeeze(1)?.neg()
 }
 
@@ -59,6 +60,8 @@ pub fn symmetric_divergence(log_p: &Tensor, log_q: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -1,13 +1,14 @@
 //! The weights of an objective: the groups of [`Parameters`] behind the encoder's.
 //!
-//! They are few beside the encoder's, and are computed with in f64 on the CPU, as losses are. A tensor without a
+//! They are few beside the encoder's, and are computed with in f64, as losses are and where they are. A tensor without a
 //! gradient is an error, never a zero: candle drops gradients silently.
 
 use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 
+use super::passes::place_of_losses;
 use crate::encoder::Encoder;
 use crate::model::{Kind, Part};
 use crate::weights::Parameters;
@@ -36,9 +37,10 @@ impl OwnWeights {
         tensor_of: impl Fn(Tensor) -> Result<Tensor>,
     ) -> Result<Self> {
         let first = encoder.config.dimensions.groups();
+        let place = place_of_losses(encoder, weights);
         let own = weights.layout().tensors().filter(|&(group, _)| group >= first);
         let tensors = own.map(|(group, spec)| {
-            let values = weights.view(group, spec)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+            let values = weights.view(group, spec)?.to_device(&place)?.to_dtype(DType::F64)?;
             Ok(((spec.part, spec.kind), tensor_of(values)?))
         });
         Ok(OwnWeights { first, tensors: tensors.collect::<Result<_>>()? })

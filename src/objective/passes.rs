@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::{Leaf, OwnWeights, Prediction, Step};
 use crate::batch::Pass;
-use crate::encoder::Tape;
+use crate::encoder::{Encoder, Tape};
 use crate::weights::Parameters;
 
 /// The passes that one evaluation of the losses at given weights makes.
@@ -67,14 +67,16 @@ impl<'a> Passes<'a> {
         objective.predict(&Leaf { embeddings, own: &self.own, batch, pass })
     }
 
-    /// Embeddings `[sequences, width]`, f64 on the CPU.
+    /// Embeddings `[sequences, width]`, f64.
     fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
         let (encoder, batch) = (self.step.encoder, self.step.batch);
+        let place = place_of_losses(encoder, self.weights);
         let Some(tapes) = &mut self.tapes else {
-            return encoder.modules.forward(&to_f64(&encoder.embed(self.weights, batch, noise, pass)?)?);
+            let embeddings = encoder.embed(self.weights, batch, noise, pass)?;
+            return encoder.modules.forward(&embeddings.to_device(&place)?.to_dtype(DType::F64)?);
         };
         let encoded = encoder.embed_tracked(self.weights, batch, noise, pass)?;
-        let leaf = Var::from_tensor(&to_f64(&encoded.embeddings)?)?;
+        let leaf = Var::from_tensor(&encoded.embeddings.to_device(&place)?.to_dtype(DType::F64)?)?;
         let embeddings = encoder.modules.forward(leaf.as_tensor())?;
         tapes.push((leaf, encoded.tape));
         Ok(embeddings)
@@ -120,6 +122,8 @@ impl<'a> Passes<'a> {
     }
 }
 
-fn to_f64(embeddings: &Tensor) -> Result<Tensor> {
-    embeddings.to_device(&Device::Cpu)?.to_dtype(DType::F64)
+/// Where losses are computed: where embeddings are, so that only losses come back from a GPU, or on the CPU where
+/// embeddings go through modules, which are there.
+pub(super) fn place_of_losses(encoder: &Encoder, weights: &Parameters) -> Device {
+    if encoder.modules.is_empty() { weights.device().clone() } else { Device::Cpu }
 }

@@ -1,6 +1,6 @@
 //! Learning from labels: the class or the value of each sequence, read off a head on the encoder.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::{Leaf, Objective, Prediction, head, log_probabilities};
 use crate::batch::PackedBatch;
@@ -36,7 +36,7 @@ impl Objective for Classification {
         }
         let log_probabilities = log_probabilities::log_softmax(&head::forward(&self.head, leaf)?)?;
         let classes: Vec<u32> = self.classes.iter().map(|&class| class as u32).collect();
-        let classes = Tensor::from_vec(classes, (self.classes.len(), 1), &Device::Cpu)?;
+        let classes = Tensor::from_vec(classes, (self.classes.len(), 1), leaf.embeddings.device())?;
         Ok(Prediction::Classes(Classes { log_probabilities, classes }))
     }
 }
@@ -52,7 +52,7 @@ impl Objective for Regression {
             candle_core::bail!("a value is one output, not {}", self.head.outputs());
         }
         let values = head::forward(&self.head, leaf)?.squeeze(1)?;
-        let expected = Tensor::from_slice(&self.values, self.values.len(), &Device::Cpu)?;
+        let expected = Tensor::from_slice(&self.values, self.values.len(), leaf.embeddings.device())?;
         Ok(Prediction::Values(Values { values, expected }))
     }
 }
