@@ -27,6 +27,7 @@ mod arithmetic;
 mod cpu;
 mod precision;
 mod reference;
+mod shape;
 #[cfg(test)]
 mod tests;
 

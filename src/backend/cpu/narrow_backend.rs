@@ -46,7 +46,7 @@ impl<P> Prepared<P> {
     ) -> Result<Self> {
         let shape = EncoderShape::from(config);
         let products = with_slices(&shape, weights, |groups| {
-            shape.check_groups(groups).map(|()| prepare(&shape, groups)).map_err(candle_core::Error::wrap)
+            shape.check_slices(groups).map(|()| prepare(&shape, groups)).map_err(candle_core::Error::wrap)
         })??;
         Ok(Prepared { prepared: ids(weights), products })
     }
