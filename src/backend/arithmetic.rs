@@ -9,10 +9,7 @@ use crate::weights::Parameters;
 impl Parameters {
     /// The Euclidean norm over all parameters together, accumulated in f64.
     pub fn norm(&self) -> Result<f64> {
-        let backend = of(self);
-        let squares: f64 =
-            self.flats().iter().map(|flat| backend.sum_of_squares(flat)).sum::<Result<f64>>()?;
-        Ok(squares.sqrt())
+        Ok(of(self).sum_of_squares(self.flats())?.sqrt())
     }
 
     /// `self + scale · direction`, in new buffers.

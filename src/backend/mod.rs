@@ -89,8 +89,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
 /// place or replaced. Callers go through [`Parameters`] and [`crate::optim::AdamW`], which choose the backend and refuse
 /// shapes that differ.
 pub trait Arithmetic: Backend {
-    /// Σ x², accumulated in f64.
-    fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
+    /// Σ x² over all groups, accumulated in f64.
+    fn sum_of_squares(&self, groups: &[Tensor]) -> Result<f64>;
 
     /// `a + scale · b`, in a new buffer.
     fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor>;

@@ -28,8 +28,8 @@ impl Backend for Cpu {
 }
 
 impl Arithmetic for Cpu {
-    fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
-        with_f32(x, vectors::sum_of_squares)
+    fn sum_of_squares(&self, groups: &[Tensor]) -> Result<f64> {
+        groups.iter().map(|x| with_f32(x, vectors::sum_of_squares)).sum()
     }
 
     fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor> {

@@ -51,8 +51,8 @@ impl Backend for Reference {
 }
 
 impl Arithmetic for Reference {
-    fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
-        x.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar()
+    fn sum_of_squares(&self, groups: &[Tensor]) -> Result<f64> {
+        groups.iter().map(|x| x.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()).sum()
     }
 
     fn plus(&self, a: &Tensor, scale: f64, b: &Tensor) -> Result<Tensor> {

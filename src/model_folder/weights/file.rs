@@ -99,5 +99,5 @@ fn of_safetensors(path: &Path, name: &str, error: FileError) -> WeightsError {
 fn is_finite(tensor: &Tensor) -> Result<bool, candle_core::Error> {
     let flat = tensor.to_dtype(DType::F32)?.flatten_all()?;
     // The squares of f32 do not overflow f64.
-    Ok(Cpu.sum_of_squares(&flat)?.is_finite())
+    Ok(Cpu.sum_of_squares(&[flat])?.is_finite())
 }
