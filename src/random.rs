@@ -74,6 +74,12 @@ impl Key {
         self.at(site as u64)
     }
 
+    /// The name itself, for kernels that hash from it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+
     /// 32 uniformly distributed bits for `channel`.
     #[inline(always)]
     pub fn bits(self, channel: u32) -> u32 {

@@ -7,10 +7,11 @@
 //! * [`Cpu`]: f32 on the CPU, by fused operations with a backward written by hand.
 //! * [`CpuBf16`], and what [`prepared`] gives: passes with a layer's products in fewer bits. Their weights are f32
 //!   too, with [`Cpu`]'s [`Arithmetic`], so that an encoder names them ([`Encoder::on`](crate::encoder::Encoder::on)).
+//! * `Cuda` and `CudaBf16`, with the feature `cuda`: f32 and bf16 on a GPU, by kernels of their own.
 //! * [`Reference`]: any dtype on any device, by candle's operations and autograd. It documents what the others
 //!   compute, and they are tested against it.
 //!
-//! Kernels for CUDA are one more room here, `cuda`: see "A new backend" in ARCHITECTURE.md.
+//! How another joins them: "A new backend" in ARCHITECTURE.md.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::weights::Parameters;
 mod adamw;
 mod arithmetic;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod precision;
 mod reference;
 mod shape;
@@ -33,6 +36,8 @@ mod tests;
 
 pub use adamw::{AdamWConfig, Update};
 pub use cpu::{Cpu, CpuBf16, product_seconds};
+#[cfg(feature = "cuda")]
+pub use cuda::{Cuda, CudaBf16};
 pub use precision::Precision;
 pub use reference::Reference;
 
@@ -114,15 +119,17 @@ pub trait Arithmetic: Backend {
 pub fn of(weights: &Parameters) -> &'static dyn Arithmetic {
     match (weights.device(), weights.dtype()) {
         (Device::Cpu, DType::F32) => &Cpu,
+        #[cfg(feature = "cuda")]
+        (Device::Cuda(_), DType::F32) => &Cuda,
         _ => &Reference,
     }
 }
 
 /// The backend for encoding with `weights` in `precision`, which are converted once; `None` is the one that [`of`]
-/// finds.
+/// finds. On a GPU they are converted in each pass, which takes it no time that matters.
 ///
 /// # Errors
-/// Weights that are not those of the configuration, or not f32 on the CPU.
+/// Weights that are not those of the configuration, or not f32; int8 anywhere but on the CPU.
 pub fn prepared(
     precision: Precision,
     config: &EncoderConfig,
@@ -130,16 +137,45 @@ pub fn prepared(
 ) -> Result<Option<Arc<dyn Backend>>> {
     Ok(match precision {
         Precision::F32 => None,
+        Precision::Bf16 if !weights.device().is_cpu() => training(precision),
         Precision::Bf16 => Some(Arc::new(cpu::prepared_bf16(config, weights)?)),
         Precision::Int8 => Some(Arc::new(cpu::prepared_int8(config, weights)?)),
     })
 }
 
-/// The backend for training on the CPU in `precision`; `None` is the one that [`of`] finds. int8 has no way back.
+/// The backend for training in `precision`; `None` is the one that [`of`] finds. int8 has no way back.
 pub fn training(precision: Precision) -> Option<Arc<dyn Backend>> {
     match precision {
         Precision::F32 | Precision::Int8 => None,
-        Precision::Bf16 => Some(Arc::new(CpuBf16)),
+        Precision::Bf16 => Some(Arc::new(Bf16)),
+    }
+}
+
+/// Passes in bf16 where the weights are.
+#[derive(Clone, Copy, Debug)]
+struct Bf16;
+
+impl Bf16 {
+    fn on(weights: &Parameters) -> &'static dyn Backend {
+        match weights.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => &CudaBf16,
+            _ => &CpuBf16,
+        }
+    }
+}
+
+impl Backend for Bf16 {
+    fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
+        Bf16::on(weights).embed(weights, input)
+    }
+
+    fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
+        Bf16::on(weights).embed_tracked(weights, input)
+    }
+
+    fn rounds(&self) -> bool {
+        true
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every backend owes, held against the reference on the same f32 tensors. A new backend joins [`BACKENDS`] or both lists.
+//! What every backend owes, held against the reference on the same f32 tensors. A new backend joins [`backends`] or both lists.
 
 use std::sync::Arc;
 
@@ -13,11 +13,56 @@ use crate::model::{Activation, Architecture, EncoderConfig, Pooling};
 use crate::random::Key;
 use crate::weights::Parameters;
 
-/// Each with how far its passes may be from the reference's, as a share of a tensor's largest value.
-const BACKENDS: [(&dyn Backend, f64); 3] = [(&Cpu, 2e-5), (&CpuBf16, 4e-2), (&Reference, 2e-5)];
+/// A backend, how far its passes may be from the reference's as a share of a tensor's largest value, and where it
+/// computes.
+type OnDevice<B> = (B, f64, Device);
+
+/// Those that make passes.
+fn backends() -> Vec<OnDevice<&'static dyn Backend>> {
+    let on_cpu: [OnDevice<&'static dyn Backend>; 3] =
+        [(&Cpu, 2e-5, Device::Cpu), (&CpuBf16, 4e-2, Device::Cpu), (&Reference, 2e-5, Device::Cpu)];
+    on_cpu.into_iter().chain(on_gpu::backends()).collect()
+}
 
 /// Those that compute on flat buffers.
-const ARITHMETIC: [&dyn Arithmetic; 2] = [&Cpu, &Reference];
+fn arithmetic() -> Vec<(&'static dyn Arithmetic, Device)> {
+    let on_cpu: [(&'static dyn Arithmetic, Device); 2] = [(&Cpu, Device::Cpu), (&Reference, Device::Cpu)];
+    on_cpu.into_iter().chain(on_gpu::arithmetic()).collect()
+}
+
+/// Those on the device that scripts/test-cuda tests on.
+#[cfg(feature = "cuda")]
+mod on_gpu {
+    use super::*;
+    use crate::backend::{Cuda, CudaBf16};
+
+    fn gpu() -> Option<Device> {
+        let asked = std::env::var_os("MIRROR_TEST_DEVICE").is_some_and(|device| device == "cuda");
+        asked.then(|| Device::new_cuda(0).unwrap())
+    }
+
+    pub fn backends() -> Vec<OnDevice<&'static dyn Backend>> {
+        let Some(gpu) = gpu() else { return Vec::new() };
+        vec![(&Cuda, 2e-5, gpu.clone()), (&CudaBf16, 4e-2, gpu)]
+    }
+
+    pub fn arithmetic() -> Vec<(&'static dyn Arithmetic, Device)> {
+        gpu().map(|gpu| (&Cuda as &dyn Arithmetic, gpu)).into_iter().collect()
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod on_gpu {
+    use super::*;
+
+    pub fn backends() -> [OnDevice<&'static dyn Backend>; 0] {
+        []
+    }
+
+    pub fn arithmetic() -> [(&'static dyn Arithmetic, Device); 0] {
+        []
+    }
+}
 
 /// With token types, without, and with a relative bias.
 const ARCHITECTURES: [Architecture; 3] = [Architecture::Bert, Architecture::DistilBert, Architecture::Mpnet];
@@ -51,7 +96,8 @@ fn own(tensor: &Tensor) -> Tensor {
 #[test]
 fn flat_arithmetic_is_the_references() {
     let (a, b) = (normals(1), normals(2));
-    for backend in ARITHMETIC {
+    for (backend, device) in arithmetic() {
+        let [a, b] = [&a, &b].map(|x| x.to_device(&device).unwrap());
         let close = |what, ours: &Tensor, expected| assert_close(backend, what, ours, &expected, 1e-6);
         let squares = backend.sum_of_squares(&[a.clone(), b.clone()]).unwrap();
         assert!((squares - Reference.sum_of_squares(&[a.clone(), b.clone()]).unwrap()).abs() < 1e-9 * squares, "{backend:?}");
@@ -71,12 +117,10 @@ fn flat_arithmetic_is_the_references() {
 #[test]
 fn updates_are_the_references() {
     let config = AdamWConfig { learning_rate: 1e-2, ..AdamWConfig::default() };
-    let updated = |backend: &dyn Arithmetic| {
-        let mut tensors = [
-            own(&normals(1)),
-            own(&normals(2).zeros_like().unwrap()),
-            own(&normals(2).zeros_like().unwrap()),
-        ];
+    let updated = |backend: &dyn Arithmetic, device: &Device| {
+        let normals = |seed| own(&normals(seed)).to_device(device).unwrap();
+        let mut tensors =
+            [normals(1), normals(2).zeros_like().unwrap(), normals(2).zeros_like().unwrap()];
         for step in 1..=3 {
             let [weights, m, v] = &mut tensors;
             let gradient = &normals(10 + step);
@@ -84,10 +128,10 @@ fn updates_are_the_references() {
         }
         tensors
     };
-    let expected = updated(&Reference);
-    for backend in ARITHMETIC {
+    let expected = updated(&Reference, &Device::Cpu);
+    for (backend, device) in arithmetic() {
         for (what, (ours, expected)) in
-            ["weights", "m", "v"].iter().zip(updated(backend).iter().zip(&expected))
+            ["weights", "m", "v"].iter().zip(updated(backend, &device).iter().zip(&expected))
         {
             assert_close(backend, what, ours, expected, 2e-6);
         }
@@ -138,6 +182,13 @@ impl Case {
         Case { config, weights, batch, pass }
     }
 
+    /// The same with weights on a device.
+    fn on(&self, device: &Device) -> Case {
+        let flats = self.weights.flats().iter().map(|flat| flat.to_device(device).unwrap()).collect();
+        let weights = Parameters::from_flats(self.weights.layout().clone(), flats).unwrap();
+        Case { config: self.config.clone(), weights, batch: self.batch.clone(), pass: self.pass }
+    }
+
     fn input<'a>(&'a self, noise: Option<&'a Tensor>) -> Input<'a> {
         let (config, batch, pass) = (&self.config, &self.batch, &self.pass);
         Input { config, pooling: Pooling::FirstLastAvg, batch, noise, pass }
@@ -166,7 +217,9 @@ fn passes_are_the_references(case: Case) {
     let input = case.input(Some(&noise));
     let expected = Reference.embed_tracked(&case.weights, &input).unwrap();
     let expected_gradient = case.gradient(&expected, 1).unwrap();
-    for (backend, tolerance) in BACKENDS {
+    for (backend, tolerance, device) in backends() {
+        let case = case.on(&device);
+        let input = case.input(Some(&noise));
         let close = |what: &str, ours: &Tensor, expected: &Tensor| {
             assert_close(backend, what, ours, expected, tolerance);
         };
@@ -196,10 +249,11 @@ fn passes_are_the_references(case: Case) {
 #[test]
 fn a_gradient_of_another_form_is_an_error() {
     let case = Case::new(Architecture::Bert);
-    for (backend, _) in BACKENDS {
+    for (backend, _, device) in backends() {
+        let case = case.on(&device);
         let encoded = backend.embed_tracked(&case.weights, &case.input(None)).unwrap();
         let layout = Arc::new(case.config.layout());
-        let mut shorter = Parameters::zeros(layout, DType::F32, &Device::Cpu).unwrap();
+        let mut shorter = Parameters::zeros(layout, DType::F32, &device).unwrap();
         assert!(
             encoded.tape.backward(&case.weights, &encoded.embeddings, &mut shorter).is_err(),
             "{backend:?}"

@@ -34,8 +34,8 @@ impl Machine {
     /// As [`Machine::set_up`], for computing in `precision`.
     pub fn set_up_for(&self, precision: Precision) -> Result<Device, Ending> {
         let device = self.set_up()?;
-        if precision != Precision::F32 && !device.is_cpu() {
-            return Err(usage(format!("--precision {precision} is for the CPU; give --device cpu too")));
+        if precision == Precision::Int8 && !device.is_cpu() {
+            return Err(usage("--precision int8 is for the CPU; give --device cpu too"));
         }
         Ok(device)
     }

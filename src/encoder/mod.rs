@@ -46,17 +46,16 @@ impl Encoder {
         Encoder { backend: Some(backend), ..self }
     }
 
-    /// The same encoder, whose layers multiply in `precision` on the CPU, for training: weights are converted in each
-    /// pass. int8 has no way back, and is left out as f32 is.
+    /// The same encoder, whose layers multiply in `precision`, for training: weights are converted in each pass. int8 has no way back, and is left out as f32 is.
     pub fn training_in(self, precision: Precision) -> Self {
         Encoder { backend: backend::training(precision).or(self.backend), ..self }
     }
 
-    /// The same encoder, for encoding with `weights` alone: its layers multiply in `precision` on the CPU, for which
-    /// they are converted once.
+    /// The same encoder, for encoding with `weights` alone: its layers multiply in `precision`, for which they are
+    /// converted once.
     ///
     /// # Errors
-    /// Weights that are not this encoder's, or not f32 on the CPU.
+    /// Weights that are not this encoder's, or not f32; int8 anywhere but on the CPU.
     pub fn encoding_in(self, precision: Precision, weights: &Parameters) -> Result<Self> {
         let prepared = backend::prepared(precision, &self.config, weights)?;
         Ok(Encoder { backend: prepared.or(self.backend), ..self })

@@ -7,6 +7,7 @@ use super::TrainError;
 use super::options::TrainOptions;
 use super::precision::TrainingPrecision;
 use crate::corpus::Corpus;
+use crate::model::EncoderConfig;
 use crate::objective::MOST_WHOLE;
 use crate::regularization::Composition;
 use crate::sentence_encoder::SentenceEncoder;
@@ -14,6 +15,7 @@ use crate::sentence_encoder::SentenceEncoder;
 mod composed;
 mod free;
 mod fused;
+mod kernels;
 
 pub use free::free_memory;
 
@@ -79,11 +81,11 @@ impl Estimate {
         let set = 4 * model.encoder.layout().len() as u64;
         let sets = sets(options, composition);
         if !device.is_cpu() {
-            let step = composed::Pass { model: &model.encoder.config, options, part };
+            let (step, more_sets) = on_gpu(&model.encoder.config, options, part, passes);
             return Ok(Estimate {
                 place: Place::Gpu,
-                weights: set * (sets + composed::SETS + passes),
-                step: passes * step.kept() + step.on_the_way_back(),
+                weights: set * (sets + more_sets),
+                step,
                 rest: 0,
                 sentences,
                 free: crate::device::memory(device).map(|memory| memory.free + set),
@@ -135,6 +137,17 @@ impl Estimate {
             _ => needed,
         }
     }
+}
+
+/// Bytes of a step of so many passes on a GPU, and sets of weights beside those of the CPU's.
+fn on_gpu(config: &EncoderConfig, options: &TrainOptions, part: Part, passes: u64) -> (u64, u64) {
+    if config.relative_bias().is_some() {
+        let step = composed::Pass { model: config, options, part };
+        return (passes * step.kept() + step.on_the_way_back(), composed::SETS + passes);
+    }
+    let precision = options.precision.precision();
+    let step = passes * kernels::kept(config, part, precision);
+    (step + kernels::on_the_way_back(config, part, precision), 0)
 }
 
 /// Weights, two moments, a gradient; ε or the perturbed weights and the gradient there; the moving average and its

@@ -1,0 +1,34 @@
+// Activations in f32 or bf16, computed with in f32, and sums over a block.
+#pragma once
+#include <cuda_bf16.h>
+#include <stdint.h>
+
+typedef __nv_bfloat16 bf16;
+
+__device__ inline float load(const float *p, size_t i) { return p[i]; }
+__device__ inline float load(const bf16 *p, size_t i) { return __bfloat162float(p[i]); }
+__device__ inline void store(float *p, size_t i, float v) { p[i] = v; }
+__device__ inline void store(bf16 *p, size_t i, float v) { p[i] = __float2bfloat16(v); }
+
+// Rows whose sums a block makes: how sums over rows are divided is part of their bits.
+constexpr uint32_t STRIPE = 32;
+
+__device__ inline float warp_sum(float value) {
+    for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffff, value, offset);
+    return value;
+}
+
+__device__ inline float warp_max(float value) {
+    for (int offset = 16; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, offset));
+    return value;
+}
+
+// The sum over a block of at most 1024 threads, for all of them, in a fixed order.
+__device__ inline float block_sum(float value) {
+    __shared__ float of_warps[32];
+    value = warp_sum(value);
+    __syncthreads();  // of_warps may still be read from the last sum
+    if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    return warp_sum(threadIdx.x % 32 < blockDim.x / 32 ? of_warps[threadIdx.x % 32] : 0.0f);
+}

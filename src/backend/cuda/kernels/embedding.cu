@@ -1,0 +1,165 @@
+// Sums of embeddings with LayerNorm and dropout, and the way back to their tables.
+#include "elements.cuh"
+#include "random.cuh"
+
+namespace {
+
+// A block a row: y = dropout(LayerNorm(word + noise + position + type)).
+template <typename T>
+__device__ void embed(const float *word, const float *position, const float *token_type, const float *noise,
+                      const uint32_t *token_ids, const uint32_t *position_ids, const uint32_t *token_types,
+                      const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, const float *weight,
+                      const float *bias, T *y, T *normalised, float *rstd, uint32_t hidden, float eps, uint32_t threshold,
+                      float scale) {
+    uint32_t row = blockIdx.x;
+    size_t start = size_t(row) * hidden;
+    word += size_t(token_ids[row]) * hidden;
+    position += size_t(position_ids[row]) * hidden;
+    if (token_type) token_type += token_types ? size_t(token_types[row]) * hidden : 0;
+    uint64_t key = threshold ? row_key(keys[row_sequence[row]], 0, EMBEDDINGS, row_token[row]) : 0;
+    auto sum_at = [&](uint32_t i) {
+        float sum = word[i];
+        if (noise) sum += noise[start + i];
+        return sum + (token_type ? position[i] + token_type[i] : position[i]);
+    };
+    float sum = 0, squares = 0;
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sum += sum_at(i);
+    float mean = block_sum(sum) / hidden;
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float centred = sum_at(i) - mean;
+        squares += centred * centred;
+    }
+    float inverse = 1.0f / sqrtf(block_sum(squares) / hidden + eps);
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float value = (sum_at(i) - mean) * inverse, out = value * weight[i] + bias[i];
+        store(normalised, start + i, value);
+        store(y, start + i, threshold ? out * dropout_factor(key, i, threshold, scale) : out);
+    }
+    if (threadIdx.x == 0) rstd[row] = inverse;
+}
+
+// A block a stripe of rows: `grad` of y becomes that of the sum. Columns of partial: weight, bias.
+template <typename T>
+__device__ void embed_norm_backward(T *grad, const T *normalised, const float *rstd, const float *weight,
+                                    const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys,
+                                    float *partial, uint32_t rows, uint32_t hidden, uint32_t stride, uint32_t threshold,
+                                    float scale) {
+    uint32_t first = blockIdx.x * STRIPE, last = min(rows, first + STRIPE);
+    float *sums = partial + size_t(blockIdx.x) * stride;
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sums[i] = sums[hidden + i] = 0;
+    for (uint32_t row = first; row < last; row++) {
+        size_t start = size_t(row) * hidden;
+        uint64_t key = threshold ? row_key(keys[row_sequence[row]], 0, EMBEDDINGS, row_token[row]) : 0;
+        auto grad_at = [&](uint32_t i) {
+            float g = load(grad, start + i);
+            return threshold ? g * dropout_factor(key, i, threshold, scale) : g;
+        };
+        float along_mean = 0, along_normalised = 0;
+        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+            float scaled = grad_at(i) * weight[i];
+            along_mean += scaled;
+            along_normalised += scaled * load(normalised, start + i);
+        }
+        along_mean = block_sum(along_mean) / hidden;
+        along_normalised = block_sum(along_normalised) / hidden;
+        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+            float g = grad_at(i), n = load(normalised, start + i);
+            store(grad, start + i, rstd[row] * (g * weight[i] - along_mean - n * along_normalised));
+            sums[i] += g * n;
+            sums[hidden + i] += g;
+        }
+    }
+}
+
+// A block a segment of rows with one id: table[id] += Σ grad[row], the rows in their order.
+template <typename T>
+__device__ void segment_add(const T *grad, const uint32_t *order, const uint32_t *segments, const uint32_t *ids, float *table,
+                            uint32_t hidden) {
+    uint32_t first = segments[blockIdx.x], last = segments[blockIdx.x + 1];
+    float *to = table + size_t(ids[blockIdx.x]) * hidden;
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float sum = 0;
+        // Eight rows' loads at a time; [CLS] has as many rows as there are sequences.
+        for (uint32_t j = first; j < last; j += 8) {
+            float values[8];
+            for (uint32_t k = 0; k < 8; k++)
+                values[k] = j + k < last ? load(grad, size_t(order[j + k]) * hidden + i) : 0.0f;
+            for (uint32_t k = 0; k < 8; k++) sum += values[k];
+        }
+        to[i] += sum;
+    }
+}
+
+// A block a stripe of rows and a type.
+template <typename T>
+__device__ void type_partials(const T *grad, const uint32_t *token_types, float *partial, uint32_t rows, uint32_t hidden,
+                              uint32_t stride) {
+    uint32_t first = blockIdx.x * STRIPE, last = min(rows, first + STRIPE);
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float sum = 0;
+        for (uint32_t row = first; row < last; row++)
+            if ((token_types ? token_types[row] : 0) == blockIdx.y) sum += load(grad, size_t(row) * hidden + i);
+        partial[size_t(blockIdx.x) * stride + size_t(blockIdx.y) * hidden + i] = sum;
+    }
+}
+
+}  // namespace
+
+#define KERNELS(T, NAME)                                                                                              \
+    extern "C" __global__ void embed_##NAME(                                                                          \
+        const float *word, const float *position, const float *token_type, const float *noise,                        \
+        const uint32_t *token_ids, const uint32_t *position_ids, const uint32_t *token_types,                         \
+        const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, const float *weight,           \
+        const float *bias, T *y, T *normalised, float *rstd, uint32_t hidden, float eps, uint32_t threshold,          \
+        float scale) {                                                                                                \
+        embed(word, position, token_type, noise, token_ids, position_ids, token_types, row_sequence, row_token, keys, \
+              weight, bias, y, normalised, rstd, hidden, eps, threshold, scale);                                      \
+    }                                                                                                                 \
+    extern "C" __global__ void embed_norm_backward_##NAME(                                                            \
+        T *grad, const T *normalised, const float *rstd, const float *weight, const uint32_t *row_sequence,           \
+        const uint32_t *row_token, const uint64_t *keys, float *partial, uint32_t rows, uint32_t hidden,              \
+        uint32_t stride, uint32_t threshold, float scale) {                                                           \
+        embed_norm_backward(grad, normalised, rstd, weight, row_sequence, row_token, keys, partial, rows, hidden,     \
+                            stride, threshold, scale);                                                                \
+    }                                                                                                                 \
+    extern "C" __global__ void segment_add_##NAME(const T *grad, const uint32_t *order, const uint32_t *segments,     \
+                                                  const uint32_t *ids, float *table, uint32_t hidden) {               \
+        segment_add(grad, order, segments, ids, table, hidden);                                                       \
+    }                                                                                                                 \
+    extern "C" __global__ void type_partials_##NAME(const T *grad, const uint32_t *token_types, float *partial,       \
+                                                    uint32_t rows, uint32_t hidden, uint32_t types,                   \
+                                                    uint32_t stride) {                                                \
+        type_partials(grad, token_types, partial, rows, hidden, stride);                                              \
+    }
+KERNELS(float, f32)
+KERNELS(bf16, bf16)
+
+#ifdef SWCUDA
+#define TRAFFIC(T, NAME)                                                                                              \
+    SWCUDA_TRAFFIC(embed_##NAME)(const float *, const float *, const float *token_type, const float *noise,           \
+                                 const uint32_t *, const uint32_t *, const uint32_t *, const uint32_t *,              \
+                                 const uint32_t *, const uint64_t *, const float *, const float *, T *, T *, float *, \
+                                 uint32_t hidden, float, uint32_t, float) {                                           \
+        uint64_t values = uint64_t(gridDim.x) * hidden, tables = 2 + (token_type != 0) + (noise != 0);                \
+        return {4 * tables * values + 8ull * hidden + 28ull * gridDim.x,                                              \
+                2 * values * sizeof(T) + 4ull * gridDim.x};                                                           \
+    }                                                                                                                 \
+    SWCUDA_TRAFFIC(embed_norm_backward_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,        \
+                                               const uint32_t *, const uint64_t *, float *, uint32_t rows,            \
+                                               uint32_t hidden, uint32_t, uint32_t, float) {                          \
+        uint64_t values = uint64_t(rows) * hidden;                                                                    \
+        return {2 * values * sizeof(T) + 4ull * hidden + 20ull * rows, values * sizeof(T) + 8ull * hidden * gridDim.x}; \
+    }                                                                                                                 \
+    SWCUDA_TRAFFIC(segment_add_##NAME)(const T *, const uint32_t *, const uint32_t *segments, const uint32_t *,       \
+                                       float *, uint32_t hidden) {                                                    \
+        uint64_t rows = segments[gridDim.x] - segments[0], out = 4ull * gridDim.x * hidden;                           \
+        return {rows * hidden * sizeof(T) + 4 * rows + 8ull * gridDim.x + out, out};                                  \
+    }                                                                                                                 \
+    SWCUDA_TRAFFIC(type_partials_##NAME)(const T *, const uint32_t *token_types, float *, uint32_t rows,              \
+                                         uint32_t hidden, uint32_t types, uint32_t) {                                 \
+        return {uint64_t(rows) * hidden * sizeof(T) + (token_types ? 4ull * rows : 0),                                \
+                4ull * hidden * types * gridDim.x};                                                                   \
+    }
+TRAFFIC(float, f32)
+TRAFFIC(bf16, bf16)
+#endif
