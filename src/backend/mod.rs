@@ -19,7 +19,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::batch::{PackedBatch, Pass};
-use crate::model::{EncoderConfig, Pooling};
+use crate::model::EncoderConfig;
 use crate::random::Key;
 use crate::weights::Parameters;
 
@@ -29,6 +29,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod precision;
+mod readout;
 mod reference;
 mod shape;
 #[cfg(test)]
@@ -39,22 +40,24 @@ pub use cpu::{Cpu, CpuBf16, product_seconds};
 #[cfg(feature = "cuda")]
 pub use cuda::{Cuda, CudaBf16};
 pub use precision::Precision;
+pub use readout::Readout;
 pub use reference::Reference;
 
 /// What goes through an encoder besides its weights.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     pub config: &'a EncoderConfig,
-    pub pooling: Pooling,
+    /// What of the hidden states the pass ends in.
+    pub readout: Readout,
     pub batch: &'a PackedBatch,
     /// `[total_tokens, hidden]`, added to the word embeddings; of any dtype, on any device.
     pub noise: Option<&'a Tensor>,
     pub pass: &'a Pass,
 }
 
-/// A tracked forward pass: `[n, hidden]` embeddings (detached) and the way back.
+/// A tracked forward pass: `[outputs, hidden]` embeddings (detached) and the way back.
 pub struct Encoded {
-    /// Shape [sequences, hidden].
+    /// `[outputs, hidden]`: a row for each sequence, or for each chosen row of the batch.
     pub embeddings: Tensor,
     /// The way back.
     pub tape: Box<dyn Tape>,
@@ -64,7 +67,7 @@ pub struct Encoded {
 /// than once, with another gradient each time.
 pub trait Tape {
     /// Adds the gradient of `sum(grad_embeddings · embeddings)` to `into`. `weights` are those of the forward
-    /// pass, `grad_embeddings` is `[n, hidden]`; `into` has their form and buffers of its own.
+    /// pass, `grad_embeddings` is `[outputs, hidden]`; `into` has their form and buffers of its own.
     fn backward(&self, weights: &Parameters, grad_embeddings: &Tensor, into: &mut Parameters) -> Result<()>;
 
     /// The gradient with respect to the noise on word embeddings, `[total_tokens, hidden]`, in the dtype and
@@ -76,7 +79,7 @@ pub trait Tape {
 /// pass's embeddings the same bits whether it is tracked or not. Weights may have groups behind those of the encoder:
 /// passes leave them alone.
 pub trait Backend: fmt::Debug + Send + Sync {
-    /// Embeddings `[n, hidden]`, not normalised, without a way back.
+    /// Embeddings `[outputs, hidden]` (as many as [`PackedBatch::total_outputs`]), not normalised, without a way back.
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor>;
 
     /// As [`Backend::embed`], with the way back.

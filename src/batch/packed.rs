@@ -16,6 +16,8 @@ pub struct PackedBatch {
     /// `[n]`: how many of a sequence's first rows are attended to. Less than its rows only where
     /// `mean-padded` pooling carries padding along.
     pub key_lens: Vec<usize>,
+    /// Rows whose hidden states a pass ends in, ascending, in place of an embedding for each sequence.
+    pub chosen: Option<Vec<usize>>,
     /// `[n]`: how many of a sequence's first rows pooling leaves out, a prompt's.
     pub unpooled: Vec<usize>,
     /// `[n]`
@@ -90,6 +92,10 @@ impl PackedBatch {
             cu_seqlens: offsets.iter().map(|offset| offset - first).collect(),
             key_lens: self.key_lens[sequences.clone()].to_vec(),
             unpooled: self.unpooled[sequences.clone()].to_vec(),
+            chosen: self
+                .chosen
+                .as_ref()
+                .map(|rows| rows[self.outputs(sequences.clone())].iter().map(|row| row - first).collect()),
             ids: self.ids[sequences].to_vec(),
         }
     }
@@ -103,6 +109,18 @@ impl PackedBatch {
         ends.dedup();
         let starts = std::iter::once(0).chain(ends.iter().copied());
         starts.zip(&ends).map(|(start, &end)| start..end).filter(|part| !part.is_empty()).collect()
+    }
+
+    /// Rows of what a pass ends in: an embedding for each sequence, or the hidden states of chosen rows.
+    pub fn total_outputs(&self) -> usize {
+        self.outputs(0..self.len()).len()
+    }
+
+    /// Those of some sequences, one after another.
+    pub fn outputs(&self, sequences: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let Some(rows) = &self.chosen else { return sequences };
+        let before = |sequence: usize| rows.partition_point(|&row| row < self.cu_seqlens[sequence]);
+        before(sequences.start)..before(sequences.end)
     }
 
     /// Number of sequences.

@@ -22,8 +22,8 @@ struct InParts {
 /// Some sequences of a batch, one after another.
 struct Part {
     batch: PackedBatch,
-    /// Where its sequences lie among those of the whole batch.
-    sequences: Range<usize>,
+    /// Where its embeddings lie among those of the whole batch.
+    outputs: Range<usize>,
     /// `[tokens of the part, hidden]`
     noise: Option<Tensor>,
 }
@@ -33,7 +33,7 @@ impl InParts {
         let part = |sequences: Range<usize>| -> Result<Part> {
             let rows = batch.cu_seqlens[sequences.start]..batch.cu_seqlens[sequences.end];
             let noise = noise.map(|noise| noise.narrow(0, rows.start, rows.len())).transpose()?;
-            Ok(Part { batch: batch.slice(sequences.clone()), sequences, noise })
+            Ok(Part { batch: batch.slice(sequences.clone()), outputs: batch.outputs(sequences), noise })
         };
         let parts = batch.parts(encoder.parts).into_iter().map(part).collect::<Result<_>>()?;
         Ok(InParts { encoder: encoder.clone().in_parts(1), parts, pass: *pass })
@@ -47,7 +47,7 @@ impl InParts {
     /// Takes a part through again, with its rows of the gradient of all embeddings.
     fn again(&self, part: &Part, weights: &Parameters, gradient: &Tensor) -> Result<(Box<dyn Tape>, Tensor)> {
         let encoded = self.encoder.embed_tracked(weights, &part.batch, part.noise.as_ref(), &self.pass)?;
-        let own = gradient.narrow(0, part.sequences.start, part.sequences.len())?.contiguous()?;
+        let own = gradient.narrow(0, part.outputs.start, part.outputs.len())?.contiguous()?;
         Ok((encoded.tape, own))
     }
 }

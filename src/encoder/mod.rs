@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::backend::{self, Backend, Input};
+use crate::backend::{self, Backend, Input, Readout};
 pub use crate::backend::{Encoded, Precision, Tape, product_seconds};
 pub use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::Positions;
@@ -84,7 +84,7 @@ impl Encoder {
         self.modules.width(self.config.dimensions.hidden_size)
     }
 
-    /// Embeddings `[n, hidden]`, as pooled, without a graph. `noise` is `[total_tokens,
+    /// Embeddings `[n, hidden]`, as pooled, or the hidden states of the batch's chosen rows, without a graph. `noise` is `[total_tokens,
     /// hidden]`, added to the word embeddings.
     pub fn embed(
         &self,
@@ -118,7 +118,7 @@ impl Encoder {
     }
 
     fn input<'a>(&'a self, batch: &'a PackedBatch, noise: Option<&'a Tensor>, pass: &'a Pass) -> Input<'a> {
-        Input { config: &self.config, pooling: self.pooling, batch, noise, pass }
+        Input { config: &self.config, readout: Readout::of(self.pooling, batch), batch, noise, pass }
     }
 
     /// Appends a text or a pair of texts to a batch, with the types of its tokens where the encoder is given them.

@@ -76,9 +76,9 @@ pub(super) fn embed<P: Forward, B: Borrow<P>>(
     let embeddings = with_weights(&shape, weights, input, |weights| {
         let products = prepare(&shape, weights);
         let by = (weights, products.borrow());
-        encoder::embed(&shape, by, input.batch, noise.as_deref(), input.pass, input.pooling)
+        encoder::embed(&shape, by, input.batch, noise.as_deref(), input.pass, input.readout)
     })?;
-    Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)
+    Tensor::from_vec(embeddings, (input.batch.total_outputs(), shape.hidden), &Device::Cpu)
 }
 
 /// As [`embed`], with the way back, whose products `prepare_back` makes when it is first walked.
@@ -91,9 +91,9 @@ pub(super) fn embed_tracked<P: Forward, B: Backward>(
     let (shape, noise) = (EncoderShape::from(input.config), input.noise.map(f32_values).transpose()?);
     let (embeddings, tape) = with_weights(&shape, weights, input, |weights| {
         let by = (weights, &prepare(&shape, weights));
-        encoder::embed_tracked(&shape, by, input.batch, noise.as_deref(), input.pass, input.pooling)
+        encoder::embed_tracked(&shape, by, input.batch, noise.as_deref(), input.pass, input.readout)
     })?;
-    let embeddings = Tensor::from_vec(embeddings, (input.batch.len(), shape.hidden), &Device::Cpu)?;
+    let embeddings = Tensor::from_vec(embeddings, (input.batch.total_outputs(), shape.hidden), &Device::Cpu)?;
     let form = input.noise.map_or((DType::F32, Device::Cpu), |n| (n.dtype(), n.device().clone()));
     let noise = (input.batch.total_tokens(), shape.hidden);
     let products = OnceLock::new();

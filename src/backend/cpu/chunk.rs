@@ -4,6 +4,7 @@
 //! for in a forward, and what a layer hands to the next is still in the cache. Threads that find no chunk help with
 //! the products of those that there are.
 
+use super::buffers::Buffer;
 use super::layer_norm::RowDropout;
 use super::relative::Strips;
 use super::shape::{EmbeddingWeights, EncoderShape};
@@ -33,6 +34,11 @@ pub(crate) struct Chunk {
 impl Chunk {
     pub fn total_tokens(&self) -> usize {
         self.cu_seqlens[self.sequences.len()]
+    }
+
+    /// Which of the batch's embeddings are those of its sequences, in their order.
+    pub fn outputs<'a>(&'a self, batch: &'a PackedBatch) -> impl Iterator<Item = usize> + Clone + use<'a> {
+        self.sequences.iter().flat_map(|&i| batch.outputs(i..i + 1))
     }
 
     /// Rows of its longest sequence.
@@ -78,12 +84,21 @@ fn cut(batch: &PackedBatch, by_length: &[usize], count: usize) -> Vec<Chunk> {
     chunks
 }
 
-/// Which rows a layer computes after attention: every row, or where only the first of each
-/// sequence is pooled, that.
+/// Which rows a layer computes after attention: every row, or what alone is read off: the first of each sequence, or
+/// rows that the batch chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queries {
     All,
     First,
+    Chosen,
+}
+
+impl Queries {
+    /// Whose attention is computed. Queries of a sequence are its first rows there, which chosen ones need not be:
+    /// theirs are taken from that of all.
+    pub fn attending(self) -> Queries {
+        if self == Queries::Chosen { Queries::All } else { self }
+    }
 }
 
 /// A chunk with everything that its computation depends on besides weights.
@@ -98,11 +113,27 @@ pub(crate) struct ChunkContext<'a> {
     pub relative: Option<Strips>,
     /// Threads that may share the chunk's products.
     pub threads: usize,
+    /// Tokens of each sequence that the batch chose, counted within it, one sequence after another.
+    chosen: Vec<usize>,
+    /// `[n + 1]`: where those of each sequence begin. Empty where the batch chose none.
+    chosen_ends: Vec<usize>,
 }
 
 /// Threads for each of so many chunks that are computed at the same time.
 pub(crate) fn threads_each(chunks: usize) -> usize {
     (rayon::current_num_threads() / chunks.max(1)).max(1)
+}
+
+/// The tokens of a chunk's sequences that the batch chose, and where those of each sequence begin.
+fn chosen_of(batch: &PackedBatch, chunk: &Chunk) -> (Vec<usize>, Vec<usize>) {
+    let Some(rows) = &batch.chosen else { return (Vec::new(), Vec::new()) };
+    let (mut chosen, mut ends) = (Vec::new(), vec![0]);
+    for &i in &chunk.sequences {
+        let first = batch.rows(i).start;
+        chosen.extend(rows[batch.outputs(i..i + 1)].iter().map(|row| row - first));
+        ends.push(chosen.len());
+    }
+    (chosen, ends)
 }
 
 impl<'a> ChunkContext<'a> {
@@ -117,7 +148,8 @@ impl<'a> ChunkContext<'a> {
         let sequence_keys = chunk.sequences.iter().map(|&i| pass.sequence(batch.ids[i])).collect();
         let table = EmbeddingWeights::new(shape, shared).relative_bias;
         let relative = Strips::new(shape, table, chunk.longest());
-        ChunkContext { shape, batch, pass, chunk, sequence_keys, relative, threads }
+        let (chosen, chosen_ends) = chosen_of(batch, chunk);
+        ChunkContext { shape, batch, pass, chunk, sequence_keys, relative, threads, chosen, chosen_ends }
     }
 
     pub fn len(&self) -> usize {
@@ -152,13 +184,20 @@ impl<'a> ChunkContext<'a> {
         match queries {
             Queries::All => self.rows(i),
             Queries::First => i..i + 1,
+            Queries::Chosen => self.chosen_ends[i]..self.chosen_ends[i + 1],
         }
+    }
+
+    /// Rows of what is read off the chunk.
+    pub fn total_outputs(&self) -> usize {
+        if self.chosen_ends.is_empty() { self.len() } else { self.chosen.len() }
     }
 
     pub fn total_queries(&self, queries: Queries) -> usize {
         match queries {
             Queries::All => self.total_tokens(),
             Queries::First => self.len(),
+            Queries::Chosen => self.chosen.len(),
         }
     }
 
@@ -168,18 +207,42 @@ impl<'a> ChunkContext<'a> {
         let mut keys = Vec::with_capacity(self.total_queries(queries));
         for (i, sequence) in self.sequence_keys.iter().enumerate() {
             let place = sequence.at(layer as u64).site(site);
-            keys.extend((0..self.query_rows(i, queries).len()).map(|token| place.at(token as u64)));
+            keys.extend(self.tokens(i, queries).map(|token| place.at(token as u64)));
         }
         Some(RowDropout { dropout, keys })
     }
 
-    /// The rows of `x` `[tokens, hidden]` that [`Queries::First`] keeps.
-    pub fn gather_first(&self, x: &[f32], into: &mut [f32]) {
+    /// The tokens of the chunk's `i`-th sequence that are computed, counted within it.
+    fn tokens(&self, i: usize, queries: Queries) -> impl Iterator<Item = usize> {
+        let rows = self.query_rows(i, queries);
+        let chosen = (queries == Queries::Chosen).then(|| &self.chosen[rows.clone()]);
+        (0..rows.len()).map(move |place| chosen.map_or(place, |tokens| tokens[place]))
+    }
+
+    /// The chunk's rows that are computed.
+    fn computed_rows(&self, queries: Queries) -> impl Iterator<Item = usize> {
+        (0..self.len())
+            .flat_map(move |i| self.tokens(i, queries).map(move |token| self.rows(i).start + token))
+    }
+
+    /// Of `x` `[tokens, hidden]` the rows that are computed, `[queries, hidden]`.
+    pub fn gather(&self, x: &[f32], queries: Queries) -> Buffer {
         let hidden = self.shape.hidden;
-        for (i, to) in into.chunks_exact_mut(hidden).enumerate() {
-            let row = self.rows(i).start;
+        let mut rows = Buffer::unspecified(self.total_queries(queries) * hidden);
+        for (row, to) in self.computed_rows(queries).zip(rows.chunks_exact_mut(hidden)) {
             to.copy_from_slice(&x[row * hidden..(row + 1) * hidden]);
         }
+        rows
+    }
+
+    /// `rows` `[queries, hidden]` at their places among zeros `[tokens, hidden]`.
+    pub fn scatter(&self, rows: &[f32], queries: Queries) -> Buffer {
+        let hidden = self.shape.hidden;
+        let mut all = Buffer::zeros(self.total_tokens() * hidden);
+        for (row, from) in self.computed_rows(queries).zip(rows.chunks_exact(hidden)) {
+            all[row * hidden..(row + 1) * hidden].copy_from_slice(from);
+        }
+        all
     }
 }
 

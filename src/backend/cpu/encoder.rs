@@ -13,11 +13,11 @@ use super::shape::{EmbeddingGradients, EmbeddingWeights, EncoderShape, LayerGrad
 use super::vectors::add_to;
 use super::weight_gradients::accumulate;
 use super::{embedding, layer};
+use crate::backend::Readout;
 use crate::batch::{PackedBatch, Pass};
-use crate::model::Pooling;
 use rayon::prelude::*;
 
-/// Embeddings `[n, hidden]`, not normalised. `weights` are the flat buffers in the layout's order
+/// Embeddings `[outputs, hidden]`, not normalised. `weights` are the flat buffers in the layout's order
 /// (embeddings, layer 0, …), and `products` multiplies by them; `noise` `[total_tokens, hidden]` is added to the word
 /// embeddings.
 ///
@@ -28,13 +28,13 @@ pub fn embed(
     batch: &PackedBatch,
     noise: Option<&[f32]>,
     pass: &Pass,
-    pooling: Pooling,
+    readout: Readout,
 ) -> Vec<f32> {
     let chunks = chunks_of(batch);
     let threads = threads_each(chunks.len());
     let forward = |chunk: &Chunk| {
         let c = ChunkContext::new(shape, weights[0], (batch, pass), chunk, threads);
-        run(&c, (weights, products), noise, pooling, drop).0
+        run(&c, (weights, products), noise, readout, drop).0
     };
     let pooled: Vec<Buffer> = chunks.par_iter().map(forward).collect();
     collect_pooled(shape, batch, chunks.iter().zip(&pooled))
@@ -47,7 +47,7 @@ pub fn embed_tracked<A: Stored>(
     batch: &PackedBatch,
     noise: Option<&[f32]>,
     pass: &Pass,
-    pooling: Pooling,
+    readout: Readout,
 ) -> (Vec<f32>, Activations<A>) {
     let chunks = chunks_of(batch);
     let threads = threads_each(chunks.len());
@@ -55,44 +55,44 @@ pub fn embed_tracked<A: Stored>(
         let mut layers = Vec::with_capacity(shape.layers);
         let c = ChunkContext::new(shape, weights[0], (batch, pass), &chunk, threads);
         let record = |saved: layer::Saved| layers.push(saved.stored());
-        let (pooled, embeddings) = run(&c, (weights, products), noise, pooling, record);
+        let (pooled, embeddings) = run(&c, (weights, products), noise, readout, record);
         (ChunkTape { chunk, embeddings, layers }, pooled)
     };
     let (chunks, pooled): (Vec<ChunkTape<A>>, Vec<Buffer>) = chunks.into_par_iter().map(forward).unzip();
     let embeddings = collect_pooled(shape, batch, chunks.iter().map(|t| &t.chunk).zip(&pooled));
-    let tape = Activations { shape: *shape, batch: batch.clone(), pass: *pass, pooling, chunks };
+    let tape = Activations { shape: *shape, batch: batch.clone(), pass: *pass, readout, chunks };
     (embeddings, tape)
 }
 
-/// Rows that layer `layer` computes, by what is pooled.
-fn queries_of(shape: &EncoderShape, batch: &PackedBatch, pooling: Pooling, layer: usize) -> Queries {
-    if layer + 1 == shape.layers { pooling::queries(pooling, batch) } else { Queries::All }
+/// Rows that layer `layer` computes, by what is read off.
+fn queries_of(shape: &EncoderShape, batch: &PackedBatch, readout: Readout, layer: usize) -> Queries {
+    if layer + 1 == shape.layers { pooling::queries(readout, batch) } else { Queries::All }
 }
 
-/// One chunk through the encoder: its embeddings `[n, hidden]`, what the backward needs of the sums of embeddings, and
+/// One chunk through the encoder: its embeddings `[outputs, hidden]`, what the backward needs of the sums of embeddings, and
 /// by `record` what it needs of each layer.
 fn run(
     c: &ChunkContext,
     (weights, products): (&[&[f32]], &impl Forward),
     noise: Option<&[f32]>,
-    pooling: Pooling,
+    readout: Readout,
     mut record: impl FnMut(layer::Saved),
 ) -> (Buffer, embedding::Saved) {
     let shape = c.shape;
     let (mut x, embeddings) = embedding::forward(c, &EmbeddingWeights::new(shape, weights[0]), noise);
-    let mut pooled = Buffer::zeros(c.len() * shape.hidden);
+    let mut pooled = Buffer::zeros(c.total_outputs() * shape.hidden);
     let mut queries = Queries::All;
     for layer in 0..shape.layers {
-        queries = queries_of(shape, c.batch, pooling, layer);
+        queries = queries_of(shape, c.batch, readout, layer);
         let w = LayerWeights::new(shape, weights[layer + 1]);
         let (y, saved) = layer::forward(c, products, &w, layer, &x, queries);
         record(saved);
         x = y;
-        if layer == 0 && pooling == Pooling::FirstLastAvg {
-            pooling::add(c, pooling, queries, &x, &mut pooled);
+        if layer == 0 && readout.reads_first_layer() {
+            pooling::add(c, readout, queries, &x, &mut pooled);
         }
     }
-    pooling::add(c, pooling, queries, &x, &mut pooled);
+    pooling::add(c, readout, queries, &x, &mut pooled);
     (pooled, embeddings)
 }
 
@@ -102,9 +102,9 @@ fn collect_pooled<'a>(
     parts: impl Iterator<Item = (&'a Chunk, &'a Buffer)>,
 ) -> Vec<f32> {
     let hidden = shape.hidden;
-    let mut embeddings = vec![0.0; batch.len() * hidden];
+    let mut embeddings = vec![0.0; batch.total_outputs() * hidden];
     for (chunk, pooled) in parts {
-        for (&i, row) in chunk.sequences.iter().zip(pooled.chunks_exact(hidden)) {
+        for (i, row) in chunk.outputs(batch).zip(pooled.chunks_exact(hidden)) {
             embeddings[i * hidden..(i + 1) * hidden].copy_from_slice(row);
         }
     }
@@ -133,12 +133,12 @@ pub struct Activations<A> {
     shape: EncoderShape,
     batch: PackedBatch,
     pass: Pass,
-    pooling: Pooling,
+    readout: Readout,
     chunks: Vec<ChunkTape<A>>,
 }
 
 impl<A: Stored> Activations<A> {
-    /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[n, hidden]`).
+    /// Adds to `gradients` (flat, as `weights`) those of Σ embeddings · `embedding_gradients` (`[outputs, hidden]`).
     pub fn backward(
         &self,
         by: (&[&[f32]], &impl Backward<Stored = A>),
@@ -168,7 +168,7 @@ impl<A: Stored> Activations<A> {
         mut gradients: Option<&mut [&mut [f32]]>,
     ) -> Buffer {
         let hidden = self.shape.hidden;
-        assert_eq!(embedding_gradients.len(), self.batch.len() * hidden);
+        assert_eq!(embedding_gradients.len(), self.batch.total_outputs() * hidden);
         let mut sums = Buffer::zeros(self.batch.total_tokens() * hidden);
         let mut passes: Vec<ChunkBackward<A>> = self
             .chunks
@@ -214,7 +214,7 @@ impl<A: Stored> Activations<A> {
 struct ChunkBackward<'a, A> {
     c: ChunkContext<'a>,
     saved: &'a ChunkTape<A>,
-    /// `[n, hidden]`: that of the chunk's embeddings.
+    /// `[outputs, hidden]`: that of the chunk's embeddings.
     pooled: Buffer,
     /// That of the current layer's output; empty before the last layer.
     gradient: Buffer,
@@ -232,8 +232,9 @@ impl<'a, A: Stored> ChunkBackward<'a, A> {
         embedding_gradients: &[f32],
     ) -> Option<Self> {
         let hidden = tape.shape.hidden;
-        let mut pooled = Buffer::unspecified(saved.chunk.sequences.len() * hidden);
-        for (&i, row) in saved.chunk.sequences.iter().zip(pooled.chunks_exact_mut(hidden)) {
+        let outputs = saved.chunk.outputs(&tape.batch);
+        let mut pooled = Buffer::unspecified(outputs.clone().count() * hidden);
+        for (i, row) in outputs.zip(pooled.chunks_exact_mut(hidden)) {
             row.copy_from_slice(&embedding_gradients[i * hidden..(i + 1) * hidden]);
         }
         if pooled.iter().all(|&g| g == 0.0) {
@@ -245,12 +246,12 @@ impl<'a, A: Stored> ChunkBackward<'a, A> {
     }
 
     /// The gradient of the last hidden states, made when it is first needed.
-    fn take_gradient(&mut self, pooling: Pooling, queries: Queries) -> Buffer {
+    fn take_gradient(&mut self, readout: Readout, queries: Queries) -> Buffer {
         if !self.gradient.is_empty() {
             return std::mem::replace(&mut self.gradient, Buffer::unspecified(0));
         }
         let mut gradient = Buffer::zeros(self.c.total_queries(queries) * self.c.shape.hidden);
-        pooling::backward(&self.c, pooling, queries, &self.pooled, &mut gradient);
+        pooling::backward(&self.c, readout, queries, &self.pooled, &mut gradient);
         gradient
     }
 
@@ -261,10 +262,10 @@ impl<'a, A: Stored> ChunkBackward<'a, A> {
         w: &LayerWeights,
         layer: usize,
     ) -> InnerGradients<'a, P> {
-        let queries = queries_of(&tape.shape, &tape.batch, tape.pooling, layer);
-        let mut gradient = self.take_gradient(tape.pooling, queries);
-        if layer == 0 && tape.pooling == Pooling::FirstLastAvg {
-            pooling::backward(&self.c, tape.pooling, queries, &self.pooled, &mut gradient);
+        let queries = queries_of(&tape.shape, &tape.batch, tape.readout, layer);
+        let mut gradient = self.take_gradient(tape.readout, queries);
+        if layer == 0 && tape.readout.reads_first_layer() {
+            pooling::backward(&self.c, tape.readout, queries, &self.pooled, &mut gradient);
         }
         let layers = &self.saved.layers;
         let input = match layer.checked_sub(1) {

@@ -13,9 +13,9 @@ use super::simd::kernel;
 use crate::random::Site;
 
 /// What the backward needs of a layer's forward. Rows are those after attention (`queries`) except
-/// `kv`'s, which are all tokens. `A` are activations that only go into products and through the activation function.
+/// `kv`'s, which are all tokens, and `q`'s, which are those that attend. `A` are activations that only go into products and through the activation function.
 pub(crate) struct Saved<A = Buffer> {
-    /// `[queries, hidden]`
+    /// `[attending, hidden]`
     q: Buffer,
     /// `[tokens, 2 · hidden]`
     kv: Buffer,
@@ -76,24 +76,28 @@ pub(crate) fn forward(
     x: &[f32],
     queries: Queries,
 ) -> (Buffer, Saved) {
-    let (hidden, rows) = (c.shape.hidden, c.total_queries(queries));
-    let first = (queries == Queries::First).then(|| first_rows(c, x));
-    let query_input: &[f32] = first.as_deref().unwrap_or(x);
+    let (hidden, rows, attending) = (c.shape.hidden, c.total_queries(queries), queries.attending());
+    let residual = (queries != Queries::All).then(|| c.gather(x, queries));
     let by = (c, products);
     let weights = products.layer(layer, w);
     let all = products.rows(x, hidden);
-    let few = first.as_deref().map(|first| products.rows(first, hidden));
-    let q = linear(by, few.as_ref().unwrap_or(&all), rows, weights.query, w.query_bias);
+    let few = residual.as_deref().filter(|_| attending != Queries::All);
+    let few = few.map(|few| products.rows(few, hidden));
+    let query_input = few.as_ref().unwrap_or(&all);
+    let q = linear(by, query_input, c.total_queries(attending), weights.query, w.query_bias);
     let kv = linear(by, &all, c.total_tokens(), weights.key_value, w.key_value_bias);
     drop((all, few));
-    let context = attend(c, layer, &q, &kv, queries);
+    let mut context = attend(c, layer, &q, &kv, attending);
+    if attending != queries {
+        context = c.gather(&context, queries);
+    }
     let attended = products.rows(&context, hidden);
     let mut branch = linear(by, &attended, rows, weights.attention_output, w.attention_output_bias);
     drop(attended);
     let mut y1 = Buffer::unspecified(rows * hidden);
     let mut attention_rstd = Buffer::unspecified(rows);
     let (eps, dropout) = (c.shape.layer_norm_eps, c.row_dropout(layer, Site::AttentionOutput, queries));
-    let residual = Some(query_input);
+    let residual = residual.as_deref().or(Some(x));
     let norm = w.attention_norm();
     layer_norm::forward(&mut branch, residual, dropout.as_ref(), norm, eps, &mut attention_rstd, &mut y1);
 
@@ -129,12 +133,6 @@ pub(crate) fn forward(
         output_rstd,
     };
     (y2, saved)
-}
-
-fn first_rows(c: &ChunkContext, x: &[f32]) -> Buffer {
-    let mut rows = Buffer::unspecified(c.len() * c.shape.hidden);
-    c.gather_first(x, &mut rows);
-    rows
 }
 
 /// Views of one sequence's attention inputs, with its masks.
@@ -287,23 +285,25 @@ pub(crate) fn backward<'a, P: Backward>(
     let mut context_gradient = Buffer::unspecified(rows * hidden);
     through(&attention_output_gradient, hidden, weights.attention_output, Init::Zero, &mut context_gradient);
     let attention_output = factors(attention_output_gradient, hidden, saved.context.values(), hidden);
+    let attending = queries.attending();
+    if attending != queries {
+        context_gradient = c.scatter(&context_gradient, queries);
+        gradient = c.scatter(&gradient, queries);
+    }
     let (q_gradient, kv_gradient, relative_gradient) =
-        attend_backward(c, layer, saved, &context_gradient, queries);
+        attend_backward(c, layer, saved, &context_gradient, attending);
     drop(context_gradient);
     column_sums(&q_gradient, &mut v.query_bias);
     column_sums(&kv_gradient, &mut v.key_value_bias);
 
     // The residual's gradient is in `gradient`; the projections' are added to it.
     through(&q_gradient, hidden, weights.query, Init::Keep, &mut gradient);
-    let mut input_gradient = match queries {
-        Queries::All => gradient,
-        Queries::First => scatter_first(c, &gradient),
-    };
+    let is_few = attending != Queries::All;
+    let mut input_gradient = if is_few { c.scatter(&gradient, attending) } else { gradient };
     debug_assert_eq!(kv_gradient.len(), tokens * 2 * hidden);
     through(&kv_gradient, 2 * hidden, weights.key_value, Init::Keep, &mut input_gradient);
 
-    let query_input =
-        (queries == Queries::First).then(|| products.right(Values::Own(first_rows(c, &input)), hidden));
+    let query_input = is_few.then(|| products.right(Values::Own(c.gather(&input, attending)), hidden));
     let inner = InnerGradients {
         output,
         intermediate,
@@ -315,17 +315,6 @@ pub(crate) fn backward<'a, P: Backward>(
         vectors: v,
     };
     (input_gradient, inner)
-}
-
-/// `[n, hidden]` at the first rows of zeros `[tokens, hidden]`.
-fn scatter_first(c: &ChunkContext, rows: &[f32]) -> Buffer {
-    let hidden = c.shape.hidden;
-    let mut all = Buffer::zeros(c.total_tokens() * hidden);
-    for (i, from) in rows.chunks_exact(hidden).enumerate() {
-        let row = c.rows(i).start;
-        all[row * hidden..(row + 1) * hidden].copy_from_slice(from);
-    }
-    all
 }
 
 fn attend_backward<A>(

@@ -1,16 +1,21 @@
-//! From hidden states to one embedding for each sequence. Padding rows are in the batch where `mean-padded`
+//! From hidden states to one embedding for each sequence, or to the chosen ones. Padding rows are in the batch where `mean-padded`
 //! wants them, so that its mean is that of all rows, as any other.
 
 use super::chunk::{ChunkContext, Queries};
 use super::simd::kernel;
+use super::vectors::add_to;
+use crate::backend::Readout;
 use crate::batch::PackedBatch;
 use crate::model::Pooling;
 use std::ops::Range;
 
 /// How many of the last layer's rows matter.
-pub(crate) fn queries(pooling: Pooling, batch: &PackedBatch) -> Queries {
-    let first = pooling == Pooling::Cls && batch.unpooled.iter().all(|&rows| rows == 0);
-    if first { Queries::First } else { Queries::All }
+pub(crate) fn queries(readout: Readout, batch: &PackedBatch) -> Queries {
+    match readout {
+        Readout::Chosen => Queries::Chosen,
+        Readout::Pooled(Pooling::Cls) if batch.unpooled.iter().all(|&rows| rows == 0) => Queries::First,
+        Readout::Pooled(_) => Queries::All,
+    }
 }
 
 /// The factor of a layer's mean.
@@ -33,15 +38,19 @@ fn pooled_rows(c: &ChunkContext, pooling: Pooling, queries: Queries, i: usize) -
     }
 }
 
-/// Adds the part of one layer's output: `hidden_states` is `[tokens, hidden]` or, for [`Queries::First`],
-/// `[n, hidden]`; `pooled` is `[n, hidden]`.
+/// Adds the part of one layer's output: `hidden_states` is `[queries, hidden]`; `pooled` is `[outputs, hidden]`.
 pub(crate) fn add(
     c: &ChunkContext,
-    pooling: Pooling,
+    readout: Readout,
     queries: Queries,
     hidden_states: &[f32],
     pooled: &mut [f32],
 ) {
+    let Readout::Pooled(pooling) = readout else {
+        // Of chosen rows the last layer computes no others.
+        pooled.copy_from_slice(hidden_states);
+        return;
+    };
     let hidden = c.shape.hidden;
     for (i, out) in pooled.chunks_exact_mut(hidden).enumerate() {
         let rows = pooled_rows(c, pooling, queries, i);
@@ -68,14 +77,18 @@ fn add_mean<'a, S>(simd, rows: &'a [f32], scale: f32, out: &'a mut [f32]) {
 }
 }
 
-/// Adds `gradient` `[n, hidden]` of the embeddings to that of one layer's output.
+/// Adds `gradient` `[outputs, hidden]` of the embeddings to that of one layer's output.
 pub(crate) fn backward(
     c: &ChunkContext,
-    pooling: Pooling,
+    readout: Readout,
     queries: Queries,
     gradient: &[f32],
     hidden_gradient: &mut [f32],
 ) {
+    let Readout::Pooled(pooling) = readout else {
+        add_to(hidden_gradient, gradient);
+        return;
+    };
     let hidden = c.shape.hidden;
     for (i, g) in gradient.chunks_exact(hidden).enumerate() {
         let rows = pooled_rows(c, pooling, queries, i);

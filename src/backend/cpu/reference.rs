@@ -2,6 +2,7 @@
 //! against in tests.
 
 use super::shape::EncoderShape;
+use crate::backend::Readout;
 use crate::batch::{PackedBatch, Pass, attention_row_key, drophead_factors, row_key};
 use crate::model::{Activation, Pooling};
 use crate::random::{Dropout, Key, Site};
@@ -116,14 +117,14 @@ fn attention(
     context
 }
 
-/// Embeddings `[n, hidden]`. Padding rows beyond a sequence's `key_lens` are computed like others.
+/// Embeddings `[outputs, hidden]`. Padding rows beyond a sequence's `key_lens` are computed like others.
 pub fn embed(
     shape: &EncoderShape,
     weights: &Weights,
     batch: &PackedBatch,
     noise: Option<&[f64]>,
     pass: &Pass,
-    pooling: Pooling,
+    readout: Readout,
 ) -> Vec<f64> {
     let mut all = Vec::new();
     for i in 0..batch.len() {
@@ -133,6 +134,11 @@ pub fn embed(
         let mean = |rows: &Rows, c: usize| {
             let pooled = &rows[left_out..];
             pooled.iter().map(|r| r[c]).sum::<f64>() / pooled.len().max(1) as f64
+        };
+        let Readout::Pooled(pooling) = readout else {
+            let chosen = batch.chosen.iter().flatten().filter(|row| batch.rows(i).contains(row));
+            all.extend(chosen.flat_map(|row| last[row - batch.rows(i).start].clone()));
+            continue;
         };
         all.extend((0..shape.hidden).map(|c| match pooling {
             Pooling::Mean | Pooling::MeanPadded => mean(last, c),

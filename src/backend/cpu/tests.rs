@@ -6,6 +6,7 @@ use super::narrow::{bf16, int8};
 use super::products::{Backward, F32, Forward, Stored};
 use super::reference;
 use super::shape::EncoderShape;
+use crate::backend::Readout;
 use crate::backend::shape::ShapeError;
 use crate::batch::{PackedBatch, Pass, SequenceId};
 use crate::model::layout::{Dimensions, Layout};
@@ -17,6 +18,11 @@ pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
 
+const MEAN: Readout = Readout::Pooled(Pooling::Mean);
+const CLS: Readout = Readout::Pooled(Pooling::Cls);
+const FIRST_LAST: Readout = Readout::Pooled(Pooling::FirstLastAvg);
+const READOUTS: [Readout; 4] = [MEAN, CLS, FIRST_LAST, Readout::Chosen];
+
 /// A random encoder with a batch for it.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -26,8 +32,8 @@ pub struct Case {
     pub batch: PackedBatch,
     pub noise: Option<Vec<f32>>,
     pub pass: Pass,
-    pub pooling: Pooling,
-    /// `[n, hidden]`
+    pub readout: Readout,
+    /// `[outputs, hidden]`
     pub embedding_gradients: Vec<f32>,
 }
 
@@ -44,7 +50,7 @@ pub fn case(
     seed: u64,
     lens: &[(usize, usize)],
     pass: Pass,
-    pooling: Pooling,
+    readout: Readout,
 ) -> Case {
     (shape.vocab_size, shape.max_position_embeddings) = (23, 80);
     shape.relative_rows = if shape.relative.is_some() { 32 } else { 0 };
@@ -82,8 +88,13 @@ pub fn case(
     }
     let noise =
         (seed.is_multiple_of(2)).then(|| normals(key.at(98), batch.total_tokens() * shape.hidden, 0.1));
-    let embedding_gradients = normals(key.at(97), batch.len() * shape.hidden, 1.0);
-    Case { shape, layout, weights, batch, noise, pass, pooling, embedding_gradients }
+    if readout == Readout::Chosen {
+        // Of some sequences none.
+        let is_chosen = |&row: &usize| key.at(96).at(row as u64).below(4) == 0;
+        batch.chosen = Some((0..batch.total_tokens()).filter(is_chosen).collect());
+    }
+    let embedding_gradients = normals(key.at(97), batch.total_outputs() * shape.hidden, 1.0);
+    Case { shape, layout, weights, batch, noise, pass, readout, embedding_gradients }
 }
 
 impl Case {
@@ -97,7 +108,7 @@ impl Case {
 
     fn embed_by(&self, products: &impl Forward) -> Vec<f32> {
         let noise = self.noise.as_deref();
-        embed(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
+        embed(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.readout)
     }
 
     fn tracked(&self) -> (Vec<f32>, Activations<Buffer>) {
@@ -106,7 +117,7 @@ impl Case {
 
     fn tracked_by<A: Stored>(&self, products: &impl Forward) -> (Vec<f32>, Activations<A>) {
         let noise = self.noise.as_deref();
-        embed_tracked(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.pooling)
+        embed_tracked(&self.shape, (&self.slices(), products), &self.batch, noise, &self.pass, self.readout)
     }
 
     fn gradients(&self, tape: &Activations<Buffer>) -> Vec<Vec<f32>> {
@@ -125,7 +136,7 @@ impl Case {
     }
 
     fn reference(&self, weights: &reference::Weights, noise: Option<&[f64]>) -> Vec<f64> {
-        reference::embed(&self.shape, weights, &self.batch, noise, &self.pass, self.pooling)
+        reference::embed(&self.shape, weights, &self.batch, noise, &self.pass, self.readout)
     }
 
     /// Σ embeddings · embedding_gradients, in f64.
@@ -148,7 +159,7 @@ prop_compose! {
         drophead in prop::sample::select(vec![0.0, 0.4]),
         activation in prop::sample::select(vec![
             Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Silu]),
-        pooling in prop::sample::select(vec![Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg]),
+        readout in prop::sample::select(READOUTS.to_vec()),
         type_vocab_size in prop::sample::select(vec![0, 2]),
         relative in prop::sample::select(vec![None, Some(RELATIVE)]),
         left_out in prop_oneof![Just(vec![0; 4]), prop::collection::vec(0usize..12, 4)],
@@ -160,7 +171,7 @@ prop_compose! {
         };
         let lens: Vec<_> = lens.iter().map(|&(rows, pad)| (rows, rows.saturating_sub(pad).max(1))).collect();
         let pass = Pass { key: Key::new(seed).at(5), hidden_dropout, attention_dropout, drophead };
-        let mut case = case(shape, seed, &lens, pass, pooling);
+        let mut case = case(shape, seed, &lens, pass, readout);
         for (i, (&(rows, _), left_out)) in lens.iter().zip(left_out).enumerate() {
             case.batch.unpooled[i] = left_out.min(rows);
         }
@@ -215,7 +226,7 @@ proptest! {
 }
 
 /// A batch of several chunks and groups of chunks, with one sequence longer than a chunk's usual size.
-fn large_case(pooling: Pooling) -> Case {
+fn large_case(readout: Readout) -> Case {
     let shape = EncoderShape {
         hidden: 48,
         heads: 3,
@@ -231,13 +242,13 @@ fn large_case(pooling: Pooling) -> Case {
     };
     let lens: Vec<_> = (0..120).map(|i| (1 + i * 7 % 61, 1 + i * 7 % 61)).collect();
     let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
-    case(shape, 4, &lens, pass, pooling)
+    case(shape, 4, &lens, pass, readout)
 }
 
 #[test]
 fn any_number_of_threads_computes_the_same_bits() {
-    for pooling in [Pooling::Mean, Pooling::Cls] {
-        let case = large_case(pooling);
+    for readout in [MEAN, CLS, Readout::Chosen] {
+        let case = large_case(readout);
         let run = || {
             let (embeddings, tape) = case.tracked();
             let noise = tape.noise_gradient((&case.slices(), &F32), &case.embedding_gradients);
@@ -274,8 +285,8 @@ fn narrow(case: &Case) -> Narrow {
 
 #[test]
 fn any_number_of_threads_computes_the_same_bits_in_fewer_bits() {
-    for pooling in [Pooling::Mean, Pooling::Cls] {
-        let case = large_case(pooling);
+    for readout in [MEAN, CLS, Readout::Chosen] {
+        let case = large_case(readout);
         let one = on_threads(1, || narrow(&case));
         assert_eq!(one.untracked, one.embeddings, "a tape changes no bits");
         for threads in [2, 5, 16] {
@@ -302,7 +313,7 @@ fn few_sequences_have_the_same_bits_on_more_threads_than_chunks() {
     };
     let pass = Pass { key: Key::new(8), hidden_dropout: 0.1, attention_dropout: 0.1, drophead: 0.1 };
     for lens in [&[(61, 61)][..], &[(79, 70), (60, 60), (79, 79)]] {
-        let case = case(shape, 4, lens, pass, Pooling::Mean);
+        let case = case(shape, 4, lens, pass, MEAN);
         let run = || {
             let (embeddings, tape) = case.tracked();
             let noise = tape.noise_gradient((&case.slices(), &F32), &case.embedding_gradients);
@@ -318,7 +329,7 @@ fn few_sequences_have_the_same_bits_on_more_threads_than_chunks() {
 
 #[test]
 fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
-    let case = large_case(Pooling::Mean);
+    let case = large_case(MEAN);
     let all = case.embed();
     for i in [0, 17, 119] {
         let (batch, rows) = (&case.batch, case.batch.rows(i));
@@ -329,18 +340,19 @@ fn a_sequence_s_embedding_does_not_depend_on_its_batch() {
             cu_seqlens: vec![0, rows.len()],
             key_lens: vec![batch.key_lens[i]],
             unpooled: vec![batch.unpooled[i]],
+            chosen: None,
             ids: vec![batch.ids[i]],
         };
         let h = case.shape.hidden;
         let noise = case.noise.as_ref().map(|n| &n[rows.start * h..rows.end * h]);
-        let one = embed(&case.shape, (&case.slices(), &F32), &alone, noise, &case.pass, case.pooling);
+        let one = embed(&case.shape, (&case.slices(), &F32), &alone, noise, &case.pass, case.readout);
         assert_eq!(one, &all[i * h..(i + 1) * h], "sequence {i}");
     }
 }
 
 #[test]
 fn a_tape_serves_many_backwards_and_their_gradients_add() {
-    let mut case = large_case(Pooling::FirstLastAvg);
+    let mut case = large_case(FIRST_LAST);
     let (_, tape) = case.tracked();
     let whole = case.gradients(&tape);
     let all = case.embedding_gradients.clone();
@@ -367,8 +379,8 @@ fn cosine(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
 
 #[test]
 fn fewer_bits_are_near() {
-    for pooling in [Pooling::Mean, Pooling::Cls, Pooling::FirstLastAvg] {
-        let case = large_case(pooling);
+    for readout in READOUTS {
+        let case = large_case(readout);
         let (exact, tape) = case.tracked();
         let Narrow { embeddings: bf16, gradients, int8, .. } = narrow(&case);
         let exact = [exact];
@@ -381,7 +393,7 @@ fn fewer_bits_are_near() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let mut case = large_case(Pooling::Mean);
+    let mut case = large_case(MEAN);
     assert_eq!(case.shape.check(&case.slices(), &case.batch), Ok(()));
     case.batch.token_ids[3] = 23;
     let error = case.shape.check(&case.slices(), &case.batch).unwrap_err();

@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use super::device::{Buffer, Gpu, Pointer};
-use crate::backend::Input;
+use crate::backend::{Input, Readout};
 use crate::batch::PackedBatch;
 use crate::model::Pooling;
 
@@ -73,25 +73,34 @@ pub struct DeviceBatch {
     positions: Groups,
 }
 
-/// Rows that alone are wanted of the last layer, sequence by sequence.
+/// Rows that alone are wanted of the last layer, each of which is an output.
 #[derive(Clone, Copy, Debug)]
 struct Chosen {
+    /// Of the sequence that has most.
+    longest: usize,
     row_sequence: Section,
     row_token: Section,
     cu_queries: Section,
     index: Section,
+    /// 0, 1, …, as many as there are.
+    counted: Section,
 }
 
 impl Chosen {
-    /// One row of each sequence.
-    fn push(upload: &mut Upload, batch: &PackedBatch) -> Self {
-        let n = batch.len() as u32;
-        let rows = (0..batch.len()).map(|i| batch.first_pooled_row(i));
+    /// `rows` of the batch, ascending.
+    fn push(upload: &mut Upload, batch: &PackedBatch, rows: &[usize]) -> Self {
+        let before = |start: &usize| rows.partition_point(|row| row < start) as u32;
+        let bounds: Vec<u32> = batch.cu_seqlens.iter().map(before).collect();
+        let of_row = |row: &usize| batch.cu_seqlens.partition_point(|start| start <= row) - 1;
+        let sequences: Vec<usize> = rows.iter().map(of_row).collect();
+        let tokens = rows.iter().zip(&sequences).map(|(row, &i)| (row - batch.cu_seqlens[i]) as u32);
         Chosen {
-            row_sequence: upload.push(0..n),
-            row_token: upload.push(rows.clone().zip(&batch.cu_seqlens).map(|(row, start)| (row - start) as u32)),
-            cu_queries: upload.push(0..=n),
-            index: upload.push(rows.map(|row| row as u32)),
+            longest: bounds.windows(2).map(|ends| (ends[1] - ends[0]) as usize).max().unwrap_or(0),
+            row_token: upload.push(tokens),
+            row_sequence: upload.push(sequences.iter().map(|&i| i as u32)),
+            cu_queries: upload.push(bounds),
+            index: upload.push(rows.iter().map(|&row| row as u32)),
+            counted: upload.push(0..=rows.len() as u32),
         }
     }
 }
@@ -112,8 +121,12 @@ pub struct Queries {
     pub cu_queries: Pointer<u32>,
     /// `[rows]`: where they lie among all, unless they are all.
     pub index: Pointer<u32>,
-    /// `[sequences]` each: the first of the rows that a sequence is pooled from, and the one behind the last.
+    /// Embeddings, or hidden states, that are read off.
+    pub outputs: usize,
+    /// `[outputs]` each: the first of the rows that one is the mean of, and the one behind the last.
     pub pooled: [Pointer<u32>; 2],
+    /// `[rows]`: which output a row may belong to.
+    pub row_output: Pointer<u32>,
 }
 
 /// An array of rows with equal ids.
@@ -128,7 +141,7 @@ pub struct Segments {
 impl DeviceBatch {
     /// Uploads a batch; what only the way back reads as well where it is `tracked`.
     pub fn new(gpu: &Gpu, input: &Input, tracked: bool) -> Result<Self> {
-        let &Input { batch, pass, pooling, .. } = input;
+        let &Input { batch, pass, readout, .. } = input;
         let n = batch.len();
         let mut upload = Upload::default();
         let halves = |key: u64| [key as u32, (key >> 32) as u32];
@@ -146,7 +159,12 @@ impl DeviceBatch {
             upload.push((0..n).map(|i| batch.pooled_rows(i).start as u32)),
             upload.push((0..n).map(|i| batch.pooled_rows(i).end as u32)),
         ];
-        let chosen = (pooling == Pooling::Cls).then(|| Chosen::push(&mut upload, batch));
+        let chosen = match readout {
+            Readout::Pooled(Pooling::Cls) => Some((0..n).map(|i| batch.first_pooled_row(i)).collect()),
+            Readout::Pooled(Pooling::Mean | Pooling::MeanPadded | Pooling::FirstLastAvg) => None,
+            Readout::Chosen => batch.chosen.clone(),
+        };
+        let chosen = chosen.map(|rows: Vec<usize>| Chosen::push(&mut upload, batch, &rows));
         let (mut words, mut positions) = (Groups::default(), Groups::default());
         if tracked {
             words = Groups::push(&mut upload, &batch.token_ids);
@@ -217,23 +235,27 @@ impl DeviceBatch {
             row_token: self.at(self.row_token),
             cu_queries: self.cu_seqlens(),
             index: Pointer::NULL,
+            outputs: self.sequences,
             pooled: self.pooled.map(|section| self.at(section)),
+            row_output: self.at(self.row_sequence),
         }
     }
 
     /// Those that the last layer must compute.
     pub fn last(&self) -> Queries {
         let Some(chosen) = self.chosen else { return self.all() };
-        let cu_queries = self.at(chosen.cu_queries);
+        let counted = self.at(chosen.counted);
         Queries {
             rows: chosen.index.len,
-            longest: 1,
+            longest: chosen.longest,
             all: false,
             row_sequence: self.at(chosen.row_sequence),
             row_token: self.at(chosen.row_token),
-            cu_queries,
+            cu_queries: self.at(chosen.cu_queries),
             index: self.at(chosen.index),
-            pooled: [cu_queries, cu_queries.at(1)],
+            outputs: chosen.index.len,
+            pooled: [counted, counted.at(1)],
+            row_output: counted,
         }
     }
 

@@ -10,9 +10,8 @@ use super::device::{Buffer, Element, Gpu, Grid, Pointer, arguments, pointer};
 use super::layer::{self, LayerWeights};
 use super::shape::EmbeddingOffsets;
 use crate::backend::shape::EncoderShape;
-use crate::backend::{Encoded, Input, Tape};
+use crate::backend::{Encoded, Input, Readout, Tape};
 use crate::batch::Pass;
-use crate::model::Pooling;
 use crate::random::Site;
 use crate::weights::Parameters;
 
@@ -92,14 +91,14 @@ fn embed_tokens<T: Element>(
 }
 
 /// The factor of a layer's mean.
-fn share(pooling: Pooling) -> f32 {
-    if pooling == Pooling::FirstLastAvg { 0.5 } else { 1.0 }
+fn share(readout: Readout) -> f32 {
+    if readout.reads_first_layer() { 0.5 } else { 1.0 }
 }
 
-/// Puts the part of one layer's output into the embeddings `[sequences, hidden]`, or adds it.
+/// Puts the part of one layer's output into the embeddings `[outputs, hidden]`, or adds it.
 fn pool<T: Element>(
     c: &Context,
-    pooling: Pooling,
+    readout: Readout,
     queries: &Queries,
     hidden_states: &Buffer<T>,
     embeddings: &Buffer<f32>,
@@ -107,9 +106,9 @@ fn pool<T: Element>(
 ) -> Result<()> {
     let [starts, ends] = queries.pooled;
     let from = arguments![hidden_states.pointer(), embeddings.pointer(), starts, ends];
-    let how = arguments![share(pooling), c.hidden(), u32::from(add)];
+    let how = arguments![share(readout), c.hidden(), u32::from(add)];
     let arguments = [&from[..], &how[..]].concat();
-    c.gpu.launch::<T>("pool", Grid::of(c.batch.sequences), &arguments)
+    c.gpu.launch::<T>("pool", Grid::of(queries.outputs), &arguments)
 }
 
 /// A pass's inputs on the device, and what it keeps for the way back.
@@ -118,7 +117,7 @@ pub struct Activations<T: Element> {
     shape: EncoderShape,
     batch: DeviceBatch,
     pass: Pass,
-    pooling: Pooling,
+    readout: Readout,
     /// Those of the forward pass.
     weights: Weights<T>,
     embedded: Embedded<T>,
@@ -127,28 +126,28 @@ pub struct Activations<T: Element> {
     form: (candle_core::DType, Device),
 }
 
-/// Embeddings `[sequences, hidden]`, and by `record` what the way back needs of each layer.
+/// Embeddings `[outputs, hidden]`, and by `record` what the way back needs of each layer.
 fn run<T: Element>(
     c: &Context,
     weights: &Weights<T>,
-    pooling: Pooling,
+    readout: Readout,
     noise: Pointer<f32>,
     mut record: impl FnMut(layer::Saved<T>),
 ) -> Result<(Buffer<f32>, Embedded<T>)> {
     let (x, embedded) = embed_tokens::<T>(c, weights.embeddings(), noise)?;
-    let embeddings = c.gpu.buffer::<f32>(c.batch.sequences * c.shape.hidden)?;
+    let embeddings = c.gpu.buffer::<f32>(c.batch.last().outputs * c.shape.hidden)?;
     let (mut x, last) = (Arc::new(x), c.shape.layers - 1);
     for layer in 0..c.shape.layers {
         let queries = if layer == last { c.batch.last() } else { c.batch.all() };
         let (y, saved) = layer::forward(c, layer, weights.layer(layer), &x, queries)?;
         record(saved);
         x = y;
-        let first = layer == 0 && pooling == Pooling::FirstLastAvg;
+        let first = layer == 0 && readout.reads_first_layer();
         if first || layer == last {
-            pool(c, pooling, &queries, &x, &embeddings, layer > 0 && pooling == Pooling::FirstLastAvg)?;
+            pool(c, readout, &queries, &x, &embeddings, layer > 0 && readout.reads_first_layer())?;
         }
         if first && layer == last {
-            pool(c, pooling, &queries, &x, &embeddings, true)?;
+            pool(c, readout, &queries, &x, &embeddings, true)?;
         }
     }
     Ok((embeddings, embedded))
@@ -169,8 +168,8 @@ pub fn embed<T: Element>(parameters: &Parameters, input: &Input) -> Result<Tenso
     let noise = noise_on(parameters.device(), input.noise)?;
     let noise_at = noise.as_ref().map_or(Ok(Pointer::NULL), pointer)?;
     let c = Context { gpu: &gpu, shape: &shape, batch: &batch, pass: input.pass };
-    let (embeddings, _) = run(&c, &weights, input.pooling, noise_at, drop)?;
-    Ok(gpu.tensor(embeddings, (batch.sequences, shape.hidden)))
+    let (embeddings, _) = run(&c, &weights, input.readout, noise_at, drop)?;
+    Ok(gpu.tensor(embeddings, (batch.last().outputs, shape.hidden)))
 }
 
 /// As [`embed`], with the way back.
@@ -183,12 +182,12 @@ pub fn embed_tracked<T: Element>(parameters: &Parameters, input: &Input) -> Resu
     let noise_at = noise.as_ref().map_or(Ok(Pointer::NULL), pointer)?;
     let c = Context { gpu: &gpu, shape: &shape, batch: &batch, pass: input.pass };
     let mut layers = Vec::with_capacity(shape.layers);
-    let (embeddings, embedded) = run(&c, &weights, input.pooling, noise_at, |saved| layers.push(saved))?;
-    let embeddings = gpu.tensor(embeddings, (batch.sequences, shape.hidden));
+    let (embeddings, embedded) = run(&c, &weights, input.readout, noise_at, |saved| layers.push(saved))?;
+    let embeddings = gpu.tensor(embeddings, (batch.last().outputs, shape.hidden));
     let device = parameters.device().clone();
     let form = input.noise.map_or((candle_core::DType::F32, device), |n| (n.dtype(), n.device().clone()));
-    let (pass, pooling) = (*input.pass, input.pooling);
-    let tape = Activations { gpu, shape, batch, pass, pooling, weights, embedded, layers, form };
+    let (pass, readout) = (*input.pass, input.readout);
+    let tape = Activations { gpu, shape, batch, pass, readout, weights, embedded, layers, form };
     Ok(Encoded { embeddings, tape: Box::new(tape) })
 }
 
@@ -219,7 +218,7 @@ impl<T: Element> Activations<T> {
         let mut gradient = None;
         for (layer, saved) in self.layers.iter().enumerate().rev() {
             let queries = if layer + 1 == self.layers.len() { self.batch.last() } else { self.batch.all() };
-            let pooled = layer + 1 == self.layers.len() || (layer == 0 && self.pooling == Pooling::FirstLastAvg);
+            let pooled = layer + 1 == self.layers.len() || (layer == 0 && self.readout.reads_first_layer());
             let add = gradient.is_some();
             let mut of_output = match gradient.take() {
                 Some(gradient) => gradient,
@@ -228,7 +227,7 @@ impl<T: Element> Activations<T> {
             if pooled {
                 self.pool_backward(&queries, from, &of_output, add)?;
             }
-            if self.layers.len() == 1 && self.pooling == Pooling::FirstLastAvg {
+            if self.layers.len() == 1 && self.readout.reads_first_layer() {
                 self.pool_backward(&queries, from, &of_output, true)?;
             }
             let sums = into.map(|into| pointer::<f32>(&into.flats()[layer + 1])).transpose()?;
@@ -252,10 +251,10 @@ impl<T: Element> Activations<T> {
         let arguments = arguments![
             from,
             gradient.pointer(),
-            queries.row_sequence,
+            queries.row_output,
             starts,
             ends,
-            share(self.pooling),
+            share(self.readout),
             queries.rows as u32,
             self.shape.hidden as u32,
             u32::from(add),

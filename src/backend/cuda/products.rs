@@ -97,7 +97,7 @@ impl Products {
         result: Pointer<R>,
         into: Into,
     ) -> Result<()> {
-        if rows * columns == 0 {
+        if rows * columns * depth == 0 {
             return Ok(());
         }
         let addresses = a.values.address | b.values.address | result.address | bias.map_or(0, |b| b.address);

@@ -6,7 +6,7 @@
 use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
 
 use super::Weights;
-use crate::backend::Input;
+use crate::backend::{Input, Readout};
 use crate::batch::{self, PackedBatch, Pass, SequenceId};
 use crate::model::{Activation, EncoderConfig, Kind, Part, Pooling, QUICK_SLOPE};
 use crate::random::{Dropout, Key, Site};
@@ -14,7 +14,7 @@ use crate::random::{Dropout, Key, Site};
 /// One forward pass over one batch.
 pub(super) struct Forward<'a> {
     config: &'a EncoderConfig,
-    pooling: Pooling,
+    readout: Readout,
     weights: &'a Weights,
     batch: &'a PackedBatch,
     pass: &'a Pass,
@@ -66,16 +66,16 @@ impl Padding {
 
 impl<'a> Forward<'a> {
     pub fn new(input: &Input<'a>, weights: &'a Weights) -> Result<Self> {
-        let &Input { config, pooling, batch, pass, .. } = input;
+        let &Input { config, readout, batch, pass, .. } = input;
         let word = weights.get(0, Part::WordEmbeddings, Kind::Weight)?;
         let (dtype, device) = (word.dtype(), word.device().clone());
         let padding = Padding::new(batch, dtype, &device)?;
         let keys = batch.ids.iter().map(|&id: &SequenceId| pass.sequence(id)).collect();
         let relative_bias = relative_bias(config, weights, padding.width)?;
-        Ok(Forward { config, pooling, weights, batch, pass, keys, dtype, device, padding, relative_bias })
+        Ok(Forward { config, readout, weights, batch, pass, keys, dtype, device, padding, relative_bias })
     }
 
-    /// `[n, hidden]`
+    /// `[outputs, hidden]`
     pub fn embed(&self, noise: Option<&Tensor>) -> Result<Tensor> {
         let mut hidden_states = self.embeddings(noise)?;
         let mut first = None;
@@ -83,19 +83,26 @@ impl<'a> Forward<'a> {
             hidden_states = self.layer(layer, &hidden_states)?;
             first.get_or_insert_with(|| hidden_states.clone());
         }
-        match self.pooling {
-            Pooling::Cls => {
-                let starts: Vec<u32> =
-                    (0..self.batch.len()).map(|i| self.batch.first_pooled_row(i) as u32).collect();
-                hidden_states.index_select(&Tensor::new(starts, &self.device)?, 0)
+        match self.readout {
+            Readout::Chosen => {
+                let rows: Vec<u32> = self.batch.chosen.iter().flatten().map(|&row| row as u32).collect();
+                self.rows(&hidden_states, rows)
+            }
+            Readout::Pooled(Pooling::Cls) => {
+                let starts = (0..self.batch.len()).map(|i| self.batch.first_pooled_row(i) as u32);
+                self.rows(&hidden_states, starts.collect())
             }
             // Padding rows are in the batch where mean-padded wants them.
-            Pooling::Mean | Pooling::MeanPadded => self.averaging()?.matmul(&hidden_states),
-            Pooling::FirstLastAvg => match first {
+            Readout::Pooled(Pooling::Mean | Pooling::MeanPadded) => self.averaging()?.matmul(&hidden_states),
+            Readout::Pooled(Pooling::FirstLastAvg) => match first {
                 Some(first) => self.averaging()?.matmul(&((first + hidden_states)? * 0.5)?),
                 None => candle_core::bail!("an encoder needs a layer"),
             },
         }
+    }
+
+    fn rows(&self, hidden_states: &Tensor, rows: Vec<u32>) -> Result<Tensor> {
+        hidden_states.index_select(&Tensor::new(rows, &self.device)?, 0)
     }
 
     /// `[n, total_tokens]`: row `i` averages the rows of sequence `i` that pooling sees; none give zeros.
