@@ -79,6 +79,11 @@ pub fn count() -> usize {
     devices::count()
 }
 
+/// Whether what `--device` says, `auto`, `cpu` or `cuda:N`, means a GPU on this machine.
+pub fn means_gpu(name: &str) -> bool {
+    name != "cpu" && count() > 0
+}
+
 /// Opens a CUDA device and computes something on it, so that what is wrong with it shows now and not in the first step.
 ///
 /// # Errors

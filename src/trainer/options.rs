@@ -194,13 +194,14 @@ pub struct TrainOptions {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Machine")]
     pub device: String,
-    /// In what layers multiply on the CPU: f32; bf16, which rounds what is multiplied and sums in f32; or auto, which
-    /// is bf16 where the processor multiplies it faster
+    /// In what layers multiply: f32; bf16, which rounds what is multiplied and sums in f32; or auto, which is bf16 on a
+    /// GPU and where the processor multiplies it faster [default: f32 on the CPU, bf16 on a GPU]
     #[arg(
         long,
         value_enum,
         hide_possible_values = true,
-        default_value = "f32",
+        hide_default_value = true,
+        default_value = "default",
         value_name = "PRECISION",
         help_heading = "Machine"
     )]

@@ -177,8 +177,7 @@ impl TrainOptions {
         if self.data.is_none() && !self.no_eval && Path::new(DEFAULT_DATA).is_dir() {
             self.data = Some(DEFAULT_DATA.into());
         }
-        self.precision =
-            self.precision.settled(self.device == "cpu" || !candle_core::utils::cuda_is_available());
+        self.precision = self.precision.settled(&self.device);
         for corpus in &mut self.corpus {
             check_lasting("--corpus", corpus)?;
             *corpus = settled(corpus)?;

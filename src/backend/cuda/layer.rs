@@ -44,7 +44,7 @@ pub struct Saved<T: Element> {
 }
 
 /// LayerNorm of residual + dropout(branch): the branch becomes what is normalised. Gives deviations and output.
-fn residual_norm<T: Element>(
+fn add_norm<T: Element>(
     c: &Context,
     queries: &Queries,
     branch: &Buffer<T>,
@@ -59,7 +59,7 @@ fn residual_norm<T: Element>(
     arguments.extend(c.rows(queries));
     arguments.extend(arguments![y.pointer(), rstd.pointer(), c.hidden(), c.shape.layer_norm_eps]);
     arguments.extend(c.dropout_at(layer, site));
-    c.gpu.launch::<T>("residual_norm", Grid::of(queries.rows), &arguments)?;
+    c.gpu.launch::<T>("add_norm", Grid::of(queries.rows), &arguments)?;
     Ok((rstd, y))
 }
 
@@ -95,7 +95,7 @@ pub fn forward<T: Element>(
     let place = (layer, Site::AttentionOutput);
     let vectors = w.master.at(at.attention_vectors);
     let (attention_rstd, attended) =
-        residual_norm(c, &queries, &attention_normalised, residual, vectors, place)?;
+        add_norm(c, &queries, &attention_normalised, residual, vectors, place)?;
 
     let (pre, activated) = (c.gpu.buffer::<T>(rows * i)?, c.gpu.buffer::<T>(rows * i)?);
     let (weight, bias) = (part(at.intermediate), part(at.intermediate_bias));
@@ -107,7 +107,7 @@ pub fn forward<T: Element>(
     c.linear(activated.pointer(), (rows, i, h), weight, bias, output_normalised.pointer())?;
     let (vectors, place) = (w.master.at(at.output_vectors), (layer, Site::FeedForwardOutput));
     let (output_rstd, y) =
-        residual_norm(c, &queries, &output_normalised, attended.pointer(), vectors, place)?;
+        add_norm(c, &queries, &output_normalised, attended.pointer(), vectors, place)?;
     let saved = Saved {
         queries,
         input: input.clone(),
@@ -191,7 +191,7 @@ impl<'a, T: Element> Backward<'a, T> {
 
     /// Through a LayerNorm: `gradient` of its output becomes that of the residual, `branch` that of the branch before
     /// its dropout.
-    fn residual_norm(
+    fn add_norm(
         &self,
         gradient: &Buffer<T>,
         branch: &Buffer<T>,
@@ -211,7 +211,7 @@ impl<'a, T: Element> Backward<'a, T> {
         let stride = PartialColumns::new(c.shape).len() as u32;
         arguments.extend(arguments![self.partial.pointer().at(column), rows as u32, h as u32, stride]);
         arguments.extend(c.dropout_at(self.layer, site));
-        c.gpu.launch::<T>("residual_norm_backward", Grid::of(rows.div_ceil(STRIPE)), &arguments)
+        c.gpu.launch::<T>("add_norm_backward", Grid::of(rows.div_ceil(STRIPE)), &arguments)
     }
 
     /// `gradient` of the output becomes that of the attention block's output.
@@ -220,7 +220,7 @@ impl<'a, T: Element> Backward<'a, T> {
         let branch = c.gpu.buffer::<T>(rows * h)?;
         let norm = (&s.output_normalised, &s.output_rstd, self.weights.master.at(at.output_vectors));
         let place = (Site::FeedForwardOutput, columns.output_vectors().start);
-        self.residual_norm(gradient, &branch, norm, place)?;
+        self.add_norm(gradient, &branch, norm, place)?;
         let (pre_gradient, activated) = (c.gpu.buffer::<T>(rows * i)?, c.gpu.buffer::<T>(rows * i)?);
         let weight = self.weights.rounded.at(at.output);
         c.through(branch.pointer(), (rows, i, h), weight, Into::Place, pre_gradient.pointer())?;
@@ -259,7 +259,7 @@ impl<'a, T: Element> Backward<'a, T> {
         let vectors = self.weights.master.at(at.attention_vectors);
         let norm = (&s.attention_normalised, &s.attention_rstd, vectors);
         let place = (Site::AttentionOutput, columns.attention_vectors().start);
-        self.residual_norm(gradient, &branch, norm, place)?;
+        self.add_norm(gradient, &branch, norm, place)?;
         let grad_context = c.gpu.buffer::<T>(rows * h)?;
         let weight = self.weights.rounded.at(at.attention_output);
         c.through(branch.pointer(), (rows, h, h), weight, Into::Place, grad_context.pointer())?;

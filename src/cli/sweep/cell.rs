@@ -68,7 +68,7 @@ pub fn run(sweep: &Sweep, name: &str) -> Done {
 fn trained(cell: &Cell, run: &Path, device: &Device, took: Duration) -> Result<CellResult, Ending> {
     let machine = Machine {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruction_set: instructions(cell.options.precision.settled(device.is_cpu()).precision()),
+        instruction_set: instructions(cell.options.precision.precision()),
         threads: rayon::current_num_threads(),
         device: device::name(device),
     };

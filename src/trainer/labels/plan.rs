@@ -125,8 +125,7 @@ impl FinetuneOptions {
             }
             _ => {}
         }
-        self.precision =
-            self.precision.settled(self.device == "cpu" || !candle_core::utils::cuda_is_available());
+        self.precision = self.precision.settled(&self.device);
         let paths = [
             ("--data", &mut self.data),
             ("--train", &mut self.train),

@@ -10,6 +10,7 @@ use super::{Observer, Run};
 use crate::checkpoint::Origin;
 use crate::checkpoint::configuration::write_configuration;
 use crate::corpus::{Batching, Corpus, Entry};
+use crate::encoder::Precision;
 use crate::interrupt::Interrupt;
 use crate::model_folder::SaveError;
 use crate::optim::AdamW;
@@ -54,6 +55,9 @@ impl Run {
         let held_out = held_out_views(&options, &held_out, &corpus, &model, observer)?;
         let memory = Estimate::of(&options, regularization.composition(), &model, &corpus, device)?;
         observer.note(&memory.sentence());
+        if !device.is_cpu() && precision == Precision::Bf16 {
+            observer.note("layers multiply in bf16 on the GPU; --precision f32 gives f32");
+        }
 
         let head = options.head.head(&model.encoder);
         if let Some(head) = &head {

@@ -6,7 +6,7 @@ namespace {
 
 // A block a row. The branch becomes what is normalised, before weight and bias.
 template <typename T>
-__device__ void residual_norm(T *branch, const T *residual, const float *weight, const float *bias,
+__device__ void add_norm(T *branch, const T *residual, const float *weight, const float *bias,
                               const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd,
                               uint32_t hidden, float eps, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {
     uint32_t row = blockIdx.x;
@@ -34,7 +34,7 @@ __device__ void residual_norm(T *branch, const T *residual, const float *weight,
 
 // A block a stripe of rows. `grad` of y becomes that of the residual. Columns of partial: the branch's bias, weight, bias.
 template <typename T>
-__device__ void residual_norm_backward(T *grad, T *grad_branch, const T *normalised, const float *rstd, const float *weight,
+__device__ void add_norm_backward(T *grad, T *grad_branch, const T *normalised, const float *rstd, const float *weight,
                                        const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys,
                                        float *partial, uint32_t rows, uint32_t hidden, uint32_t stride, uint32_t layer,
                                        uint32_t site, uint32_t threshold, float scale) {
@@ -75,18 +75,18 @@ __device__ float column_sum(const float *partial, uint32_t parts, uint32_t strid
 }  // namespace
 
 #define KERNELS(T, NAME)                                                                                              \
-    extern "C" __global__ void residual_norm_##NAME(                                                                  \
+    extern "C" __global__ void add_norm_##NAME(                                                                  \
         T *branch, const T *residual, const float *weight, const float *bias, const uint32_t *row_sequence,           \
         const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd, uint32_t hidden, float eps,               \
         uint32_t layer, uint32_t site, uint32_t threshold, float scale) {                                             \
-        residual_norm(branch, residual, weight, bias, row_sequence, row_token, keys, y, rstd, hidden, eps, layer,     \
+        add_norm(branch, residual, weight, bias, row_sequence, row_token, keys, y, rstd, hidden, eps, layer,     \
                       site, threshold, scale);                                                                        \
     }                                                                                                                 \
-    extern "C" __global__ void residual_norm_backward_##NAME(                                                         \
+    extern "C" __global__ void add_norm_backward_##NAME(                                                         \
         T *grad, T *grad_branch, const T *normalised, const float *rstd, const float *weight,                         \
         const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, float *partial, uint32_t rows, \
         uint32_t hidden, uint32_t stride, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {           \
-        residual_norm_backward(grad, grad_branch, normalised, rstd, weight, row_sequence, row_token, keys, partial,   \
+        add_norm_backward(grad, grad_branch, normalised, rstd, weight, row_sequence, row_token, keys, partial,   \
                                rows, hidden, stride, layer, site, threshold, scale);                                  \
     }
 KERNELS(float, f32)
@@ -115,13 +115,13 @@ extern "C" __global__ void add_layer_sums(const float *partial, float *into, uin
 #ifdef SWCUDA
 // Each value is moved once, though rows are read again: they are in a cache by then.
 #define TRAFFIC(T, NAME)                                                                                              \
-    SWCUDA_TRAFFIC(residual_norm_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,              \
+    SWCUDA_TRAFFIC(add_norm_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,              \
                                          const uint32_t *, const uint64_t *, T *, float *, uint32_t hidden, float,    \
                                          uint32_t, uint32_t, uint32_t, float) {                                       \
         uint64_t values = uint64_t(gridDim.x) * hidden;                                                               \
         return {2 * values * sizeof(T) + 8ull * hidden + 16ull * gridDim.x, 2 * values * sizeof(T) + 4ull * gridDim.x}; \
     }                                                                                                                 \
-    SWCUDA_TRAFFIC(residual_norm_backward_##NAME)(T *, T *, const T *, const float *, const float *, const uint32_t *, \
+    SWCUDA_TRAFFIC(add_norm_backward_##NAME)(T *, T *, const T *, const float *, const float *, const uint32_t *, \
                                                   const uint32_t *, const uint64_t *, float *, uint32_t rows,         \
                                                   uint32_t hidden, uint32_t, uint32_t, uint32_t, uint32_t, float) {   \
         uint64_t values = uint64_t(rows) * hidden;                                                                    \
