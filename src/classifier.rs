@@ -156,7 +156,7 @@ impl Classifier {
         }
         let pass = Pass::inference();
         let embeddings = self.encoder.embed(&self.parameters, &batch, None, &pass)?;
-        let embeddings = &embeddings.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        let embeddings = &embeddings.to_dtype(DType::F64)?;
         let leaf = Leaf { embeddings, own, batch: &batch, pass: &pass };
         Ok(head::forward(&self.head, &leaf)?.to_vec2()?)
     }

@@ -78,11 +78,11 @@ fn out_of_memory_says_what_would_fit() {
         return;
     }
     let w = Workspace::new();
-    let train = "train --no-eval --holdout 0 --batch-size 32 --max-steps 1 --device cuda";
+    let train = "train --no-eval --holdout 0 --batch-size 256 --precision f32 --max-steps 1 --device cuda";
     let run = |flags: &str| {
         // A backtrace must not get into the sentence.
         OnDevice::new(&w, &format!("{train} {flags}"))
-            .env("SWCUDA_MEMORY_MIB", "220")
+            .env("SWCUDA_MEMORY_MIB", "300")
             .env("RUST_BACKTRACE", "1")
     };
     let stderr = run("--output out").fail();

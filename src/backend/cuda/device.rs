@@ -146,6 +146,11 @@ impl Grid {
         Grid { blocks: (blocks, 1, 1), threads: 256, shared: 0 }
     }
 
+    /// Enough blocks for a warp a row.
+    pub fn warps(rows: usize) -> Self {
+        Grid::of(rows.div_ceil(8))
+    }
+
     /// Enough blocks for one thread an element, up to where a loop over the grid serves as well.
     pub fn over(elements: usize) -> Self {
         Grid::of(elements.div_ceil(256).clamp(1, 4096))

@@ -83,10 +83,10 @@ fn embed_tokens<T: Element>(
     arguments.extend(c.rows(&b.all()));
     let norm = weights.at(at.norm);
     arguments.extend(arguments![norm, norm.at(c.shape.hidden)]);
-    arguments.extend(arguments![y.pointer(), normalised.pointer(), rstd.pointer(), c.hidden()]);
+    arguments.extend(arguments![y.pointer(), normalised.pointer(), rstd.pointer(), tokens as u32, c.hidden()]);
     arguments.extend(arguments![c.shape.layer_norm_eps]);
     arguments.extend(&c.dropout_at(0, Site::Embeddings)[2..]);
-    c.gpu.launch::<T>("embed", Grid::of(tokens), &arguments)?;
+    c.gpu.launch::<T>("embed", Grid::warps(tokens), &arguments)?;
     Ok((y, Embedded { normalised, rstd }))
 }
 

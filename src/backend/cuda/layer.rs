@@ -57,9 +57,10 @@ fn add_norm<T: Element>(
     let mut arguments =
         arguments![branch.pointer(), residual, vectors.at(hidden), vectors.at(2 * hidden)].to_vec();
     arguments.extend(c.rows(queries));
-    arguments.extend(arguments![y.pointer(), rstd.pointer(), c.hidden(), c.shape.layer_norm_eps]);
+    arguments.extend(arguments![y.pointer(), rstd.pointer(), queries.rows as u32, c.hidden()]);
+    arguments.extend(arguments![c.shape.layer_norm_eps]);
     arguments.extend(c.dropout_at(layer, site));
-    c.gpu.launch::<T>("add_norm", Grid::of(queries.rows), &arguments)?;
+    c.gpu.launch::<T>("add_norm", Grid::warps(queries.rows), &arguments)?;
     Ok((rstd, y))
 }
 

@@ -4,6 +4,9 @@ use super::Part;
 use crate::backend::Precision;
 use crate::model::EncoderConfig;
 
+/// What products may use beside their operands.
+pub(super) const BASE: u64 = 32 << 20;
+
 /// Rows whose sums are made together.
 const STRIPE: u64 = 32;
 

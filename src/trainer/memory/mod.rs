@@ -86,7 +86,7 @@ impl Estimate {
                 place: Place::Gpu,
                 weights: set * (sets + more_sets),
                 step,
-                rest: 0,
+                rest: kernels::BASE,
                 sentences,
                 free: crate::device::memory(device).map(|memory| memory.free + set),
             });

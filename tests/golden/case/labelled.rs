@@ -69,7 +69,7 @@ impl<'a> Labelled<'a> {
         let weights = self.weights(precision);
         let step = Step { pass: Pass::inference(), ..self.step() };
         let embeddings = step.encoder.embed(&weights, step.batch, None, &step.pass).unwrap();
-        let embeddings = embeddings.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+        let embeddings = embeddings.to_dtype(DType::F64).unwrap();
         let own = mirror::objective::OwnWeights::constants(step.encoder, &weights).unwrap();
         let leaf = mirror::objective::Leaf {
             embeddings: &embeddings,

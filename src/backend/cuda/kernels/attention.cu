@@ -13,6 +13,7 @@ __device__ void forward(const T *q, const T *kv, const Sequences &sequences, T *
                         uint32_t kv_stride, uint32_t v_offset, const Shape &shape) {
     constexpr uint32_t OWN = TILE / WARPS;
     extern __shared__ float tiles[];
+    __shared__ float weights[WARPS][32];
     const Head head(sequences, shape);
     uint32_t d = shape.d, first = blockIdx.z * TILE, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (first >= head.queries) return;
@@ -46,7 +47,7 @@ __device__ void forward(const T *q, const T *kv, const Sequences &sequences, T *
             sum[j] = sum[j] * correction + warp_sum(probability);
 #pragma unroll
             for (uint32_t i = 0; i < LANE_VALUES; i++) out[j][i] *= correction;
-            add_weighted(out[j], probability * mask, v_tile, keys, d);
+            add_weighted(out[j], probability * mask, weights[warp], v_tile, keys, d);
         }
     }
     uint32_t all = sequences.cu_queries[gridDim.x];
@@ -75,6 +76,7 @@ __device__ void backward_queries(const Way<T> &way, const Sequences &sequences, 
                                  const Shape &shape) {
     constexpr uint32_t OWN = TILE / WARPS;
     extern __shared__ float tiles[];
+    __shared__ float weights[WARPS][32];
     uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * (d + 1);
     uint32_t count = min(TILE, head.queries - first), row = head.first_query + first;
     float *q_tile = tiles, *g_tile = q_tile + tile, *k_tile = g_tile + tile, *v_tile = k_tile + tile;
@@ -113,7 +115,7 @@ __device__ void backward_queries(const Way<T> &way, const Sequences &sequences, 
                 float mask = head.mask(head.query_key(token), channel, shape);
                 gradient = expf(score - logsumexp[query]) * (product * mask - along[j]);
             }
-            add_weighted(out[j], gradient, k_tile, keys, d);
+            add_weighted(out[j], gradient, weights[warp], k_tile, keys, d);
         }
     }
 #pragma unroll
@@ -130,6 +132,7 @@ __device__ void backward_keys(const Way<T> &way, const Sequences &sequences, con
                               const Shape &shape) {
     constexpr uint32_t OWN = TILE / WARPS;
     extern __shared__ float tiles[];
+    __shared__ float weights[WARPS][32];
     uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * (d + 1);
     uint32_t count = min(TILE, head.rows - first), attended = head.keys > first ? min(count, head.keys - first) : 0;
     float *k_tile = tiles, *v_tile = k_tile + tile, *q_tile = v_tile + tile, *g_tile = q_tile + tile;
@@ -169,8 +172,8 @@ __device__ void backward_keys(const Way<T> &way, const Sequences &sequences, con
                 weight = probability * mask;
                 gradient = probability * (product * mask - along[lane]);
             }
-            add_weighted(dv[j], weight, g_tile, queries, d);
-            add_weighted(dk[j], gradient, q_tile, queries, d);
+            add_weighted(dv[j], weight, weights[warp], g_tile, queries, d);
+            add_weighted(dk[j], gradient, weights[warp], q_tile, queries, d);
         }
     }
 #pragma unroll

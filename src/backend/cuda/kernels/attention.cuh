@@ -81,15 +81,17 @@ __device__ inline float dot(const float *a, const float *b, uint32_t d) {
     return sum;
 }
 
-// sums[c] += Σ_k weights_k · rows[k][c], where lane k has weights_k, and this lane every 32nd c.
-__device__ inline void add_weighted(float *sums, float weights, const float *rows, uint32_t count, uint32_t d) {
+// sums[c] += Σ_k weights_k · rows[k][c], where lane k has weights_k, and this lane every 32nd c. `weights` are the warp's
+// own place in shared memory, of 32 values.
+__device__ inline void add_weighted(float *sums, float own, float *weights, const float *rows, uint32_t count, uint32_t d) {
     uint32_t lane = threadIdx.x % 32;
-    for (uint32_t k = 0; k < count; k++) {
-        float weight = __shfl_sync(0xffffffff, weights, k);
+    __syncwarp();  // they may still be read from the last time
+    weights[lane] = own;
+    __syncwarp();
+    for (uint32_t k = 0; k < count; k++)
 #pragma unroll
         for (uint32_t i = 0; i < LANE_VALUES; i++)
-            if (lane + 32 * i < d) sums[i] += weight * rows[k * (d + 1) + lane + 32 * i];
-    }
+            if (lane + 32 * i < d) sums[i] += weights[k] * rows[k * (d + 1) + lane + 32 * i];
 }
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Activations in f32 or bf16, computed with in f32, and sums over a block.
+// Activations in f32 or bf16, computed with in f32, and sums over a warp.
 #pragma once
 #include <cuda_bf16.h>
 #include <stdint.h>
@@ -21,14 +21,4 @@ __device__ inline float warp_sum(float value) {
 __device__ inline float warp_max(float value) {
     for (int offset = 16; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, offset));
     return value;
-}
-
-// The sum over a block of at most 1024 threads, for all of them, in a fixed order.
-__device__ inline float block_sum(float value) {
-    __shared__ float of_warps[32];
-    value = warp_sum(value);
-    __syncthreads();  // of_warps may still be read from the last sum
-    if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = value;
-    __syncthreads();
-    return warp_sum(threadIdx.x % 32 < blockDim.x / 32 ? of_warps[threadIdx.x % 32] : 0.0f);
 }

@@ -1,17 +1,17 @@
 // Sums of embeddings with LayerNorm and dropout, and the way back to their tables.
-#include "elements.cuh"
-#include "random.cuh"
+#include "norm.cuh"
 
 namespace {
 
-// A block a row: y = dropout(LayerNorm(word + noise + position + type)).
+// A warp a row: y = dropout(LayerNorm(word + noise + position + type)).
 template <typename T>
 __device__ void embed(const float *word, const float *position, const float *token_type, const float *noise,
                       const uint32_t *token_ids, const uint32_t *position_ids, const uint32_t *token_types,
                       const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, const float *weight,
-                      const float *bias, T *y, T *normalised, float *rstd, uint32_t hidden, float eps, uint32_t threshold,
-                      float scale) {
-    uint32_t row = blockIdx.x;
+                      const float *bias, T *y, T *normalised, float *rstd, uint32_t rows, uint32_t hidden, float eps,
+                      uint32_t threshold, float scale) {
+    uint32_t row = warp_row(), lane = threadIdx.x % 32;
+    if (row >= rows) return;
     size_t start = size_t(row) * hidden;
     word += size_t(token_ids[row]) * hidden;
     position += size_t(position_ids[row]) * hidden;
@@ -22,20 +22,13 @@ __device__ void embed(const float *word, const float *position, const float *tok
         if (noise) sum += noise[start + i];
         return sum + (token_type ? position[i] + token_type[i] : position[i]);
     };
-    float sum = 0, squares = 0;
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sum += sum_at(i);
-    float mean = block_sum(sum) / hidden;
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-        float centred = sum_at(i) - mean;
-        squares += centred * centred;
-    }
-    float inverse = 1.0f / sqrtf(block_sum(squares) / hidden + eps);
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-        float value = (sum_at(i) - mean) * inverse, out = value * weight[i] + bias[i];
+    Moments moments = row_moments(sum_at, hidden, eps);
+    for (uint32_t i = lane; i < hidden; i += 32) {
+        float value = (sum_at(i) - moments.mean) * moments.rstd, out = value * weight[i] + bias[i];
         store(normalised, start + i, value);
         store(y, start + i, threshold ? out * dropout_factor(key, i, threshold, scale) : out);
     }
-    if (threadIdx.x == 0) rstd[row] = inverse;
+    if (lane == 0) rstd[row] = moments.rstd;
 }
 
 // A block a stripe of rows: `grad` of y becomes that of the sum. Columns of partial: weight, bias.
@@ -44,30 +37,29 @@ __device__ void embed_norm_backward(T *grad, const T *normalised, const float *r
                                     const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys,
                                     float *partial, uint32_t rows, uint32_t hidden, uint32_t stride, uint32_t threshold,
                                     float scale) {
-    uint32_t first = blockIdx.x * STRIPE, last = min(rows, first + STRIPE);
+    __shared__ RowSums of_rows[STRIPE];
+    uint32_t first = blockIdx.x * STRIPE, count = min(STRIPE, rows - first);
+    size_t start = size_t(first) * hidden;
+    auto key_of = [&](uint32_t row) {
+        return threshold ? row_key(keys[row_sequence[first + row]], 0, EMBEDDINGS, row_token[first + row]) : 0;
+    };
+    auto grad_at = [&](uint64_t key, uint32_t row, uint32_t i) {
+        float g = load(grad, start + size_t(row) * hidden + i);
+        return threshold ? g * dropout_factor(key, i, threshold, scale) : g;
+    };
+    sum_rows(of_rows, count, hidden, weight, normalised + start, key_of, grad_at);
     float *sums = partial + size_t(blockIdx.x) * stride;
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sums[i] = sums[hidden + i] = 0;
-    for (uint32_t row = first; row < last; row++) {
-        size_t start = size_t(row) * hidden;
-        uint64_t key = threshold ? row_key(keys[row_sequence[row]], 0, EMBEDDINGS, row_token[row]) : 0;
-        auto grad_at = [&](uint32_t i) {
-            float g = load(grad, start + i);
-            return threshold ? g * dropout_factor(key, i, threshold, scale) : g;
-        };
-        float along_mean = 0, along_normalised = 0;
-        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-            float scaled = grad_at(i) * weight[i];
-            along_mean += scaled;
-            along_normalised += scaled * load(normalised, start + i);
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float of_weight = 0, of_bias = 0;
+        for (uint32_t row = 0; row < count; row++) {
+            const RowSums &s = of_rows[row];
+            size_t place = start + size_t(row) * hidden + i;
+            float g = grad_at(s.key, row, i), n = load(normalised, place);
+            store(grad, place, rstd[first + row] * (g * weight[i] - s.along_mean - n * s.along_normalised));
+            of_weight += g * n;
+            of_bias += g;
         }
-        along_mean = block_sum(along_mean) / hidden;
-        along_normalised = block_sum(along_normalised) / hidden;
-        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-            float g = grad_at(i), n = load(normalised, start + i);
-            store(grad, start + i, rstd[row] * (g * weight[i] - along_mean - n * along_normalised));
-            sums[i] += g * n;
-            sums[hidden + i] += g;
-        }
+        sums[i] = of_weight, sums[hidden + i] = of_bias;
     }
 }
 
@@ -110,10 +102,10 @@ __device__ void type_partials(const T *grad, const uint32_t *token_types, float 
         const float *word, const float *position, const float *token_type, const float *noise,                        \
         const uint32_t *token_ids, const uint32_t *position_ids, const uint32_t *token_types,                         \
         const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, const float *weight,           \
-        const float *bias, T *y, T *normalised, float *rstd, uint32_t hidden, float eps, uint32_t threshold,          \
-        float scale) {                                                                                                \
+        const float *bias, T *y, T *normalised, float *rstd, uint32_t rows, uint32_t hidden, float eps,               \
+        uint32_t threshold, float scale) {                                                                            \
         embed(word, position, token_type, noise, token_ids, position_ids, token_types, row_sequence, row_token, keys, \
-              weight, bias, y, normalised, rstd, hidden, eps, threshold, scale);                                      \
+              weight, bias, y, normalised, rstd, rows, hidden, eps, threshold, scale);                                \
     }                                                                                                                 \
     extern "C" __global__ void embed_norm_backward_##NAME(                                                            \
         T *grad, const T *normalised, const float *rstd, const float *weight, const uint32_t *row_sequence,           \
@@ -139,10 +131,9 @@ KERNELS(bf16, bf16)
     SWCUDA_TRAFFIC(embed_##NAME)(const float *, const float *, const float *token_type, const float *noise,           \
                                  const uint32_t *, const uint32_t *, const uint32_t *, const uint32_t *,              \
                                  const uint32_t *, const uint64_t *, const float *, const float *, T *, T *, float *, \
-                                 uint32_t hidden, float, uint32_t, float) {                                           \
-        uint64_t values = uint64_t(gridDim.x) * hidden, tables = 2 + (token_type != 0) + (noise != 0);                \
-        return {4 * tables * values + 8ull * hidden + 28ull * gridDim.x,                                              \
-                2 * values * sizeof(T) + 4ull * gridDim.x};                                                           \
+                                 uint32_t rows, uint32_t hidden, float, uint32_t, float) {                            \
+        uint64_t values = uint64_t(rows) * hidden, tables = 2 + (token_type != 0) + (noise != 0);                \
+        return {4 * tables * values + 8ull * hidden + 28ull * rows, 2 * values * sizeof(T) + 4ull * rows};            \
     }                                                                                                                 \
     SWCUDA_TRAFFIC(embed_norm_backward_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,        \
                                                const uint32_t *, const uint64_t *, float *, uint32_t rows,            \

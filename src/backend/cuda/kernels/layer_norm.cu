@@ -1,68 +1,61 @@
 // LayerNorm of residual + dropout(branch), and its way back; sums over rows in two fixed stages.
-#include "elements.cuh"
-#include "random.cuh"
+#include "norm.cuh"
 
 namespace {
 
-// A block a row. The branch becomes what is normalised, before weight and bias.
+// A warp a row. The branch becomes what is normalised, before weight and bias. Rows are read anew for each sum: they are
+// in the first cache by then.
 template <typename T>
-__device__ void add_norm(T *branch, const T *residual, const float *weight, const float *bias,
-                              const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd,
-                              uint32_t hidden, float eps, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {
-    uint32_t row = blockIdx.x;
+__device__ void add_norm(T *branch, const T *residual, const float *weight, const float *bias, const uint32_t *row_sequence,
+                         const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd, uint32_t rows, uint32_t hidden,
+                         float eps, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {
+    uint32_t row = warp_row(), lane = threadIdx.x % 32;
+    if (row >= rows) return;
     size_t start = size_t(row) * hidden;
     uint64_t key = threshold ? row_key(keys[row_sequence[row]], layer, site, row_token[row]) : 0;
     auto sum_at = [&](uint32_t i) {
         float factor = threshold ? dropout_factor(key, i, threshold, scale) : 1.0f;
         return load(residual, start + i) + load(branch, start + i) * factor;
     };
-    float sum = 0, squares = 0;
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sum += sum_at(i);
-    float mean = block_sum(sum) / hidden;
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-        float centred = sum_at(i) - mean;
-        squares += centred * centred;
-    }
-    float inverse = 1.0f / sqrtf(block_sum(squares) / hidden + eps);
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-        float normalised = (sum_at(i) - mean) * inverse;
+    Moments moments = row_moments(sum_at, hidden, eps);
+    for (uint32_t i = lane; i < hidden; i += 32) {
+        float normalised = (sum_at(i) - moments.mean) * moments.rstd;
         store(branch, start + i, normalised);
         store(y, start + i, normalised * weight[i] + bias[i]);
     }
-    if (threadIdx.x == 0) rstd[row] = inverse;
+    if (lane == 0) rstd[row] = moments.rstd;
 }
 
 // A block a stripe of rows. `grad` of y becomes that of the residual. Columns of partial: the branch's bias, weight, bias.
 template <typename T>
 __device__ void add_norm_backward(T *grad, T *grad_branch, const T *normalised, const float *rstd, const float *weight,
-                                       const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys,
-                                       float *partial, uint32_t rows, uint32_t hidden, uint32_t stride, uint32_t layer,
-                                       uint32_t site, uint32_t threshold, float scale) {
-    uint32_t first = blockIdx.x * STRIPE, last = min(rows, first + STRIPE);
+                                  const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys,
+                                  float *partial, uint32_t rows, uint32_t hidden, uint32_t stride, uint32_t layer,
+                                  uint32_t site, uint32_t threshold, float scale) {
+    __shared__ RowSums of_rows[STRIPE];
+    uint32_t first = blockIdx.x * STRIPE, count = min(STRIPE, rows - first);
+    size_t start = size_t(first) * hidden;
+    auto key_of = [&](uint32_t row) {
+        return threshold ? row_key(keys[row_sequence[first + row]], layer, site, row_token[first + row]) : 0;
+    };
+    auto grad_at = [&](uint64_t, uint32_t row, uint32_t i) { return load(grad, start + size_t(row) * hidden + i); };
+    sum_rows(of_rows, count, hidden, weight, normalised + start, key_of, grad_at);
     float *sums = partial + size_t(blockIdx.x) * stride;
-    // Each thread adds to its own columns alone.
-    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) sums[i] = sums[hidden + i] = sums[2 * hidden + i] = 0;
-    for (uint32_t row = first; row < last; row++) {
-        size_t start = size_t(row) * hidden;
-        uint64_t key = threshold ? row_key(keys[row_sequence[row]], layer, site, row_token[row]) : 0;
-        float along_mean = 0, along_normalised = 0;
-        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-            float scaled = load(grad, start + i) * weight[i];
-            along_mean += scaled;
-            along_normalised += scaled * load(normalised, start + i);
+    for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
+        float of_branch = 0, of_weight = 0, of_bias = 0;
+        for (uint32_t row = 0; row < count; row++) {
+            const RowSums &s = of_rows[row];
+            size_t place = start + size_t(row) * hidden + i;
+            float g = load(grad, place), n = load(normalised, place);
+            float residual = rstd[first + row] * (g * weight[i] - s.along_mean - n * s.along_normalised);
+            float branch = threshold ? residual * dropout_factor(s.key, i, threshold, scale) : residual;
+            store(grad, place, residual);
+            store(grad_branch, place, branch);
+            of_branch += branch;
+            of_weight += g * n;
+            of_bias += g;
         }
-        along_mean = block_sum(along_mean) / hidden;
-        along_normalised = block_sum(along_normalised) / hidden;
-        for (uint32_t i = threadIdx.x; i < hidden; i += blockDim.x) {
-            float g = load(grad, start + i), n = load(normalised, start + i);
-            float residual = rstd[row] * (g * weight[i] - along_mean - n * along_normalised);
-            float branch = threshold ? residual * dropout_factor(key, i, threshold, scale) : residual;
-            store(grad, start + i, residual);
-            store(grad_branch, start + i, branch);
-            sums[i] += branch;
-            sums[hidden + i] += g * n;
-            sums[2 * hidden + i] += g;
-        }
+        sums[i] = of_branch, sums[hidden + i] = of_weight, sums[2 * hidden + i] = of_bias;
     }
 }
 
@@ -77,10 +70,10 @@ __device__ float column_sum(const float *partial, uint32_t parts, uint32_t strid
 #define KERNELS(T, NAME)                                                                                              \
     extern "C" __global__ void add_norm_##NAME(                                                                  \
         T *branch, const T *residual, const float *weight, const float *bias, const uint32_t *row_sequence,           \
-        const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd, uint32_t hidden, float eps,               \
-        uint32_t layer, uint32_t site, uint32_t threshold, float scale) {                                             \
-        add_norm(branch, residual, weight, bias, row_sequence, row_token, keys, y, rstd, hidden, eps, layer,     \
-                      site, threshold, scale);                                                                        \
+        const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd, uint32_t rows, uint32_t hidden,           \
+        float eps, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {                                  \
+        add_norm(branch, residual, weight, bias, row_sequence, row_token, keys, y, rstd, rows, hidden, eps, layer,    \
+                 site, threshold, scale);                                                                             \
     }                                                                                                                 \
     extern "C" __global__ void add_norm_backward_##NAME(                                                         \
         T *grad, T *grad_branch, const T *normalised, const float *rstd, const float *weight,                         \
@@ -116,10 +109,10 @@ extern "C" __global__ void add_layer_sums(const float *partial, float *into, uin
 // Each value is moved once, though rows are read again: they are in a cache by then.
 #define TRAFFIC(T, NAME)                                                                                              \
     SWCUDA_TRAFFIC(add_norm_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,              \
-                                         const uint32_t *, const uint64_t *, T *, float *, uint32_t hidden, float,    \
-                                         uint32_t, uint32_t, uint32_t, float) {                                       \
-        uint64_t values = uint64_t(gridDim.x) * hidden;                                                               \
-        return {2 * values * sizeof(T) + 8ull * hidden + 16ull * gridDim.x, 2 * values * sizeof(T) + 4ull * gridDim.x}; \
+                                         const uint32_t *, const uint64_t *, T *, float *, uint32_t rows,             \
+                                    uint32_t hidden, float, uint32_t, uint32_t, uint32_t, float) {                    \
+        uint64_t values = uint64_t(rows) * hidden;                                                                    \
+        return {2 * values * sizeof(T) + 8ull * hidden + 16ull * rows, 2 * values * sizeof(T) + 4ull * rows};         \
     }                                                                                                                 \
     SWCUDA_TRAFFIC(add_norm_backward_##NAME)(T *, T *, const T *, const float *, const float *, const uint32_t *, \
                                                   const uint32_t *, const uint64_t *, float *, uint32_t rows,         \
