@@ -32,10 +32,11 @@ mod reference;
 mod tests;
 
 pub use adamw::{AdamWConfig, Update};
+pub use cpu::dense;
 pub use cpu::{Cpu, CpuBf16, product_seconds};
 pub use precision::Precision;
 pub use readout::Readout;
-pub use reference::Reference;
+pub use reference::{Reference, activation};
 
 /// What goes through an encoder besides its weights.
 #[derive(Clone, Copy)]
