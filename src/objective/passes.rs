@@ -24,13 +24,13 @@ pub struct Passes<'a> {
 impl<'a> Passes<'a> {
     /// Passes with a way back.
     pub(super) fn tracked(step: &'a Step<'a>, weights: &'a Parameters) -> Result<Self> {
-        let own = OwnWeights::leaves(step.encoder, weights)?;
+        let own = OwnWeights::leaves(step.encoder, weights, step.objective.shared())?;
         Ok(Passes { step, weights, own, clean: None, tapes: Some(Vec::new()) })
     }
 
     /// Passes whose predictions are constants.
     pub(super) fn untracked(step: &'a Step<'a>, weights: &'a Parameters) -> Result<Self> {
-        let own = OwnWeights::constants(step.encoder, weights)?;
+        let own = OwnWeights::constants_sharing(step.encoder, weights, step.objective.shared())?;
         Ok(Passes { step, weights, own, clean: None, tapes: None })
     }
 
@@ -67,7 +67,7 @@ impl<'a> Passes<'a> {
         objective.predict(&Leaf { embeddings, own: &self.own, batch, pass })
     }
 
-    /// Embeddings `[sequences, width]`, f64 on the CPU.
+    /// Embeddings `[outputs, width]`, f64 on the CPU.
     fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
         let (encoder, batch) = (self.step.encoder, self.step.batch);
         let Some(tapes) = &mut self.tapes else {
