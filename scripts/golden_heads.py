@@ -220,9 +220,11 @@ def random_inputs(config, weights, options, noise_range, generator):
 class Reference:
     """A folder's model and inputs, in f64."""
 
+    classes = ARCHITECTURES
+
     def __init__(self, folder, constants):
         config_json = json.loads((folder / "config.json").read_text())
-        config_class, model_class = ARCHITECTURES[config_json["model_type"]]
+        config_class, model_class = self.classes[config_json["model_type"]]
         self.config = config_class.from_dict(config_json)
         self.config._attn_implementation = "golden"
         self.model = model_class(self.config).double().eval()
@@ -272,6 +274,10 @@ class Reference:
 
     def logits(self, weights, masks, noise=None):
         """[N, C], under the masks of a pass, or none."""
+        return self.head(weights, self.states(weights, masks, noise)[:, 0], masks)
+
+    def states(self, weights, masks, noise=None):
+        """[N, S, H]: the last hidden states."""
         for dropout in self.dropouts:
             dropout.masks = masks
         for own in self.attentions:
@@ -285,8 +291,7 @@ class Reference:
             tokens = {"inputs_embeds": torch.nn.functional.embedding(ids, words) + noise}
         given = {name: self.inputs[name] for name in ("attention_mask", "token_type_ids")}
         given["position_ids"] = self.position_ids()
-        states = functional_call(self.encoder(), encoder, kwargs=tokens | given).last_hidden_state
-        return self.head(weights, states[:, 0], masks)
+        return functional_call(self.encoder(), encoder, kwargs=tokens | given).last_hidden_state
 
     def head(self, weights, first, masks):
         """BERT: dense and tanh of the pooler, dropout, linear. RoBERTa: dropout, dense, tanh, dropout, linear."""
@@ -321,13 +326,18 @@ class Objective:
         labels = self.reference.inputs["labels"]
         clean = self.predicted(weights, self.reference.clean)
         losses = -clean[torch.arange(len(labels)), labels] if self.classifies else (clean - labels).square()
+        return losses + self.divergences(clean, weights)
+
+    def divergences(self, clean, weights):
+        """[N]: what the loss terms add."""
+        added = torch.zeros(self.instances(), dtype=torch.float64)
         if "r3f" in self.regularizer:
             noisy = self.predicted(weights, self.reference.clean, self.reference.noise)
-            losses = losses + self.constants["r3f_lambda"] * self.divergence(clean, noisy)
+            added = added + self.constants["r3f_lambda"] * self.divergence(clean, noisy)
         if "r-drop" in self.regularizer:
             redrawn = self.predicted(weights, self.reference.redrawn)
-            losses = losses + self.constants["r_drop_alpha"] / 2 * self.divergence(clean, redrawn)
-        return losses
+            added = added + self.constants["r_drop_alpha"] / 2 * self.divergence(clean, redrawn)
+        return added
 
     def gradient(self, weights, instance_weights):
         """(losses [N], gradient of their sum weighted by instance_weights [N])"""
@@ -337,16 +347,16 @@ class Objective:
         return losses.detach(), dict(zip(leaves, gradients))
 
 
-def record(folder, constants, case):
+def record(folder, constants, case, reference_class=Reference, objective_class=Objective, regularizers=REGULARIZERS):
     """All expected values of a folder, from its own model and inputs: (expected.json, expected.safetensors). `case` takes a
     reference, the constants and an objective through five steps."""
-    reference = Reference(folder, constants)
+    reference = reference_class(folder, constants)
     expected = constants | {"parameters": reference.names, "cases": {}}
     with torch.no_grad():
         logits = reference.logits(reference.weights, None)
     tensors = {"logits": logits.float().contiguous()}
-    for regularizer in REGULARIZERS:
-        objective = Objective(reference, constants, regularizer)
+    for regularizer in regularizers:
+        objective = objective_class(reference, constants, regularizer)
         expected["cases"][regularizer], own = case(reference, constants, objective, regularizer)
         tensors.update({f"{regularizer}/{key}": tensor for key, tensor in own.items()})
     return expected, tensors

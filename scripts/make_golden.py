@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import golden_heads
+import golden_words
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -323,6 +324,8 @@ def case(reference, constants, objective, regularizer):
 
 def record(folder, constants):
     """As golden_heads.record, which it calls where there are labels."""
+    if constants.get("objective") == golden_words.OBJECTIVE:
+        return golden_words.record(folder, constants, case)
     if "objective" in constants:
         return golden_heads.record(folder, constants, case)
     return record_contrastive(folder, constants)
@@ -351,13 +354,14 @@ def record_contrastive(folder, constants):
 
 def start(options, generator):
     """What a folder holds before anything is computed: (config, constants, weights, inputs)."""
-    if options.objective in golden_heads.OBJECTIVES:
+    if options.objective != "contrastive":
+        own = golden_words if options.objective == golden_words.OBJECTIVE else golden_heads
         config = golden_heads.tiny_config(options)
         constants = golden_heads.hyperparameters(options.architecture, options.objective)
-        model = golden_heads.ARCHITECTURES[options.architecture][1](config)
+        model = own.ARCHITECTURES[options.architecture][1](config)
         weights = random_weights(model, config.initializer_range, generator)
         noise_range = constants["r3f_noise_range"]
-        return config, constants, weights, golden_heads.random_inputs(config, weights, options, noise_range, generator)
+        return config, constants, weights, own.random_inputs(config, weights, options, noise_range, generator)
     config = tiny_config(options)
     constants = hyperparameters(options.architecture)
     weights = random_weights(bare_model(options.architecture, config), config.initializer_range, generator)
@@ -449,9 +453,9 @@ def parse(arguments):
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="bert")
     parser.add_argument(
         "--objective",
-        choices=["contrastive", *golden_heads.OBJECTIVES],
+        choices=["contrastive", *golden_heads.OBJECTIVES, golden_words.OBJECTIVE],
         default="contrastive",
-        help="what is learned; with labels, of bert or roberta, and by dropout",
+        help="what is learned; labels and masked words, of bert or roberta, and by dropout",
     )
     parser.add_argument("--seed", type=int, default=1)
     shape = parser.add_argument_group("shape of the tiny model and its batch")
@@ -464,7 +468,7 @@ def parse(arguments):
     shape.add_argument("--sentences", type=int, default=6)
     shape.add_argument("--width", type=int, default=12, help="tokens of the longest sentence")
     options = parser.parse_args(arguments)
-    if options.objective in golden_heads.OBJECTIVES and options.architecture not in golden_heads.ARCHITECTURES:
+    if options.objective != "contrastive" and options.architecture not in golden_heads.ARCHITECTURES:
         parser.error(f"--objective {options.objective} is recorded of {' and '.join(golden_heads.ARCHITECTURES)} alone")
     if options.hidden_size % options.heads:
         parser.error(f"--hidden-size {options.hidden_size} is not divisible by --heads {options.heads}")

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use thiserror::Error;
 
 use crate::batch::{PackedBatch, Pass, SequenceId};
@@ -156,7 +156,7 @@ impl Classifier {
         }
         let pass = Pass::inference();
         let embeddings = self.encoder.embed(&self.parameters, &batch, None, &pass)?;
-        let embeddings = &embeddings.to_dtype(DType::F64)?;
+        let embeddings = &own.in_place(&embeddings)?;
         let leaf = Leaf { embeddings, own, batch: &batch, pass: &pass };
         Ok(head::forward(&self.head, &leaf)?.to_vec2()?)
     }

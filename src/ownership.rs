@@ -18,6 +18,7 @@ use crate::output::written::Written;
 use crate::trainer::TrainOptions;
 use crate::trainer::labels::FinetuneOptions;
 use crate::trainer::metrics::METRICS;
+use crate::trainer::pretrain::{PretrainOptions, card as pretraining_card};
 use crate::trainer::task_card;
 
 /// A model card's name.
@@ -107,13 +108,17 @@ fn recognized(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
 
 /// Whether a model card is one that a run wrote.
 fn is_of_a_run(card: &str) -> bool {
-    card.contains("Mirror-BERT's contrastive training") || card.contains(task_card::MARK)
+    card.contains("Mirror-BERT's contrastive training")
+        || card.contains(task_card::MARK)
+        || card.contains(pretraining_card::MARK)
 }
 
 /// Whether a file holds the settings of a run.
 fn is_configuration(path: &Path) -> bool {
     read_text(path).is_some_and(|text| {
-        toml::from_str::<TrainOptions>(&text).is_ok() || toml::from_str::<FinetuneOptions>(&text).is_ok()
+        toml::from_str::<TrainOptions>(&text).is_ok()
+            || toml::from_str::<FinetuneOptions>(&text).is_ok()
+            || toml::from_str::<PretrainOptions>(&text).is_ok()
     })
 }
 

@@ -40,6 +40,8 @@ pub enum Site {
     Head = 13,
     /// Weights that are new.
     InitialWeights = 14,
+    /// Which tokens of a line are masked, and by what.
+    TokenMask = 15,
 }
 
 /// A 64-bit name of a place, from which values are hashed.

@@ -36,12 +36,13 @@ mod shape;
 mod tests;
 
 pub use adamw::{AdamWConfig, Update};
+pub use cpu::dense;
 pub use cpu::{Cpu, CpuBf16, product_seconds};
 #[cfg(feature = "cuda")]
 pub use cuda::{Cuda, CudaBf16};
 pub use precision::Precision;
 pub use readout::Readout;
-pub use reference::Reference;
+pub use reference::{Reference, activation};
 
 /// What goes through an encoder besides its weights.
 #[derive(Clone, Copy)]

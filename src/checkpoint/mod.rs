@@ -14,4 +14,4 @@ pub use error::CheckpointError;
 pub use origin::Origin;
 pub use run_checkpoints::{Checkpoint, RunCheckpoints, Snapshot, State};
 pub use schedule::{SaveEvery, Schedule};
-pub use scores::{HeldOutScore, Score, TaskScore};
+pub use scores::{HeldOutScore, PerplexityScore, Score, TaskScore};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::error::CheckpointError;
 use super::manifest::{FileSum, MANIFEST, Manifest, SummingFile, read_at_most};
 use super::origin::Origin;
-use super::scores::{HeldOutScore, Score, TaskScore};
+use super::scores::{HeldOutScore, PerplexityScore, Score, TaskScore};
 use crate::encoder::{Layout, Parameters};
 use crate::model_folder::weights::safetensors_file::SafetensorsFile;
 use crate::model_folder::weights::tensors;
@@ -58,6 +58,9 @@ pub struct State {
     /// What was measured on labelled text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskScore>,
+    /// What was measured on held-out lines with masked words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub perplexities: Vec<PerplexityScore>,
     /// `None` before the first score.
     pub best: Option<BestState>,
     /// Loss terms whose memory is in the optimizer's file.

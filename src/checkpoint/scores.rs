@@ -39,3 +39,16 @@ pub struct TaskScore {
     #[serde(flatten)]
     pub metrics: BTreeMap<String, Option<f64>>,
 }
+
+/// How well masked words of held-out lines were predicted in the course of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityScore {
+    /// Steps made when it was taken.
+    pub step: u64,
+    /// The mean cross entropy of a masked token, in nats, without dropout and without loss terms.
+    pub masked_loss: f64,
+    /// e to the power of it.
+    pub perplexity: f64,
+    /// Masked tokens, the same at all times.
+    pub masked_tokens: u64,
+}

@@ -68,6 +68,7 @@ fn state(step: u64) -> State {
         scores: vec![Score { step: 0, set: "set".to_owned(), spearman: Some(50.5) }],
         held_out: Vec::new(),
         tasks: Vec::new(),
+        perplexities: Vec::new(),
         best: Some(BestState { step: 0, score_bits: 50.5f64.to_bits() }),
         memories: vec!["smart".to_owned()],
         origin: Origin {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
+use serde::de::DeserializeOwned;
 use toml::Table;
 
-use super::files::{self, add_model_folder};
+use super::files;
 use super::machine::Machine;
-use super::model::ModelFiles;
 use super::progress::TrainingProgress;
 use super::settings::{self, Sources};
 use super::task_presets::{self, TaskPreset};
@@ -23,6 +23,9 @@ use crate::quote::{counted, reason};
 use crate::trainer::event_log;
 use crate::trainer::labels::{FinetuneOptions, FinetunePlan};
 use crate::trainer::run::{Ended, FIRST_FILES, Outcome, Run};
+
+/// The command's name, for messages.
+const COMMAND: &str = "finetune";
 
 /// Train a model with a head on labelled texts or pairs: to classify them, or to give each a value.
 ///
@@ -71,7 +74,7 @@ impl Finetune {
 
     /// Adds the settings of a preset, which flags override, and says which are from where.
     fn with_preset(self, matches: &ArgMatches) -> Result<(Self, Sources), Ending> {
-        let Some(matches) = matches.subcommand_matches("finetune") else { return Ok((self, Sources::new())) };
+        let Some(matches) = matches.subcommand_matches(COMMAND) else { return Ok((self, Sources::new())) };
         let given = configuration::given(matches);
         let (options, mut sources) = match self.preset {
             Some(preset) => preset.apply(self.options, &given)?,
@@ -97,7 +100,7 @@ impl Finetune {
         }
         let device = machine(&options).set_up_for(options.precision.precision())?;
         let mut files = None;
-        let plan = FinetunePlan::find(options, |model| locate(model, &mut files, &mut inputs))?;
+        let plan = FinetunePlan::find(options, |model| train::locate(model, &mut files, &mut inputs))?;
         let options = plan.options();
         let output = OutputFolder::claim(options.output.as_deref(), options.overwrite, &FIRST_FILES)?;
         train::refuse_others_files(&output, &inputs)?;
@@ -108,61 +111,53 @@ impl Finetune {
     }
 
     fn resume(self, folder: &Path, matches: &ArgMatches) -> Done {
-        if let Some(flag) = other_flag(matches) {
-            return Err(usage(format!(
-                "--resume takes up a run with its own settings, which --{flag} could contradict; leave it out"
-            )));
-        }
+        refuse_other_flags(matches, COMMAND)?;
         let output = OutputFolder::reopen(folder);
         if resume::is_finished(folder) {
             return resume::say_finished(folder);
         }
         let output = output?;
-        let options = FinetuneOptions { output: Some(folder.to_owned()), ..saved(folder)? };
+        let options = FinetuneOptions { output: Some(folder.to_owned()), ..saved(folder, COMMAND)? };
         let mut inputs = inputs(&options)?;
         let device = machine(&options).set_up_for(options.precision.precision())?;
         let mut files = None;
-        let plan = FinetunePlan::find(options, |model| locate(model, &mut files, &mut inputs))?;
+        let plan = FinetunePlan::find(options, |model| train::locate(model, &mut files, &mut inputs))?;
         train::refuse_others_files(&output, &inputs)?;
         make(plan.into_folder(output.path())?, output, &device, self.json)
     }
 }
 
-/// A flag on the command line beside --resume and --json.
-fn other_flag(matches: &ArgMatches) -> Option<String> {
-    let given = matches.subcommand_matches("finetune")?;
+/// Refuses flags on the command line beside --resume and --json.
+pub(super) fn refuse_other_flags(matches: &ArgMatches, command: &str) -> Done {
+    let Some(given) = matches.subcommand_matches(command) else { return Ok(()) };
     let is_flag = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
     let ids = given.ids().map(clap::Id::as_str).filter(is_flag);
     // Groups of flags have names of types.
     let mut flags = ids.filter(|id| !["resume", "json"].contains(id) && !id.starts_with(char::is_uppercase));
-    flags.next().map(|id| id.replace('_', "-"))
+    let Some(flag) = flags.next().map(|id| id.replace('_', "-")) else { return Ok(()) };
+    Err(usage(format!(
+        "--resume takes up a run with its own settings, which --{flag} could contradict; leave it out"
+    )))
 }
 
-/// The settings that a run saved.
-fn saved(folder: &Path) -> Result<FinetuneOptions, Ending> {
+/// The settings that a run of a command saved.
+pub(super) fn saved<T: DeserializeOwned>(folder: &Path, command: &str) -> Result<T, Ending> {
     let (path, shown) = (run_folder(folder).join(CONFIGURATION), folder.display());
     if !path.is_file() {
         return Err(usage(format!(
-            "--resume {shown}: it has no {CONFIGURATION}, so no run of mirror finetune began there"
+            "--resume {shown}: it has no {CONFIGURATION}, so no run of mirror {command} began there"
         )));
     }
     let text =
         std::fs::read_to_string(&path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
     toml::from_str(&text).map_err(|error| {
         let why = reason(error.message());
-        usage(format!("--resume {shown}: its {CONFIGURATION} holds no settings of mirror finetune ({why})"))
+        usage(format!("--resume {shown}: its {CONFIGURATION} holds no settings of mirror {command} ({why})"))
     })
 }
 
 fn machine(options: &FinetuneOptions) -> Machine {
     Machine { threads: options.threads, device: options.device.clone() }
-}
-
-/// Finds a model, whose `files` are to be kept as long as the run goes on.
-fn locate(model: &str, files: &mut Option<ModelFiles>, inputs: &mut Inputs) -> Result<PathBuf, Ending> {
-    let folder = files.insert(ModelFiles::locate(model)?).folder();
-    add_model_folder(inputs, folder);
-    Ok(folder.to_owned())
 }
 
 /// What is read, as far as it is known before a model of the hub is located.
@@ -186,7 +181,7 @@ fn make(plan: FinetunePlan, mut output: OutputFolder, device: &Device, as_json: 
     let ended = Run::open_labelled(plan, &output, device, interrupt, &mut progress)
         .and_then(|run| run.train(&mut output, &mut progress));
     progress.clear();
-    match ended.inspect_err(|error| resume::hint(error, &output, "finetune"))? {
+    match ended.inspect_err(|error| resume::hint(error, &output, COMMAND))? {
         Ended::Finished(outcome) => {
             output.keep();
             if output.is_replacing() {
@@ -194,7 +189,7 @@ fn make(plan: FinetunePlan, mut output: OutputFolder, device: &Device, as_json: 
             }
             if as_json { print_json(&outcome, output.path()) } else { print_summary(&outcome, output.path()) }
         }
-        Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output, "finetune")),
+        Ended::Stopped { signal, step } => Err(resume::stopped(signal, step, &output, COMMAND)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a person types: `mirror train`, `mirror finetune`, `mirror predict`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
+//! What a person types: `mirror train`, `mirror pretrain`, `mirror finetune`, `mirror predict`, `mirror eval`, `mirror encode`, `mirror search`, `mirror export`,
 //! `mirror data`, `mirror sharpness`, `mirror sweep`.
 
 use std::ffi::OsString;
@@ -15,6 +15,7 @@ use crate::output::OutputError;
 use crate::sweep::SweepError;
 use crate::trainer::labels::FinetuneError;
 use crate::trainer::plan::PlanError;
+use crate::trainer::pretrain::PretrainError;
 
 mod backend;
 pub mod configuration;
@@ -34,6 +35,7 @@ mod model;
 mod new_graphs;
 mod predict;
 mod presets;
+mod pretrain;
 mod progress;
 mod prompt;
 mod resume;
@@ -59,6 +61,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<train::Train>),
+    Pretrain(Box<pretrain::Pretrain>),
     Finetune(Box<finetune::Finetune>),
     Predict(predict::Predict),
     Eval(eval::Eval),
@@ -96,6 +99,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(PlanError::is_usage)
         || error.downcast_ref().is_some_and(SweepError::is_usage)
         || error.downcast_ref().is_some_and(FinetuneError::is_usage)
+        || error.downcast_ref().is_some_and(PretrainError::is_usage)
 }
 
 /// A usage error of a displayable kind.
@@ -136,6 +140,7 @@ impl Command {
                 (train, sources) if train.show => settings::show(train.options, &sources),
                 (train, _) => train.run(),
             },
+            Command::Pretrain(pretrain) => pretrain.run(matches),
             Command::Finetune(finetune) => finetune.run(matches),
             Command::Predict(predict) => predict.run(),
             Command::Eval(eval) => eval.run(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::checkpoint::{HeldOutScore, Score, TaskScore};
+use crate::checkpoint::{HeldOutScore, PerplexityScore, Score, TaskScore};
 use crate::quote::{counted, one_line};
 use crate::trainer::StepReport;
 use crate::trainer::run::{Measured, Observer};
@@ -91,6 +91,7 @@ impl Observer for TrainingProgress {
             Measured::Pairs(score) => of_pairs(score),
             Measured::HeldOut(score) => of_held_out(score),
             Measured::Task(score) => of_task(score),
+            Measured::Perplexity(score) => of_perplexity(score),
         });
     }
 
@@ -123,6 +124,15 @@ fn of_task(score: &TaskScore) -> String {
     let metrics = metrics.collect::<Vec<_>>().join(", ");
     let loss = significant(score.dev_loss);
     format!("{} after {}: {metrics}, loss {loss}", score.set, counted(score.step, "step"))
+}
+
+fn of_perplexity(score: &PerplexityScore) -> String {
+    format!(
+        "held-out lines after {}: perplexity {}, loss {}",
+        counted(score.step, "step"),
+        significant(score.perplexity),
+        significant(score.masked_loss)
+    )
 }
 
 /// Four decimals, or three significant digits of what is too small for them.

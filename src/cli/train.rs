@@ -119,7 +119,11 @@ fn machine(options: &TrainOptions) -> Machine {
 }
 
 /// Finds a model, whose `files` are to be kept as long as the run goes on.
-fn locate(model: &str, files: &mut Option<ModelFiles>, inputs: &mut Inputs) -> Result<PathBuf, Ending> {
+pub(super) fn locate(
+    model: &str,
+    files: &mut Option<ModelFiles>,
+    inputs: &mut Inputs,
+) -> Result<PathBuf, Ending> {
     let folder = files.insert(ModelFiles::locate(model)?).folder();
     add_model_folder(inputs, folder);
     Ok(folder.to_owned())

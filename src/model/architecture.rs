@@ -1,6 +1,7 @@
 //! What distinguishes the encoders that are known, as data: one [`Description`] each. Configuration, layout, both
 //! backends, the ONNX graph, what is read and what is written ask it, and nothing else asks which encoder it is.
 
+use super::activation::Activation;
 use super::head::HeadRule;
 use super::part::Part;
 use super::pooling::Pooling;
@@ -54,6 +55,8 @@ pub struct Description {
     pub module: fn(Part) -> &'static str,
     /// What transformers' class for classifying sequences puts on the encoder.
     pub head: HeadRule,
+    /// The activation of the head that predicts masked words, where it is not the configuration's.
+    pub word_activation: Option<Activation>,
     /// Tensors that are passed on as they are, since transformers' class has them.
     pub untrained: &'static [&'static str],
     /// What is chosen where nobody says.
@@ -127,6 +130,7 @@ const BERT: Description = Description {
     module: bert_module,
     // The pooler is the encoder's own, and dropout comes behind it.
     head: HeadRule { drops_input: false, activation: DenseActivation::Tanh },
+    word_activation: None,
     untrained: &["pooler.dense.weight", "pooler.dense.bias"],
     // β is our choice, ε the paper's (Aghajanyan et al. 2021).
     defaults: Defaults { pooling: Pooling::Mean, beta: 3.0, r3f_eps: 5e-2 },
@@ -142,6 +146,7 @@ const ROBERTA: Description = Description {
     pad_token_id: 1,
     module: roberta_module,
     head: HeadRule { drops_input: true, activation: DenseActivation::Tanh },
+    word_activation: Some(Activation::Gelu),
     // As Mirror-BERT pools; β as in δ-SAM's text, ε as in R3F's.
     defaults: Defaults { pooling: Pooling::Cls, beta: 5.0, r3f_eps: 1e-3 },
     ..BERT
@@ -205,6 +210,9 @@ fn bert_module(part: Part) -> &'static str {
         Part::OutputNorm => "output.LayerNorm",
         Part::HeadDense => "pooler.dense",
         Part::HeadOutput => "classifier",
+        Part::WordDense => "cls.predictions.transform.dense",
+        Part::WordNorm => "cls.predictions.transform.LayerNorm",
+        Part::WordDecoder => "cls.predictions",
     }
 }
 
@@ -212,6 +220,9 @@ fn roberta_module(part: Part) -> &'static str {
     match part {
         Part::HeadDense => "classifier.dense",
         Part::HeadOutput => "classifier.out_proj",
+        Part::WordDense => "lm_head.dense",
+        Part::WordNorm => "lm_head.layer_norm",
+        Part::WordDecoder => "lm_head",
         same => bert_module(same),
     }
 }
@@ -238,6 +249,9 @@ fn distil_bert_module(part: Part) -> &'static str {
         Part::Output => "ffn.lin2",
         Part::OutputNorm => "output_layer_norm",
         Part::HeadDense => "pre_classifier",
+        Part::WordDense => "vocab_transform",
+        Part::WordNorm => "vocab_layer_norm",
+        Part::WordDecoder => "vocab_projector",
         same => bert_module(same),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::activation::Activation;
 use super::architecture::{Architecture, PositionRule};
-use super::head::Head;
+use super::head::{Head, WordHead};
 use super::layout::{Dimensions, Layout};
 use super::relative::RelativeBias;
 
@@ -32,6 +32,16 @@ impl EncoderConfig {
     /// The head with which transformers' class for the encoder classifies sequences; one output gives a value.
     pub fn sequence_head(&self, outputs: usize) -> Head {
         Head::of_sequences(self.architecture.description().head, self.dimensions.hidden_size, outputs)
+    }
+
+    /// The head with which transformers' class for the encoder predicts masked words.
+    pub fn word_head(&self) -> WordHead {
+        WordHead {
+            hidden: self.dimensions.hidden_size,
+            vocab_size: self.dimensions.vocab_size,
+            activation: self.architecture.description().word_activation.unwrap_or(self.activation),
+            layer_norm_eps: self.layer_norm_eps,
+        }
     }
 
     /// Which position each token has.

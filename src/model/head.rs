@@ -1,5 +1,6 @@
 //! What stands on an encoder, as data: linear layers with weights of their own, one after another.
 
+use super::activation::Activation;
 use super::part::{Kind, Part, Shapes};
 use crate::modules::DenseActivation;
 
@@ -74,5 +75,33 @@ impl Head {
             [weight, (layer.part, Kind::Bias, vec![layer.outputs])]
         };
         self.layers.iter().flat_map(of_layer).collect()
+    }
+}
+
+/// What predicts words from hidden states, as transformers' `ForMaskedLM` has it: a dense layer, its activation,
+/// LayerNorm, and a decoder whose matrix is that of the word embeddings ([`Layout::with_word_head`](super::Layout)).
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordHead {
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Words that are told apart.
+    pub vocab_size: usize,
+    /// Behind the dense layer.
+    pub activation: Activation,
+    /// What LayerNorm adds to the variance.
+    pub layer_norm_eps: f64,
+}
+
+impl WordHead {
+    /// Its tensors, in the order in which they lie in their group.
+    pub(super) fn shapes(&self) -> Shapes {
+        let hidden = self.hidden;
+        vec![
+            (Part::WordDense, Kind::Weight, vec![hidden, hidden]),
+            (Part::WordDense, Kind::Bias, vec![hidden]),
+            (Part::WordNorm, Kind::Weight, vec![hidden]),
+            (Part::WordNorm, Kind::Bias, vec![hidden]),
+            (Part::WordDecoder, Kind::Bias, vec![self.vocab_size]),
+        ]
     }
 }

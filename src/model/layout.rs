@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::architecture::Architecture;
-use super::head::Head;
+use super::head::{Head, WordHead};
 use super::part::{Kind, Part, Shapes};
 
 /// One named tensor inside a group's flat buffer.
@@ -136,6 +136,12 @@ impl Layout {
 
     /// The same with the weights of a head, as one more group.
     pub fn with_head(mut self, head: &Head) -> Self {
+        self.groups.push(Group::new("", self.architecture, head.shapes()));
+        Layout::of_groups(self.groups, self.architecture)
+    }
+
+    /// The same with the weights of a head that predicts words, as one more group.
+    pub fn with_word_head(mut self, head: &WordHead) -> Self {
         self.groups.push(Group::new("", self.architecture, head.shapes()));
         Layout::of_groups(self.groups, self.architecture)
     }

@@ -13,7 +13,7 @@ mod relative;
 pub use activation::{Activation, QUICK_SLOPE};
 pub use architecture::Architecture;
 pub use encoder_config::{EncoderConfig, Positions};
-pub use head::{Head, HeadLayer, HeadRule};
+pub use head::{Head, HeadLayer, HeadRule, WordHead};
 pub use layout::Layout;
 pub use part::{Kind, Part};
 pub use pooling::{Pooling, PoolingChoice};

@@ -33,12 +33,18 @@ pub enum Part {
     HeadDense,
     /// A head's last layer, `[outputs, hidden]`.
     HeadOutput,
+    /// The dense layer of a head that predicts words, `[hidden, hidden]`.
+    WordDense,
+    /// The LayerNorm behind it.
+    WordNorm,
+    /// The decoder of such a head, `[vocab_size]`: a bias alone, since its matrix is the word embeddings'.
+    WordDecoder,
 }
 
 impl Part {
     /// Whether it is a LayerNorm.
     pub fn is_norm(self) -> bool {
-        matches!(self, Part::EmbeddingNorm | Part::AttentionNorm | Part::OutputNorm)
+        matches!(self, Part::EmbeddingNorm | Part::AttentionNorm | Part::OutputNorm | Part::WordNorm)
     }
 
     /// Whether it is a table of embeddings, of which a batch uses some rows.

@@ -61,7 +61,12 @@ pub enum HeadError {
 
 /// The name under which transformers' class with a head stores a tensor: what its encoder has, a pooler included, stands
 /// behind the encoder's prefix.
-fn stored_name(architecture: Architecture, group: usize, encoder_groups: usize, spec: &TensorSpec) -> String {
+pub(super) fn stored_name(
+    architecture: Architecture,
+    group: usize,
+    encoder_groups: usize,
+    spec: &TensorSpec,
+) -> String {
     let description = architecture.description();
     let is_encoders = group < encoder_groups || description.untrained.contains(&spec.name.as_str());
     format!("{}{}", if is_encoders { description.prefix } else { "" }, spec.name)

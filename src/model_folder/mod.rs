@@ -19,6 +19,7 @@ pub mod modules;
 pub mod sentence;
 pub mod tokenizer;
 pub mod weights;
+pub mod words;
 pub mod write;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ pub mod free_lb;
 pub mod head;
 mod log_probabilities;
 mod loss;
+pub mod masked;
 pub mod nt_xent;
 mod own_weights;
 mod passes;
@@ -32,13 +33,15 @@ pub mod registry;
 mod sequences;
 pub mod smart;
 mod supervised;
+mod word_distributions;
 
 pub use contrastive::Contrastive;
 pub use distributions::Distributions;
 pub(crate) use distributions::MOST_WHOLE;
 pub use draws::{Draws, HashedDraws};
 pub use loss::{Evaluation, Loss, LossTerm, mean};
-pub use own_weights::OwnWeights;
+pub use masked::MaskedWords;
+pub use own_weights::{OwnWeights, Shared};
 pub use passes::Passes;
 pub use prediction::Prediction;
 pub use supervised::{Classification, Regression};
@@ -49,6 +52,11 @@ pub trait Objective {
     /// How many instances the batch holds: how many losses there are.
     fn instances(&self, batch: &PackedBatch) -> usize;
 
+    /// Tensors of the encoder that it reads and adds a gradient to, beside weights of its own.
+    fn shared(&self) -> &'static [Shared] {
+        &[]
+    }
+
     /// What a pass predicts. Its values are f64 where the leaf is, and tracked as it is.
     ///
     /// # Errors
@@ -58,7 +66,8 @@ pub trait Objective {
 
 /// What a pass of the encoder ended in, and what may be used with it.
 pub struct Leaf<'a> {
-    /// `[sequences, width]`, after the modules that come behind pooling; f64.
+    /// `[outputs, width]`, after the modules that come behind pooling: of each sequence, or of each chosen row of the
+    /// batch. f64.
     pub embeddings: &'a Tensor,
     /// The objective's weights.
     pub own: &'a OwnWeights,

@@ -1,10 +1,10 @@
 //! The passes of one evaluation of the losses, and their ways back.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
 use super::{Leaf, OwnWeights, Prediction, Step};
 use crate::batch::Pass;
-use crate::encoder::{Encoder, Tape};
+use crate::encoder::Tape;
 use crate::weights::Parameters;
 
 /// The passes that one evaluation of the losses at given weights makes.
@@ -24,13 +24,13 @@ pub struct Passes<'a> {
 impl<'a> Passes<'a> {
     /// Passes with a way back.
     pub(super) fn tracked(step: &'a Step<'a>, weights: &'a Parameters) -> Result<Self> {
-        let own = OwnWeights::leaves(step.encoder, weights)?;
+        let own = OwnWeights::leaves(step.encoder, weights, step.objective.shared())?;
         Ok(Passes { step, weights, own, clean: None, tapes: Some(Vec::new()) })
     }
 
     /// Passes whose predictions are constants.
     pub(super) fn untracked(step: &'a Step<'a>, weights: &'a Parameters) -> Result<Self> {
-        let own = OwnWeights::constants(step.encoder, weights)?;
+        let own = OwnWeights::constants_sharing(step.encoder, weights, step.objective.shared())?;
         Ok(Passes { step, weights, own, clean: None, tapes: None })
     }
 
@@ -67,16 +67,15 @@ impl<'a> Passes<'a> {
         objective.predict(&Leaf { embeddings, own: &self.own, batch, pass })
     }
 
-    /// Embeddings `[sequences, width]`, f64.
+    /// Embeddings `[outputs, width]`, f64.
     fn run(&mut self, noise: Option<&Tensor>, pass: &Pass) -> Result<Tensor> {
         let (encoder, batch) = (self.step.encoder, self.step.batch);
-        let place = place_of_losses(encoder, self.weights);
         let Some(tapes) = &mut self.tapes else {
             let embeddings = encoder.embed(self.weights, batch, noise, pass)?;
-            return encoder.modules.forward(&embeddings.to_device(&place)?.to_dtype(DType::F64)?);
+            return encoder.modules.forward(&self.own.in_place(&embeddings)?);
         };
         let encoded = encoder.embed_tracked(self.weights, batch, noise, pass)?;
-        let leaf = Var::from_tensor(&encoded.embeddings.to_device(&place)?.to_dtype(DType::F64)?)?;
+        let leaf = Var::from_tensor(&self.own.in_place(&encoded.embeddings)?)?;
         let embeddings = encoder.modules.forward(leaf.as_tensor())?;
         tapes.push((leaf, encoded.tape));
         Ok(embeddings)
@@ -120,10 +119,4 @@ impl<'a> Passes<'a> {
         self.own.add_gradients(&leaf_gradients, &mut sum)?;
         Ok(sum)
     }
-}
-
-/// Where losses are computed: where embeddings are, so that only losses come back from a GPU, or on the CPU where
-/// embeddings go through modules, which are there.
-pub(super) fn place_of_losses(encoder: &Encoder, weights: &Parameters) -> Device {
-    if encoder.modules.is_empty() { weights.device().clone() } else { Device::Cpu }
 }

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::Distributions;
+use super::masked::Words;
 use super::supervised::{Classes, Values};
 
 /// A prediction for each of a batch's N instances.
@@ -14,6 +15,8 @@ pub enum Prediction {
     Classes(Classes),
     /// Which value an instance has.
     Values(Values),
+    /// Which words an instance has where it is masked.
+    Words(Words),
 }
 
 impl Prediction {
@@ -23,6 +26,7 @@ impl Prediction {
             Prediction::Others(distributions) => distributions.losses(),
             Prediction::Classes(classes) => classes.losses(),
             Prediction::Values(values) => values.losses(),
+            Prediction::Words(words) => words.losses(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Prediction {
             (Prediction::Others(p), Prediction::Others(q)) => p.divergence(q),
             (Prediction::Classes(p), Prediction::Classes(q)) => p.divergence(q),
             (Prediction::Values(p), Prediction::Values(q)) => p.divergence(q),
+            (Prediction::Words(p), Prediction::Words(q)) => p.divergence(q),
             _ => candle_core::bail!("predictions of different objectives cannot be compared"),
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod config;
 mod error;
 mod pair;
 mod window;
+mod words;
 
 pub use error::TokenizeError;
 pub use pair::Tokens;

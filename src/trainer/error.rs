@@ -2,6 +2,7 @@ use thiserror::Error;
 
 use super::StepError;
 use super::metrics::MetricsError;
+use super::pretrain::model::MaskedModelError;
 use crate::checkpoint::CheckpointError;
 use crate::classifier::ClassifierError;
 use crate::corpus::CorpusError;
@@ -19,6 +20,13 @@ pub enum TrainError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
+    #[error(transparent)]
+    Masked(#[from] MaskedModelError),
+    #[error(
+        "no token of lines {} can be masked: they hold special tokens alone; leave these lines out of the corpus",
+        lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    NothingToMask { lines: Vec<u64> },
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),
     #[error(transparent)]

@@ -26,6 +26,7 @@ pub mod options;
 pub mod plan;
 pub mod precision;
 pub mod prefixes;
+pub mod pretrain;
 pub mod projection;
 pub mod run;
 pub(crate) mod task_card;

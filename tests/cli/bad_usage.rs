@@ -172,7 +172,7 @@ fn words_without_a_flag_name_the_flag_that_was_meant() {
         ("train --reg delta_sam", "\"delta_sam\" (did you mean delta-sam?)"),
         ("train --reg r3f+sam", "did you mean r3f,sam?"),
         ("encod", "'encode'"),
-        ("corpus.txt", "'corpus.txt'; the commands are train, finetune, predict, eval, encode"),
+        ("corpus.txt", "'corpus.txt'; the commands are train, pretrain, finetune, predict, eval"),
         ("--corpus a.txt", "--corpus stands before a command; the commands are train"),
         ("train --seed x", "not a whole number"),
         ("train --config m", "m is a folder; --config takes a file, such as m/train.toml"),

@@ -18,6 +18,7 @@ mod onnx_clients;
 mod outputs;
 mod own_folders;
 mod precision;
+mod pretrain;
 mod python;
 mod report;
 mod reproducible;

@@ -6,6 +6,7 @@
 mod case;
 
 use case::labelled::Labelled;
+use case::masked::Masked;
 use case::{Case, Folder, Precision, Views};
 
 const CASES: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "sam+r3f", "delta-sam+r3f"];
@@ -14,12 +15,19 @@ const CASES: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "sam+r3f", "delta-s
 const LABELLED: [&str; 6] = ["none", "sam", "delta-sam", "r3f", "r-drop", "delta-sam+r3f"];
 
 fn folders() -> Vec<Folder> {
-    Folder::all(&["bert", "roberta", "mpnet", "distilbert"], false)
+    Folder::all(&["bert", "roberta", "mpnet", "distilbert"], &[None])
 }
 
 fn labelled_folders() -> Vec<Folder> {
     let names = ["bert-classification", "bert-regression", "roberta-classification", "roberta-regression"];
-    Folder::all(&names, true)
+    Folder::all(&names, &[Some("classification"), Some("regression")])
+}
+
+/// With masked words, under dropout.
+const MASKED: [&str; 4] = ["none", "delta-sam", "r-drop", "delta-sam+r3f"];
+
+fn masked_folders() -> Vec<Folder> {
+    Folder::all(&["bert-mlm", "roberta-mlm"], &[Some("mlm")])
 }
 
 #[test]
@@ -58,6 +66,33 @@ fn golden_steps_with_labels() {
         let worst = [Precision::Composed64, Precision::Fused32].map(|precision| labelled.logits(precision));
         println!("{path} logits: largest error f64 {:.1e}, f32 {:.1e}", worst[0], worst[1]);
         let shift = labelled.shift_of_other_masks();
+        assert!(
+            shift > 1e-3,
+            "{path}: masks change the loss by {shift:e} alone, so that wrong ones would pass"
+        );
+    }
+}
+
+/// Words off the heads of transformers' ForMaskedLM, whose decoder is the word embeddings, under mirror's own dropout
+/// masks; a batch at once and in parts.
+#[test]
+fn golden_steps_of_masked_words() {
+    for folder in masked_folders() {
+        let path = folder.path.display();
+        for parts in [1, 3] {
+            let masked = Masked::new(&folder).in_parts(parts);
+            for regularizer in MASKED {
+                let worst = [Precision::Composed64, Precision::Fused32].map(|precision| {
+                    Case::new(&folder, regularizer, precision).run(&masked.step(), masked.weights(precision))
+                });
+                println!("{path} {regularizer} in {parts}: largest error f64 {}, f32 {}", worst[0], worst[1]);
+            }
+            for precision in [Precision::Composed64, Precision::Fused32] {
+                let [ours, theirs] = masked.losses_without_dropout(precision);
+                assert!((ours - theirs).abs() <= precision.values() * theirs, "{path}: {ours} {theirs}");
+            }
+        }
+        let shift = Masked::new(&folder).shift_of_other_masks();
         assert!(
             shift > 1e-3,
             "{path}: masks change the loss by {shift:e} alone, so that wrong ones would pass"

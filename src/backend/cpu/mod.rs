@@ -15,6 +15,7 @@ mod attention;
 mod backend;
 mod buffers;
 mod chunk;
+pub mod dense;
 mod embedding;
 mod encoder;
 mod layer;

@@ -266,7 +266,8 @@ fn relative_bias(config: &EncoderConfig, weights: &Weights, width: usize) -> Res
         .map(Some)
 }
 
-fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
+/// A feed-forward block's activation, with an exact gradient.
+pub fn activation(activation: Activation, x: &Tensor) -> Result<Tensor> {
     match activation {
         // candle's gelu_erf has a gradient with a constant of six digits; erf's is exact.
         Activation::Gelu => x * (((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?,

@@ -20,6 +20,7 @@ use crate::weights::Parameters;
 mod forward;
 
 use forward::Forward;
+pub use forward::activation;
 
 /// candle's operations and autograd.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::batch::PackedBatch;
-use crate::checkpoint::{HeldOutScore, Score, TaskScore};
+use crate::checkpoint::{HeldOutScore, PerplexityScore, Score, TaskScore};
 use crate::model_folder::SaveError;
 use crate::objective::Objective;
 use crate::trainer::TrainError;
@@ -73,6 +73,8 @@ pub enum Measured {
     HeldOut(HeldOutScore),
     /// On labelled text.
     Task(TaskScore),
+    /// On held-out lines with masked words.
+    Perplexity(PerplexityScore),
 }
 
 /// Everything that a run has measured so far, each in its order.
@@ -84,6 +86,8 @@ pub struct Measurements {
     pub held_out: Vec<HeldOutScore>,
     /// On labelled text.
     pub tasks: Vec<TaskScore>,
+    /// On held-out lines with masked words.
+    pub perplexities: Vec<PerplexityScore>,
 }
 
 impl Measurements {
@@ -93,6 +97,7 @@ impl Measurements {
             Measured::Pairs(score) => self.scores.push(score),
             Measured::HeldOut(score) => self.held_out.push(score),
             Measured::Task(score) => self.tasks.push(score),
+            Measured::Perplexity(score) => self.perplexities.push(score),
         }
     }
 
@@ -100,7 +105,8 @@ impl Measurements {
     pub(super) fn last_step(&self) -> Option<u64> {
         let of_scores = self.scores.last().map(|score| score.step);
         let of_tasks = self.tasks.last().map(|score| score.step);
-        of_scores.max(of_tasks).max(self.held_out.last().map(|score| score.step))
+        let of_perplexities = self.perplexities.last().map(|score| score.step);
+        of_scores.max(of_tasks).max(of_perplexities).max(self.held_out.last().map(|score| score.step))
     }
 }
 

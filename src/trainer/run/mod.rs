@@ -2,7 +2,7 @@
 //!
 //! A [`Run`] makes steps, keeps the log, writes checkpoints and ends in time, whatever it trains: a [`Job`] knows its
 //! text, what is measured and what is saved. [`sentences`] is that of a sentence encoder,
-//! [`labels`] that of a classifier.
+//! [`labels`] that of a classifier, [`words`] that of a model for masked words.
 
 mod early_stop;
 mod examples;
@@ -13,6 +13,7 @@ mod preparation;
 mod saving;
 mod sentences;
 mod taking_up;
+mod words;
 
 use std::path::Path;
 use std::time::Instant;
@@ -213,7 +214,8 @@ impl Run {
     /// score to keep weights by.
     fn keep_if_best(&mut self) -> Result<(), TrainError> {
         let measured = &self.made.measured;
-        let is_scored = !(measured.scores.is_empty() && measured.tasks.is_empty());
+        let is_scored =
+            !(measured.scores.is_empty() && measured.tasks.is_empty() && measured.perplexities.is_empty());
         let latest = self.job.evaluations(measured).last().copied().filter(|_| is_scored);
         let Some((step, score)) = latest else { return Ok(()) };
         if self.made.best.as_ref().is_none_or(|best| score > best.score) {

@@ -93,6 +93,7 @@ impl Run {
             scores: self.made.measured.scores.clone(),
             held_out: self.made.measured.held_out.clone(),
             tasks: self.made.measured.tasks.clone(),
+            perplexities: self.made.measured.perplexities.clone(),
             best: best.map(|best| BestState { step: best.step, score_bits: best.score.to_bits() }),
             memories: memories.iter().map(|&(term, _)| term.to_owned()).collect(),
             origin: self.origin.clone(),

@@ -168,9 +168,9 @@ impl Job for Sentences {
 }
 
 /// An epoch's batches, which know how many repeated lines were left out at its end.
-struct SentenceBatches {
-    epoch: u64,
-    batches: Prefetch<EpochBatches, Prepared, TrainError>,
+pub(super) struct SentenceBatches {
+    pub epoch: u64,
+    pub batches: Prefetch<EpochBatches, Prepared, TrainError>,
 }
 
 impl Iterator for SentenceBatches {

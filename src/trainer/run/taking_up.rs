@@ -78,7 +78,7 @@ fn take_up(
     weights: &mut Parameters,
     metrics: Metrics,
 ) -> Result<Made, TrainError> {
-    let State { step, epoch, position, scores, held_out, tasks, best, .. } = checkpoint.state;
+    let State { step, epoch, position, scores, held_out, tasks, perplexities, best, .. } = checkpoint.state;
     let best = match best {
         Some(best) => {
             let weights = checkpoint.best.map_or_else(|| checkpoint.weights.copy(), Ok)?;
@@ -88,6 +88,6 @@ fn take_up(
     };
     *weights = checkpoint.weights;
     trainer.restore(step, [checkpoint.m, checkpoint.v], checkpoint.memories);
-    let measured = Measurements { scores, held_out, tasks };
+    let measured = Measurements { scores, held_out, tasks, perplexities };
     Ok(Made { metrics, epoch, position, measured, best, saved: Some(step) })
 }

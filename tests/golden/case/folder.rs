@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use mirror::encoder::layout::TensorSpec;
-use mirror::encoder::{Encoder, EncoderConfig, PackedBatch, Parameters, Pass, SequenceId};
+use mirror::encoder::{Encoder, EncoderConfig, Layout, PackedBatch, Parameters, Pass, SequenceId};
 use mirror::model::{Kind, Part};
 use mirror::model_folder::read_parameters;
+use mirror::objective::HashedDraws;
 use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,8 +49,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder that MIRROR_GOLDEN names, if it is of this kind, else those in the repository of these names.
-    pub fn all(names: &[&str], has_labels: bool) -> Vec<Self> {
+    /// The folder that MIRROR_GOLDEN names, if its objective is one of these, else those in the repository of these names.
+    /// Contrastive folders name none.
+    pub fn all(names: &[&str], objectives: &[Option<&str>]) -> Vec<Self> {
         let found: Vec<Folder> = match std::env::var_os("MIRROR_GOLDEN") {
             Some(path) => vec![Folder::open(PathBuf::from(path))],
             None => {
@@ -57,7 +59,10 @@ impl Folder {
                 names.iter().map(|name| Folder::open(own.join(name))).collect()
             }
         };
-        found.into_iter().filter(|folder| folder.expected["objective"].is_string() == has_labels).collect()
+        found
+            .into_iter()
+            .filter(|folder| objectives.contains(&folder.expected["objective"].as_str()))
+            .collect()
     }
 
     fn open(path: PathBuf) -> Self {
@@ -85,6 +90,28 @@ impl Folder {
         read_parameters(&self.path, &layout, precision.dtype(), &device()).unwrap()
     }
 
+    /// The weights of an encoder and a head on it, none of which may be left out.
+    pub fn parameters_of(&self, layout: Layout, precision: Precision) -> Parameters {
+        let stored =
+            candle_core::safetensors::load(self.path.join("model.safetensors"), &Device::Cpu).unwrap();
+        assert_eq!(layout.tensors().count(), stored.len());
+        Parameters::from_named(Arc::new(layout), precision.dtype(), &device(), |spec| {
+            Ok::<_, candle_core::Error>(stored[&self.recorded_name(&spec.name)].clone())
+        })
+        .unwrap()
+    }
+
+    /// The pass of a step under dropout. The masks are those of one step of a seed, in all five steps.
+    pub fn dropout_pass(&self) -> Pass {
+        let draws = HashedDraws::new(self.number("dropout_seed") as u64, self.number("dropout_step") as u64);
+        Pass {
+            key: draws.pass_key(),
+            hidden_dropout: self.number("hidden_dropout"),
+            attention_dropout: self.number("attention_dropout"),
+            drophead: 0.0,
+        }
+    }
+
     /// Real lengths of the sentences and the token ids of one view, row by row.
     fn rows(&self, view: u32) -> Vec<Vec<u32>> {
         let ids: Vec<Vec<i64>> = self.inputs[&format!("input_ids_{}", view + 1)].to_vec2().unwrap();
@@ -106,9 +133,9 @@ impl Folder {
         batch
     }
 
-    /// A tensor's name in the folder, which is that of a class with a head where there are labels.
+    /// A tensor's name in the folder, which is that of a class with a head where there is one.
     pub fn recorded_name(&self, name: &str) -> String {
-        let is_of_encoder = !name.starts_with("classifier");
+        let is_of_encoder = !["classifier", "cls.", "lm_head."].iter().any(|head| name.starts_with(head));
         match self.expected["objective"].is_string() && is_of_encoder {
             true => format!("{}{name}", self.config.architecture.description().prefix),
             false => name.to_owned(),

@@ -1,14 +1,12 @@
 //! The recorded batch of texts and pairs with labels, for a step of a head's objective under dropout.
 
-use std::sync::Arc;
-
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use mirror::encoder::{Encoder, PackedBatch, Parameters, Pass, SequenceId};
-use mirror::objective::{Classification, HashedDraws, Loss, Objective, Regression, Step, head};
+use mirror::objective::{Classification, Loss, Objective, Regression, Step, head};
 use mirror::perturb::Problem;
 use mirror::tokenize::Tokens;
 
-use super::folder::{device, relative_error};
+use super::folder::relative_error;
 use super::recorded::Recorded;
 use super::{Folder, Precision};
 
@@ -37,31 +35,14 @@ impl<'a> Labelled<'a> {
         Labelled { folder, encoder, batch, draws: Recorded { folder }, objective, head }
     }
 
-    /// The masks are those of one step of a seed, in all five steps.
     pub fn step(&self) -> Step<'_> {
-        let number = |name: &str| self.folder.number(name);
-        let draws = HashedDraws::new(number("dropout_seed") as u64, number("dropout_step") as u64);
-        let pass = Pass {
-            key: draws.pass_key(),
-            hidden_dropout: number("hidden_dropout"),
-            attention_dropout: number("attention_dropout"),
-            drophead: 0.0,
-        };
+        let pass = self.folder.dropout_pass();
         let objective = &*self.objective;
         Step { encoder: &self.encoder, batch: &self.batch, pass, draws: &self.draws, objective }
     }
 
     pub fn weights(&self, precision: Precision) -> Parameters {
-        let folder = self.folder;
-        let path = folder.path.join("model.safetensors");
-        let stored = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-        let layout = Arc::new(folder.config.layout().with_head(&self.head));
-        // Nothing that PyTorch trains is left out.
-        assert_eq!(layout.tensors().count(), stored.len());
-        Parameters::from_named(layout, precision.dtype(), &device(), |spec| {
-            Ok::<_, candle_core::Error>(stored[&folder.recorded_name(&spec.name)].clone())
-        })
-        .unwrap()
+        self.folder.parameters_of(self.folder.config.layout().with_head(&self.head), precision)
     }
 
     /// What the head gives without dropout, against what was recorded.

@@ -14,6 +14,7 @@ use serde_json::Value;
 mod contrastive;
 mod folder;
 pub mod labelled;
+pub mod masked;
 mod recorded;
 
 pub use contrastive::Views;

@@ -36,6 +36,20 @@ proptest! {
         }
     }
 
+    /// Words are told apart beside the very ids that a sentence has without them; special tokens are of none.
+    #[test]
+    fn words_lie_over_the_tokens_of_a_sentence(text in arbitrary_text(), max_length in 2usize..60) {
+        for kind in KINDS {
+            let tokenizer = small(kind);
+            let (ids, words) = tokenizer.encode_words(&text, max_length).unwrap();
+            prop_assert_eq!(&ids, &tokenizer.encode(&text, max_length).unwrap());
+            prop_assert_eq!(words.len(), ids.len());
+            let of_words: Vec<u32> = words.iter().copied().flatten().collect();
+            prop_assert!(of_words.is_sorted());
+            prop_assert_eq!([words[0], words[ids.len() - 1]], [None, None]);
+        }
+    }
+
     /// A long text is tokenized only in part for a short length, and in full for one that nothing exceeds.
     #[test]
     fn part_of_a_long_text_gives_the_tokens_of_the_whole(

@@ -37,6 +37,7 @@ fn files() -> &'static [(&'static str, Vec<u8>)] {
             scores,
             held_out: Vec::new(),
             tasks: Vec::new(),
+            perplexities: Vec::new(),
             best: None,
             memories,
             origin,
