@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::machine::{OnDevice, software};
 use crate::workspace::{Workspace, difference, jsonl, npy};
 
-const TRAIN: &str = "train --no-eval --holdout 0 --batch-size 2 --lr 1e-4";
+const TRAIN: &str = "train --no-eval --holdout 0 --batch-size 2 --lr 1e-4 --precision f32";
 
 /// Losses of each step, of a run's metrics.
 fn losses(w: &Workspace, folder: &str) -> Vec<f64> {
@@ -40,6 +40,22 @@ fn every_regularizer_takes_the_cpus_steps() {
         let (cuda, cpu) = (on("cuda"), on("cpu"));
         println!("--reg {reg}: {cuda:?} {cpu:?}");
         assert_near(&cuda, &cpu, reg);
+    }
+}
+
+/// What a GPU computes in when nothing is said.
+#[test]
+fn bf16_is_the_default_and_near_f32() {
+    let w = Workspace::new();
+    let train = TRAIN.replace(" --precision f32", "");
+    let [_, stderr] =
+        OnDevice::new(&w, &format!("{train} --max-steps 3 --reg delta-sam,r3f --device cuda --output bf16")).run();
+    assert!(stderr.contains("layers multiply in bf16 on the GPU; --precision f32 gives f32"), "{stderr}");
+    OnDevice::new(&w, &format!("{TRAIN} --max-steps 3 --reg delta-sam,r3f --device cpu --output f32")).run();
+    let (bf16, f32) = (losses(&w, "bf16"), losses(&w, "f32"));
+    assert!(bf16 != f32, "{bf16:?}");
+    for (x, y) in bf16.iter().zip(&f32) {
+        assert!((x - y).abs() <= 2e-2 * y.abs().max(1.0), "{bf16:?} {f32:?}");
     }
 }
 
