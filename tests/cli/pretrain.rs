@@ -110,7 +110,7 @@ fn transformers_loads_the_folder_and_predicts_the_same_words() {
 fn perplexity_falls_and_the_head_of_a_folder_is_taken() {
     let w = tiny(Kind::Bert);
     w.write("corpus.txt", sentences(200).join("\n") + "\n");
-    let flags = "--epochs 4 --holdout 20 --lr 3e-3 --dropout 0 --json";
+    let flags = "--epochs 4 --holdout 20 --lr 3e-3 --dropout 0 --max-length 24 --json";
     let said = w.run(&format!("pretrain --model m {SMALL} {flags} --output domain"));
     assert!(said.stderr.contains("the head for masked words is new"), "{}", said.stderr);
     assert!(said.stderr.contains("20 lines held out"), "{}", said.stderr);
@@ -137,7 +137,8 @@ fn perplexity_falls_and_the_head_of_a_folder_is_taken() {
         w.run(&format!("pretrain --model domain {SMALL} {flags} --new-head --max-steps 1 --output new"));
     assert!(said.stderr.contains("the head for masked words is new"), "{}", said.stderr);
     // The best weights are kept, and a run that gains nothing ends.
-    let bad = "--lr 0.5 --epochs 9 --eval-every 2 --keep-best --early-stop 2 --holdout 20 --json";
+    let bad =
+        "--lr 0.5 --epochs 9 --eval-every 2 --keep-best --early-stop 2 --holdout 20 --max-length 24 --json";
     let said = w.run(&format!("pretrain --model domain {SMALL} {bad} --output best"));
     let report: Value = serde_json::from_str(&said.stdout).unwrap();
     assert!(report["steps"].as_u64().unwrap() < 30, "{report}");
