@@ -12,8 +12,8 @@ const POSITIONS: usize = 7;
 const TYPES: usize = 2;
 
 /// Rows, width, threads.
-const SHAPES: [(usize, usize, usize); 6] =
-    [(50, 1, 32), (33, 31, 32), (65, 192, 96), (9, 768, 256), (3, 1000, 128), (40, 64, 256)];
+const SHAPES: [(usize, usize, usize); 7] =
+    [(50, 1, 32), (33, 31, 32), (65, 192, 96), (9, 768, 256), (3, 1000, 128), (40, 64, 256), (3, 1100, 64)];
 
 /// What is added to words and positions.
 #[derive(Clone, Copy)]

@@ -9,8 +9,16 @@ const EPS: f32 = 1e-5;
 const SITE: (usize, Site) = (3, Site::AttentionOutput);
 
 /// Rows, width, threads.
-const SHAPES: [(usize, usize, usize); 7] =
-    [(70, 1, 64), (33, 31, 32), (65, 192, 96), (9, 768, 256), (3, 1000, 128), (1, 64, 256), (40, 64, 256)];
+const SHAPES: [(usize, usize, usize); 8] = [
+    (70, 1, 64),
+    (33, 31, 32),
+    (65, 192, 96),
+    (9, 768, 256),
+    (3, 1000, 128),
+    (1, 64, 256),
+    (40, 64, 256),
+    (3, 1100, 64),
+];
 
 fn forward<T: Number>((rows, hidden, threads): (usize, usize, usize), dropout: Option<Dropout>) {
     let (stream, key) = (stream(), Key::new(21));
