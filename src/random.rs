@@ -78,7 +78,7 @@ impl Key {
 
     /// The name itself, for kernels that hash from it.
     #[cfg(feature = "cuda")]
-    pub(crate) fn value(self) -> u64 {
+    pub fn value(self) -> u64 {
         self.0
     }
 

@@ -33,11 +33,17 @@ pub fn sample(stream: &CudaStream, name: &str) -> Arc<CudaModule> {
 
 /// A number format of the device.
 pub trait Number: DeviceRepr + Copy + Unpin {
+    /// What kernels' names end in.
+    const SUFFIX: &str;
+    /// The largest error that a kernel may make, as a share of the largest value.
+    const TOLERANCE: f64;
     fn from_f32(value: f32) -> Self;
     fn to_f64(self) -> f64;
 }
 
 impl Number for f32 {
+    const SUFFIX: &str = "f32";
+    const TOLERANCE: f64 = 1e-5;
     fn from_f32(value: f32) -> Self {
         value
     }
@@ -47,6 +53,8 @@ impl Number for f32 {
 }
 
 impl Number for half::bf16 {
+    const SUFFIX: &str = "bf16";
+    const TOLERANCE: f64 = 2e-2;
     fn from_f32(value: f32) -> Self {
         half::bf16::from_f32(value)
     }

@@ -2,6 +2,7 @@
 //! and says where it is:
 //!
 //! * MIRROR_CUDA_SAMPLES: the folder of the sample kernels' PTX;
+//! * MIRROR_CUDA_KERNELS: the folder of the program's own;
 //! * MIRROR_SOFTWARE_CUDA: the software device, where that is what runs. Tests that have to know what it counts or finds
 //!   are left out on a GPU.
 

@@ -10,7 +10,7 @@ __device__ void embed(const float *word, const float *position, const float *tok
                       const uint32_t *row_sequence, const uint32_t *row_token, const uint64_t *keys, const float *weight,
                       const float *bias, T *y, T *normalised, float *rstd, uint32_t rows, uint32_t hidden, float eps,
                       uint32_t threshold, float scale) {
-    uint32_t row = warp_row(), lane = threadIdx.x % 32;
+    uint32_t row = warp_row();
     if (row >= rows) return;
     size_t start = size_t(row) * hidden;
     word += size_t(token_ids[row]) * hidden;
@@ -22,13 +22,12 @@ __device__ void embed(const float *word, const float *position, const float *tok
         if (noise) sum += noise[start + i];
         return sum + (token_type ? position[i] + token_type[i] : position[i]);
     };
-    Moments moments = row_moments(sum_at, hidden, eps);
-    for (uint32_t i = lane; i < hidden; i += 32) {
-        float value = (sum_at(i) - moments.mean) * moments.rstd, out = value * weight[i] + bias[i];
+    float inverse = normalise_row(sum_at, hidden, eps, [&](uint32_t i, float value) {
+        float out = value * weight[i] + bias[i];
         store(normalised, start + i, value);
         store(y, start + i, threshold ? out * dropout_factor(key, i, threshold, scale) : out);
-    }
-    if (lane == 0) rstd[row] = moments.rstd;
+    });
+    if (threadIdx.x % 32 == 0) rstd[row] = inverse;
 }
 
 // A block a stripe of rows: `grad` of y becomes that of the sum. Columns of partial: weight, bias.

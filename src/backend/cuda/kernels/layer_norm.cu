@@ -3,13 +3,12 @@
 
 namespace {
 
-// A warp a row. The branch becomes what is normalised, before weight and bias. Rows are read anew for each sum: they are
-// in the first cache by then.
+// A warp a row. The branch becomes what is normalised, before weight and bias.
 template <typename T>
 __device__ void add_norm(T *branch, const T *residual, const float *weight, const float *bias, const uint32_t *row_sequence,
                          const uint32_t *row_token, const uint64_t *keys, T *y, float *rstd, uint32_t rows, uint32_t hidden,
                          float eps, uint32_t layer, uint32_t site, uint32_t threshold, float scale) {
-    uint32_t row = warp_row(), lane = threadIdx.x % 32;
+    uint32_t row = warp_row();
     if (row >= rows) return;
     size_t start = size_t(row) * hidden;
     uint64_t key = threshold ? row_key(keys[row_sequence[row]], layer, site, row_token[row]) : 0;
@@ -17,13 +16,11 @@ __device__ void add_norm(T *branch, const T *residual, const float *weight, cons
         float factor = threshold ? dropout_factor(key, i, threshold, scale) : 1.0f;
         return load(residual, start + i) + load(branch, start + i) * factor;
     };
-    Moments moments = row_moments(sum_at, hidden, eps);
-    for (uint32_t i = lane; i < hidden; i += 32) {
-        float normalised = (sum_at(i) - moments.mean) * moments.rstd;
+    float inverse = normalise_row(sum_at, hidden, eps, [&](uint32_t i, float normalised) {
         store(branch, start + i, normalised);
         store(y, start + i, normalised * weight[i] + bias[i]);
-    }
-    if (lane == 0) rstd[row] = moments.rstd;
+    });
+    if (threadIdx.x % 32 == 0) rstd[row] = inverse;
 }
 
 // A block a stripe of rows. `grad` of y becomes that of the residual. Columns of partial: the branch's bias, weight, bias.
@@ -106,7 +103,7 @@ extern "C" __global__ void add_layer_sums(const float *partial, float *into, uin
 }
 
 #ifdef SWCUDA
-// Each value is moved once, though rows are read again: they are in a cache by then.
+// Each value is moved once, though long rows are read again: they are in a cache by then.
 #define TRAFFIC(T, NAME)                                                                                              \
     SWCUDA_TRAFFIC(add_norm_##NAME)(T *, const T *, const float *, const float *, const uint32_t *,              \
                                          const uint32_t *, const uint64_t *, T *, float *, uint32_t rows,             \

@@ -3,22 +3,45 @@
 #include "elements.cuh"
 #include "random.cuh"
 
-struct Moments {
-    float mean, rstd;
-};
+// Values of a row that a lane keeps in registers: rows of up to 1024 are read once, longer ones anew for each sum.
+constexpr uint32_t KEPT = 32;
 
 // The row of a warp, where a block has a warp for each of its rows.
 __device__ inline uint32_t warp_row() { return blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; }
 
-// Of the values that `at` gives for each place.
-template <typename At>
-__device__ Moments row_moments(At at, uint32_t hidden, float eps) {
+// Calls use(i, normalised) for each of the values that `at` gives, and gives one over their deviation. Either way sums
+// have the same order.
+template <typename At, typename Use>
+__device__ float normalise_row(At at, uint32_t hidden, float eps, Use use) {
     uint32_t lane = threadIdx.x % 32;
-    float sum = 0, squares = 0;
-    for (uint32_t i = lane; i < hidden; i += 32) sum += at(i);
+    float kept[KEPT], sum = 0, squares = 0;
+    bool once = hidden <= 32 * KEPT;
+    if (once) {
+#pragma unroll
+        for (uint32_t j = 0; j < KEPT; j++) {
+            kept[j] = lane + 32 * j < hidden ? at(lane + 32 * j) : 0.0f;
+            sum += kept[j];
+        }
+    } else {
+        for (uint32_t i = lane; i < hidden; i += 32) sum += at(i);
+    }
     float mean = warp_sum(sum) / hidden;
-    for (uint32_t i = lane; i < hidden; i += 32) squares += (at(i) - mean) * (at(i) - mean);
-    return {mean, 1.0f / sqrtf(warp_sum(squares) / hidden + eps)};
+    if (once) {
+#pragma unroll
+        for (uint32_t j = 0; j < KEPT; j++)
+            if (lane + 32 * j < hidden) squares += (kept[j] - mean) * (kept[j] - mean);
+    } else {
+        for (uint32_t i = lane; i < hidden; i += 32) squares += (at(i) - mean) * (at(i) - mean);
+    }
+    float rstd = 1.0f / sqrtf(warp_sum(squares) / hidden + eps);
+    if (once) {
+#pragma unroll
+        for (uint32_t j = 0; j < KEPT; j++)
+            if (lane + 32 * j < hidden) use(lane + 32 * j, (kept[j] - mean) * rstd);
+    } else {
+        for (uint32_t i = lane; i < hidden; i += 32) use(i, (at(i) - mean) * rstd);
+    }
+    return rstd;
 }
 
 // What the gradient of a row's sum takes away: the means of g · weight and of g · weight · normalised.
