@@ -101,7 +101,10 @@ fn flat_arithmetic_is_the_references() {
         let [a, b] = [&a, &b].map(|x| x.to_device(&device).unwrap());
         let close = |what, ours: &Tensor, expected| assert_close(backend, what, ours, &expected, 1e-6);
         let squares = backend.sum_of_squares(&[a.clone(), b.clone()]).unwrap();
-        assert!((squares - Reference.sum_of_squares(&[a.clone(), b.clone()]).unwrap()).abs() < 1e-9 * squares, "{backend:?}");
+        assert!(
+            (squares - Reference.sum_of_squares(&[a.clone(), b.clone()]).unwrap()).abs() < 1e-9 * squares,
+            "{backend:?}"
+        );
         close("plus", &backend.plus(&a, 0.3, &b).unwrap(), Reference.plus(&a, 0.3, &b).unwrap());
         close("normals", &backend.normals(Key::new(5), &a).unwrap(), normals(5));
         let mut sum = own(&a);
@@ -120,8 +123,7 @@ fn updates_are_the_references() {
     let config = AdamWConfig { learning_rate: 1e-2, ..AdamWConfig::default() };
     let updated = |backend: &dyn Arithmetic, device: &Device| {
         let normals = |seed| own(&normals(seed)).to_device(device).unwrap();
-        let mut tensors =
-            [normals(1), normals(2).zeros_like().unwrap(), normals(2).zeros_like().unwrap()];
+        let mut tensors = [normals(1), normals(2).zeros_like().unwrap(), normals(2).zeros_like().unwrap()];
         for step in 1..=3 {
             let [weights, m, v] = &mut tensors;
             let gradient = &normals(10 + step);

@@ -11,7 +11,9 @@ use crate::machine::{download, sample, software, stream};
 const FAULTY: &str = "MIRROR_TEST_FAULTY_KERNEL";
 
 /// Kernel, what is said of it, and with what else the device runs.
-const FAULTS: [(&str, &str, &[(&str, &str)]); 10] = [
+type Fault = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const FAULTS: [Fault; 10] = [
     ("beyond_static_shared", "touches", &[]),
     ("beyond_dynamic_shared", "touches", &[]),
     ("too_much_shared", "49408 bytes of shared memory with values; a block may have 49152", &[]),

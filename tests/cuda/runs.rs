@@ -49,7 +49,8 @@ fn bf16_is_the_default_and_near_f32() {
     let w = Workspace::new();
     let train = TRAIN.replace(" --precision f32", "");
     let [_, stderr] =
-        OnDevice::new(&w, &format!("{train} --max-steps 3 --reg delta-sam,r3f --device cuda --output bf16")).run();
+        OnDevice::new(&w, &format!("{train} --max-steps 3 --reg delta-sam,r3f --device cuda --output bf16"))
+            .run();
     assert!(stderr.contains("layers multiply in bf16 on the GPU; --precision f32 gives f32"), "{stderr}");
     OnDevice::new(&w, &format!("{TRAIN} --max-steps 3 --reg delta-sam,r3f --device cpu --output f32")).run();
     let (bf16, f32) = (losses(&w, "bf16"), losses(&w, "f32"));

@@ -42,7 +42,8 @@ impl Groups {
     fn push(upload: &mut Upload, ids: &[u32]) -> Self {
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
         order.sort_by_key(|&row| ids[row as usize]);
-        let first = |&place: &usize| place == 0 || ids[order[place] as usize] != ids[order[place - 1] as usize];
+        let first =
+            |&place: &usize| place == 0 || ids[order[place] as usize] != ids[order[place - 1] as usize];
         let starts: Vec<usize> = (0..order.len()).filter(first).collect();
         let of_segments = upload.push(starts.iter().map(|&place| ids[order[place] as usize]));
         let bounds = starts.iter().copied().chain([order.len()]);

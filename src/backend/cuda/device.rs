@@ -5,17 +5,16 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, result,
 };
-use candle_core::cuda_backend::{CudaDType, DeviceId, WrapErr};
+use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Result, Storage, Tensor};
-use half::bf16;
+use candle_core::{CudaDevice, CudaStorage, Result, Storage, Tensor};
 
+pub use super::pointer::{Element, Pointer};
 use super::products::Products;
 
 /// A kernel file compiled to PTX by build.rs.
@@ -26,52 +25,6 @@ mod ptx {
 const MODULES: [&str; 6] =
     [ptx::ACTIVATION, ptx::ATTENTION, ptx::EMBEDDING, ptx::FLAT, ptx::LAYER_NORM, ptx::POOLING];
 
-/// What activations are stored in.
-pub trait Element: DeviceRepr + CudaDType + Copy + Send + Sync + 'static {
-    const DTYPE: DType;
-    /// Behind the names of kernels.
-    const SUFFIX: &'static str;
-}
-
-impl Element for f32 {
-    const DTYPE: DType = DType::F32;
-    const SUFFIX: &'static str = "_f32";
-}
-
-impl Element for bf16 {
-    const DTYPE: DType = DType::BF16;
-    const SUFFIX: &'static str = "_bf16";
-}
-
-/// An address on the device, of values of type `T`. It does not keep them alive.
-#[derive(Debug)]
-pub struct Pointer<T> {
-    pub address: u64,
-    values: PhantomData<T>,
-}
-
-impl<T> Clone for Pointer<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Pointer<T> {}
-
-impl<T> Pointer<T> {
-    pub const NULL: Self = Pointer { address: 0, values: PhantomData };
-
-    /// The value `elements` further.
-    pub fn at(self, elements: usize) -> Self {
-        Pointer { address: self.address + (elements * size_of::<T>()) as u64, values: PhantomData }
-    }
-
-    /// The same place, said to hold values of another type.
-    pub fn cast<U>(self) -> Pointer<U> {
-        Pointer { address: self.address, values: PhantomData }
-    }
-}
-
 /// Memory of the device. It is given back when the buffer is dropped, after everything that was asked for before.
 #[derive(Debug)]
 pub struct Buffer<T: DeviceRepr>(CudaSlice<T>);
@@ -79,7 +32,7 @@ pub struct Buffer<T: DeviceRepr>(CudaSlice<T>);
 impl<T: DeviceRepr> Buffer<T> {
     pub fn pointer(&self) -> Pointer<T> {
         let (address, _) = self.0.device_ptr(self.0.stream());
-        Pointer { address, values: PhantomData }
+        Pointer::new(address)
     }
 
     pub fn len(&self) -> usize {
@@ -257,7 +210,8 @@ impl Gpu {
     pub fn clear<T>(&self, place: Pointer<T>, len: usize) -> Result<()> {
         self.stream.context().bind_to_thread().w()?;
         // SAFETY: callers own the memory.
-        unsafe { result::memset_d8_async(place.address, 0, len * size_of::<T>(), self.stream.cu_stream()) }.w()
+        unsafe { result::memset_d8_async(place.address, 0, len * size_of::<T>(), self.stream.cu_stream()) }
+            .w()
     }
 
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<Buffer<T>> {
@@ -283,9 +237,8 @@ pub fn pointer<T: Element>(tensor: &Tensor) -> Result<Pointer<T>> {
         (Storage::Cuda(storage), Some((start, _))) => {
             let slice = storage.as_cuda_slice::<T>()?;
             let (address, _) = slice.device_ptr(slice.stream());
-            Ok(Pointer { address, values: PhantomData }.at(start))
+            Ok(Pointer::new(address).at(start))
         }
         _ => candle_core::bail!("fused operations need contiguous tensors on the GPU"),
     }
 }
-

@@ -83,7 +83,13 @@ fn embed_tokens<T: Element>(
     arguments.extend(c.rows(&b.all()));
     let norm = weights.at(at.norm);
     arguments.extend(arguments![norm, norm.at(c.shape.hidden)]);
-    arguments.extend(arguments![y.pointer(), normalised.pointer(), rstd.pointer(), tokens as u32, c.hidden()]);
+    arguments.extend(arguments![
+        y.pointer(),
+        normalised.pointer(),
+        rstd.pointer(),
+        tokens as u32,
+        c.hidden()
+    ]);
     arguments.extend(arguments![c.shape.layer_norm_eps]);
     arguments.extend(&c.dropout_at(0, Site::Embeddings)[2..]);
     c.gpu.launch::<T>("embed", Grid::warps(tokens), &arguments)?;
@@ -282,9 +288,16 @@ impl<T: Element> Activations<T> {
     /// Adds the gradients of the embeddings' group.
     fn add_embeddings(&self, gradient: &Buffer<T>, partial: &Buffer<f32>, into: Pointer<f32>) -> Result<()> {
         let (at, h, gpu) = (EmbeddingOffsets::new(&self.shape), self.shape.hidden, &self.gpu);
-        for (segments, table) in [(self.batch.words(), into), (self.batch.positions(), into.at(at.position))] {
-            let arguments =
-                arguments![gradient.pointer(), segments.order, segments.segments, segments.ids, table, h as u32];
+        for (segments, table) in [(self.batch.words(), into), (self.batch.positions(), into.at(at.position))]
+        {
+            let arguments = arguments![
+                gradient.pointer(),
+                segments.order,
+                segments.segments,
+                segments.ids,
+                table,
+                h as u32
+            ];
             gpu.launch::<T>("segment_add", Grid::of(segments.count), &arguments)?;
         }
         self.add_columns(partial, 2 * h, into.at(at.norm))?;

@@ -95,8 +95,7 @@ pub fn forward<T: Element>(
     let residual = query_input.as_ref().unwrap_or(input).pointer();
     let place = (layer, Site::AttentionOutput);
     let vectors = w.master.at(at.attention_vectors);
-    let (attention_rstd, attended) =
-        add_norm(c, &queries, &attention_normalised, residual, vectors, place)?;
+    let (attention_rstd, attended) = add_norm(c, &queries, &attention_normalised, residual, vectors, place)?;
 
     let (pre, activated) = (c.gpu.buffer::<T>(rows * i)?, c.gpu.buffer::<T>(rows * i)?);
     let (weight, bias) = (part(at.intermediate), part(at.intermediate_bias));
@@ -107,8 +106,7 @@ pub fn forward<T: Element>(
     let (weight, bias) = (part(at.output), part(at.output_vectors));
     c.linear(activated.pointer(), (rows, i, h), weight, bias, output_normalised.pointer())?;
     let (vectors, place) = (w.master.at(at.output_vectors), (layer, Site::FeedForwardOutput));
-    let (output_rstd, y) =
-        add_norm(c, &queries, &output_normalised, attended.pointer(), vectors, place)?;
+    let (output_rstd, y) = add_norm(c, &queries, &output_normalised, attended.pointer(), vectors, place)?;
     let saved = Saved {
         queries,
         input: input.clone(),

@@ -18,6 +18,7 @@ mod context;
 mod device;
 mod encoder;
 mod layer;
+mod pointer;
 mod products;
 mod shape;
 

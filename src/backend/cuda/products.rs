@@ -15,7 +15,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtr
 use candle_core::cuda_backend::{CudaError, WrapErr};
 use candle_core::{DType, Error, Result};
 
-use super::device::{Element, Pointer};
+use super::pointer::{Element, Pointer};
 
 /// cuBLASLt on one stream.
 #[derive(Debug)]

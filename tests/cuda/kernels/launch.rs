@@ -56,7 +56,7 @@ argument_from!(U32 u32, U64 u64, F32 f32, F64 f64);
 
 /// Arguments in the order of a kernel's declaration.
 macro_rules! arguments {
-    ($($argument:expr),+ $(,)?) => { vec![$($crate::kernels::launch::Argument::from($argument)),+] };
+    ($($argument:expr),+ $(,)?) => { Vec::from([$($crate::kernels::launch::Argument::from($argument)),+]) };
 }
 pub(super) use arguments;
 
