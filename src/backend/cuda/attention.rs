@@ -20,7 +20,7 @@ fn tile(head_size: usize) -> usize {
 /// A block for each sequence, head and tile, with shared memory for so many tiles of rows and so many more values a row.
 fn grid(c: &Context, tiles: usize, rows: usize, values: usize) -> Grid {
     let d = c.shape.hidden / c.shape.heads;
-    let shared = size_of::<f32>() * tile(d) * (rows * (d + 1) + values);
+    let shared = size_of::<f32>() * tile(d) * (rows * (d | 1) + values);
     Grid { blocks: (c.batch.sequences, c.shape.heads, tiles), threads: THREADS, shared }
 }
 

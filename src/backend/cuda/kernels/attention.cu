@@ -1,9 +1,9 @@
-// Attention within packed sequences: softmax(scale · q kᵀ + bias), dropped out, times v. Scores live in registers; what is
-// kept for the way back is the logarithm of each softmax's sum.
+// Attention within packed sequences: softmax(scale · q kᵀ + bias), dropped out, times v. Scores live in registers; what
+// is kept for the way back is the logarithm of each softmax's sum.
 //
 // A block is a head of a sequence and a tile of its queries, or on the way back of its queries or keys. A warp goes
 // through its rows of the tile; a lane has one of the rows that they meet. Tiles have 32 rows where heads are at most 64
-// wide, else 16. Shared memory: forward 3, backward 4 tiles of (rows) · (d + 1) floats; backward 2 · (rows) floats more.
+// wide, else 16. Shared memory: forward 3, backward 4 tiles of (rows) · (d | 1) floats; backward 2 · (rows) floats more.
 #include "attention.cuh"
 
 namespace {
@@ -18,7 +18,7 @@ __device__ void forward(const T *q, const T *kv, const Sequences &sequences, T *
     uint32_t d = shape.d, first = blockIdx.z * TILE, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (first >= head.queries) return;
     uint32_t count = min(TILE, head.queries - first), row = head.first_query + first;
-    float *q_tile = tiles, *k_tile = q_tile + TILE * (d + 1), *v_tile = k_tile + TILE * (d + 1);
+    float *q_tile = tiles, *k_tile = q_tile + TILE * pitch(d), *v_tile = k_tile + TILE * pitch(d);
     load_tile(q_tile, q + size_t(row) * q_stride + head.number * d, count, d, q_stride);
 
     float largest[OWN], sum[OWN], out[OWN][LANE_VALUES] = {};
@@ -38,7 +38,7 @@ __device__ void forward(const T *q, const T *kv, const Sequences &sequences, T *
             uint32_t token = sequences.query_token[row + query];
             float score = -INFINITY, mask = 0;
             if (lane < keys) {
-                score = head.score(dot(q_tile + query * (d + 1), k_tile + lane * (d + 1), d), token, channel, shape);
+                score = head.score(dot(q_tile + query * pitch(d), k_tile + lane * pitch(d), d), token, channel, shape);
                 mask = head.mask(head.query_key(token), channel, shape);
             }
             float now = fmaxf(largest[j], warp_max(score)), correction = expf(largest[j] - now);
@@ -77,7 +77,7 @@ __device__ void backward_queries(const Way<T> &way, const Sequences &sequences, 
     constexpr uint32_t OWN = TILE / WARPS;
     extern __shared__ float tiles[];
     __shared__ float weights[WARPS][32];
-    uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * (d + 1);
+    uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * pitch(d);
     uint32_t count = min(TILE, head.queries - first), row = head.first_query + first;
     float *q_tile = tiles, *g_tile = q_tile + tile, *k_tile = g_tile + tile, *v_tile = k_tile + tile;
     load_tile(q_tile, way.q + size_t(row) * way.q_stride + head.number * d, count, d, way.q_stride);
@@ -92,7 +92,7 @@ __device__ void backward_queries(const Way<T> &way, const Sequences &sequences, 
         along[j] = 0;
         if (query >= count) continue;
         const T *context = way.context + size_t(row + query) * wide + head.number * d;
-        for (uint32_t c = lane; c < d; c += 32) along[j] += g_tile[query * (d + 1) + c] * load(context, c);
+        for (uint32_t c = lane; c < d; c += 32) along[j] += g_tile[query * pitch(d) + c] * load(context, c);
         along[j] = warp_sum(along[j]);
     }
     for (uint32_t key = 0; key < head.keys; key += TILE) {
@@ -109,9 +109,9 @@ __device__ void backward_queries(const Way<T> &way, const Sequences &sequences, 
             uint32_t token = sequences.query_token[row + query];
             float gradient = 0;
             if (lane < keys) {
-                const float *own_key = k_tile + lane * (d + 1), *own_value = v_tile + lane * (d + 1);
-                float score = head.score(dot(q_tile + query * (d + 1), own_key, d), token, channel, shape);
-                float product = dot(g_tile + query * (d + 1), own_value, d);
+                const float *own_key = k_tile + lane * pitch(d), *own_value = v_tile + lane * pitch(d);
+                float score = head.score(dot(q_tile + query * pitch(d), own_key, d), token, channel, shape);
+                float product = dot(g_tile + query * pitch(d), own_value, d);
                 float mask = head.mask(head.query_key(token), channel, shape);
                 gradient = expf(score - logsumexp[query]) * (product * mask - along[j]);
             }
@@ -133,7 +133,7 @@ __device__ void backward_keys(const Way<T> &way, const Sequences &sequences, con
     constexpr uint32_t OWN = TILE / WARPS;
     extern __shared__ float tiles[];
     __shared__ float weights[WARPS][32];
-    uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * (d + 1);
+    uint32_t d = shape.d, warp = threadIdx.x / 32, lane = threadIdx.x % 32, wide = shape.heads * d, tile = TILE * pitch(d);
     uint32_t count = min(TILE, head.rows - first), attended = head.keys > first ? min(count, head.keys - first) : 0;
     float *k_tile = tiles, *v_tile = k_tile + tile, *q_tile = v_tile + tile, *g_tile = q_tile + tile;
     float *along = g_tile + tile, *sums = along + TILE;
@@ -152,7 +152,7 @@ __device__ void backward_keys(const Way<T> &way, const Sequences &sequences, con
         for (uint32_t i = warp; i < queries; i += WARPS) {
             const T *context = way.context + size_t(row + i) * wide + head.number * d;
             float sum = 0;
-            for (uint32_t c = lane; c < d; c += 32) sum += g_tile[i * (d + 1) + c] * load(context, c);
+            for (uint32_t c = lane; c < d; c += 32) sum += g_tile[i * pitch(d) + c] * load(context, c);
             sum = warp_sum(sum);
             if (lane == 0) along[i] = sum, sums[i] = logsumexp[i];
         }
@@ -165,9 +165,9 @@ __device__ void backward_keys(const Way<T> &way, const Sequences &sequences, con
             if (key >= attended) continue;
             float weight = 0, gradient = 0;
             if (lane < queries) {
-                const float *own_query = q_tile + lane * (d + 1), *own_gradient = g_tile + lane * (d + 1);
-                float score = head.score(dot(own_query, k_tile + key * (d + 1), d), token, first + key, shape);
-                float product = dot(own_gradient, v_tile + key * (d + 1), d);
+                const float *own_query = q_tile + lane * pitch(d), *own_gradient = g_tile + lane * pitch(d);
+                float score = head.score(dot(own_query, k_tile + key * pitch(d), d), token, first + key, shape);
+                float product = dot(own_gradient, v_tile + key * pitch(d), d);
                 float probability = expf(score - sums[lane]), mask = head.mask(query_key, first + key, shape);
                 weight = probability * mask;
                 gradient = probability * (product * mask - along[lane]);

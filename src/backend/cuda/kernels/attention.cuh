@@ -68,11 +68,14 @@ struct Head {
     }
 };
 
-// Rows of a tile in shared memory are d + 1 apart, so that lanes that read a column hit different banks.
+// How far apart rows of a tile lie in shared memory: an odd number, so that lanes that read a column hit different banks.
+__device__ inline uint32_t pitch(uint32_t d) { return d | 1; }
+
+// A warp a row.
 template <typename T>
 __device__ void load_tile(float *tile, const T *from, uint32_t rows, uint32_t d, uint32_t stride) {
-    for (uint32_t i = threadIdx.x; i < rows * d; i += blockDim.x)
-        tile[i / d * (d + 1) + i % d] = load(from, size_t(i / d) * stride + i % d);
+    for (uint32_t row = threadIdx.x / 32; row < rows; row += WARPS)
+        for (uint32_t c = threadIdx.x % 32; c < d; c += 32) tile[row * pitch(d) + c] = load(from, size_t(row) * stride + c);
 }
 
 __device__ inline float dot(const float *a, const float *b, uint32_t d) {
@@ -91,7 +94,7 @@ __device__ inline void add_weighted(float *sums, float own, float *weights, cons
     for (uint32_t k = 0; k < count; k++)
 #pragma unroll
         for (uint32_t i = 0; i < LANE_VALUES; i++)
-            if (lane + 32 * i < d) sums[i] += weights[k] * rows[k * (d + 1) + lane + 32 * i];
+            if (lane + 32 * i < d) sums[i] += weights[k] * rows[k * pitch(d) + lane + 32 * i];
 }
 
 template <typename T>
