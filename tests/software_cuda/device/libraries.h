@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "count.h"
+#include "settings.h"
 
 namespace swcuda {
 

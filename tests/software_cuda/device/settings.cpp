@@ -40,6 +40,7 @@ Settings read() {
     s.threads = std::max(1ul, number("SWCUDA_THREADS", 1));
     s.guard = number("SWCUDA_GUARD", 0);
     s.strict = number("SWCUDA_STRICT", 0);
+    s.skip_products = number("SWCUDA_SKIP_PRODUCTS", 0);
     s.may_be_left = number("SWCUDA_LEAKS", ~0ul);
     s.counts = text("SWCUDA_COUNTS");
     s.kernels = text("SWCUDA_KERNELS");

@@ -19,6 +19,8 @@ struct Settings {
     unsigned seed, threads;
     // What it looks for.
     bool guard, strict;
+    // Whether products of f32 and less are counted alone: their sums are 0.
+    bool skip_products;
     // Bytes that the program may leave without freeing them.
     size_t may_be_left;
     // Where to write counts: a file, - for stderr, or nothing.
