@@ -13,10 +13,11 @@ import tempfile
 from pathlib import Path
 
 HIDDEN, HEADS, INTERMEDIATE, LAYERS, VOCABULARY, POSITIONS = 768, 12, 3072, 12, 30522, 512
-# An H100's (SXM): bytes a second of its memory, bf16 products a second without sparsity as cuBLAS reaches them, and
-# what a launch takes when nothing hides it.
-BYTES_PER_SECOND, FLOPS_PER_SECOND, SECONDS_PER_LAUNCH = 3.0e12, 790e12, 4e-6
-REGULARIZERS = ["none", "sam", "delta-sam", "r3f", "delta-sam,r3f"]
+# An H100's (SXM): bytes a second of its memory, products a second as cuBLAS reaches them (bf16 without sparsity, f32
+# without TF32), and what a launch takes when nothing hides it.
+BYTES_PER_SECOND, SECONDS_PER_LAUNCH = 3.0e12, 4e-6
+FLOPS_PER_SECOND = {"bf16": 790e12, "f32": 60e12}
+REGULARIZERS = ["none", "sam", "delta-sam", "r3f"]
 
 
 def parameters(layers):
@@ -132,7 +133,8 @@ def of_a_step(options, reg, precision):
 
 def seconds(step):
     moved = (step["kernel bytes"] + step["product bytes"] + step["bytes filled"]) / BYTES_PER_SECOND
-    return {"bytes": moved, "products": (step["bf16 flops"] + step["f32 flops"]) / FLOPS_PER_SECOND,
+    products = sum(step[f"{kind} flops"] / rate for kind, rate in FLOPS_PER_SECOND.items())
+    return {"bytes": moved, "products": products,
             "launches": (step["launches"] + step["products"]) * SECONDS_PER_LAUNCH}
 
 
@@ -148,8 +150,8 @@ def page(options, results):
         "# What a step asks of a GPU", "",
         f"One step of BERT-base's shape ({LAYERS} layers of {HIDDEN}) in {options.precision}, {options.batch_size} sentences in two views, counted by",
         "`scripts/count-cuda` on the software device of tests/software_cuda: no GPU ran. The roofline is what an H100 needs at the",
-        f"least: bytes at {BYTES_PER_SECOND / 1e12:.1f} TB/s, products at {FLOPS_PER_SECOND / 1e12:.0f} TFLOP/s, {SECONDS_PER_LAUNCH * 1e6:.0f} µs for a launch that nothing hides;",
-        "bytes and products are added, as if none of them overlapped.", "",
+        f"least: bytes at {BYTES_PER_SECOND / 1e12:.1f} TB/s, products at {FLOPS_PER_SECOND['bf16'] / 1e12:.0f} TFLOP/s in bf16 and {FLOPS_PER_SECOND['f32'] / 1e12:.0f} in f32,",
+        f"{SECONDS_PER_LAUNCH * 1e6:.0f} µs for a launch that nothing hides; bytes and products are added, as if none of them overlapped.", "",
         row(["--reg", "launches", "of them products", "GB moved", "TFLOP", "MB up", "MB down", "waits", "ms for bytes", "ms for products", "ms for launches", "roofline, ms"]),
         row(["---"] + ["--:"] * 11),
     ]
