@@ -46,8 +46,8 @@ impl<T: Element> Weights<T> {
         self.master[0]
     }
 
-    fn layer(&self, layer: usize) -> LayerWeights<T> {
-        let master = self.master[layer + 1];
+    /// Those of a layer, whose flat buffer lies at `master`.
+    fn layer(&self, layer: usize, master: Pointer<f32>) -> LayerWeights<T> {
         let rounded = self.rounded.get(layer).map_or(master.cast(), Buffer::pointer);
         LayerWeights { rounded, master }
     }
@@ -101,6 +101,11 @@ fn share(readout: Readout) -> f32 {
     if readout.reads_first_layer() { 0.5 } else { 1.0 }
 }
 
+/// How often a layer's output is read off: an encoder of one layer has its first and its last in one.
+fn times_read(readout: Readout, layer: usize, layers: usize) -> usize {
+    usize::from(layer + 1 == layers) + usize::from(layer == 0 && readout.reads_first_layer())
+}
+
 /// Puts the part of one layer's output into the embeddings `[outputs, hidden]`, or adds it.
 fn pool<T: Element>(
     c: &Context,
@@ -142,18 +147,16 @@ fn run<T: Element>(
 ) -> Result<(Buffer<f32>, Embedded<T>)> {
     let (x, embedded) = embed_tokens::<T>(c, weights.embeddings(), noise)?;
     let embeddings = c.gpu.buffer::<f32>(c.batch.last().outputs * c.shape.hidden)?;
-    let (mut x, last) = (Arc::new(x), c.shape.layers - 1);
-    for layer in 0..c.shape.layers {
-        let queries = if layer == last { c.batch.last() } else { c.batch.all() };
-        let (y, saved) = layer::forward(c, layer, weights.layer(layer), &x, queries)?;
+    let (mut x, layers, mut add) = (Arc::new(x), c.shape.layers, false);
+    for layer in 0..layers {
+        let queries = if layer + 1 == layers { c.batch.last() } else { c.batch.all() };
+        let (y, saved) =
+            layer::forward(c, layer, weights.layer(layer, weights.master[layer + 1]), &x, queries)?;
         record(saved);
         x = y;
-        let first = layer == 0 && readout.reads_first_layer();
-        if first || layer == last {
-            pool(c, readout, &queries, &x, &embeddings, layer > 0 && readout.reads_first_layer())?;
-        }
-        if first && layer == last {
-            pool(c, readout, &queries, &x, &embeddings, true)?;
+        for _ in 0..times_read(readout, layer, layers) {
+            pool(c, readout, &queries, &x, &embeddings, add)?;
+            add = true;
         }
     }
     Ok((embeddings, embedded))
@@ -165,31 +168,45 @@ fn noise_on(device: &Device, noise: Option<&Tensor>) -> Result<Option<Tensor>> {
     noise.map(on_device).transpose()
 }
 
+/// What a pass reads, on the device.
+struct Prepared<T: Element> {
+    gpu: Arc<Gpu>,
+    shape: EncoderShape,
+    weights: Weights<T>,
+    batch: DeviceBatch,
+    noise: Option<Tensor>,
+}
+
+impl<T: Element> Prepared<T> {
+    fn new(parameters: &Parameters, input: &Input, tracked: bool) -> Result<Self> {
+        let (gpu, shape) = (Gpu::of(parameters.device())?, EncoderShape::from(input.config));
+        shape.check_batch(input.batch).map_err(candle_core::Error::wrap)?;
+        let weights = Weights::new(&gpu, &shape, parameters)?;
+        let batch = DeviceBatch::new(&gpu, input, tracked)?;
+        Ok(Prepared { gpu, shape, weights, batch, noise: noise_on(parameters.device(), input.noise)? })
+    }
+
+    /// Embeddings as a tensor, and the rest as [`run`] gives it.
+    fn run(&self, input: &Input, record: impl FnMut(layer::Saved<T>)) -> Result<(Tensor, Embedded<T>)> {
+        let noise = self.noise.as_ref().map_or(Ok(Pointer::NULL), pointer)?;
+        let c = Context { gpu: &self.gpu, shape: &self.shape, batch: &self.batch, pass: input.pass };
+        let (embeddings, embedded) = run(&c, &self.weights, input.readout, noise, record)?;
+        let shape = (self.batch.last().outputs, self.shape.hidden);
+        Ok((self.gpu.tensor(embeddings, shape), embedded))
+    }
+}
+
 /// A pass without a way back.
 pub fn embed<T: Element>(parameters: &Parameters, input: &Input) -> Result<Tensor> {
-    let (gpu, shape) = (Gpu::of(parameters.device())?, EncoderShape::from(input.config));
-    shape.check_batch(input.batch).map_err(candle_core::Error::wrap)?;
-    let weights = Weights::<T>::new(&gpu, &shape, parameters)?;
-    let batch = DeviceBatch::new(&gpu, input, false)?;
-    let noise = noise_on(parameters.device(), input.noise)?;
-    let noise_at = noise.as_ref().map_or(Ok(Pointer::NULL), pointer)?;
-    let c = Context { gpu: &gpu, shape: &shape, batch: &batch, pass: input.pass };
-    let (embeddings, _) = run(&c, &weights, input.readout, noise_at, drop)?;
-    Ok(gpu.tensor(embeddings, (batch.last().outputs, shape.hidden)))
+    Ok(Prepared::<T>::new(parameters, input, false)?.run(input, drop)?.0)
 }
 
 /// As [`embed`], with the way back.
 pub fn embed_tracked<T: Element>(parameters: &Parameters, input: &Input) -> Result<Encoded> {
-    let (gpu, shape) = (Gpu::of(parameters.device())?, EncoderShape::from(input.config));
-    shape.check_batch(input.batch).map_err(candle_core::Error::wrap)?;
-    let weights = Weights::<T>::new(&gpu, &shape, parameters)?;
-    let batch = DeviceBatch::new(&gpu, input, true)?;
-    let noise = noise_on(parameters.device(), input.noise)?;
-    let noise_at = noise.as_ref().map_or(Ok(Pointer::NULL), pointer)?;
-    let c = Context { gpu: &gpu, shape: &shape, batch: &batch, pass: input.pass };
-    let mut layers = Vec::with_capacity(shape.layers);
-    let (embeddings, embedded) = run(&c, &weights, input.readout, noise_at, |saved| layers.push(saved))?;
-    let embeddings = gpu.tensor(embeddings, (batch.last().outputs, shape.hidden));
+    let prepared = Prepared::<T>::new(parameters, input, true)?;
+    let mut layers = Vec::with_capacity(prepared.shape.layers);
+    let (embeddings, embedded) = prepared.run(input, |saved| layers.push(saved))?;
+    let Prepared { gpu, shape, weights, batch, .. } = prepared;
     let device = parameters.device().clone();
     let form = input.noise.map_or((candle_core::DType::F32, device), |n| (n.dtype(), n.device().clone()));
     let (pass, readout) = (*input.pass, input.readout);
@@ -200,13 +217,6 @@ pub fn embed_tracked<T: Element>(parameters: &Parameters, input: &Input) -> Resu
 impl<T: Element> Activations<T> {
     fn context(&self) -> Context<'_> {
         Context { gpu: &self.gpu, shape: &self.shape, batch: &self.batch, pass: &self.pass }
-    }
-
-    /// The weights of the forward pass, of which only the rounded ones are this tape's own.
-    fn layer_weights(&self, weights: &Parameters, layer: usize) -> Result<LayerWeights<T>> {
-        let master = pointer::<f32>(&weights.flats()[layer + 1])?;
-        let rounded = self.weights.rounded.get(layer).map_or(master.cast(), Buffer::pointer);
-        Ok(LayerWeights { rounded, master })
     }
 
     /// The gradient of the sums of embeddings, `[tokens, hidden]`, and sums over stripes of that of their LayerNorm;
@@ -224,20 +234,18 @@ impl<T: Element> Activations<T> {
         let mut gradient = None;
         for (layer, saved) in self.layers.iter().enumerate().rev() {
             let queries = if layer + 1 == self.layers.len() { self.batch.last() } else { self.batch.all() };
-            let pooled = layer + 1 == self.layers.len() || (layer == 0 && self.readout.reads_first_layer());
-            let add = gradient.is_some();
+            let mut add = gradient.is_some();
             let mut of_output = match gradient.take() {
                 Some(gradient) => gradient,
                 None => self.gpu.buffer::<T>(queries.rows * self.shape.hidden)?,
             };
-            if pooled {
+            for _ in 0..times_read(self.readout, layer, self.layers.len()) {
                 self.pool_backward(&queries, from, &of_output, add)?;
-            }
-            if self.layers.len() == 1 && self.readout.reads_first_layer() {
-                self.pool_backward(&queries, from, &of_output, true)?;
+                add = true;
             }
             let sums = into.map(|into| pointer::<f32>(&into.flats()[layer + 1])).transpose()?;
-            let of_layer = self.layer_weights(weights, layer)?;
+            // Only the rounded ones are this tape's own.
+            let of_layer = self.weights.layer(layer, pointer::<f32>(&weights.flats()[layer + 1])?);
             of_output = layer::Backward::new(&c, layer, of_layer, saved, sums)?.run(of_output)?;
             gradient = Some(of_output);
         }

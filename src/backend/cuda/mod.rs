@@ -22,6 +22,8 @@ mod pointer;
 mod products;
 mod shape;
 
+use pointer::Element;
+
 /// f32 on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Cuda;
@@ -37,35 +39,37 @@ fn has_kernels(input: &Input) -> bool {
     config.relative_bias().is_none() && config.head_size() <= attention::WIDEST_HEAD
 }
 
+/// [`encoder::embed`], or the reference's where there are no kernels.
+fn embed<T: Element>(weights: &Parameters, input: &Input) -> Result<Tensor> {
+    if has_kernels(input) { encoder::embed::<T>(weights, input) } else { Reference.embed(weights, input) }
+}
+
+/// The same of [`encoder::embed_tracked`].
+fn embed_tracked<T: Element>(weights: &Parameters, input: &Input) -> Result<Encoded> {
+    if has_kernels(input) {
+        encoder::embed_tracked::<T>(weights, input)
+    } else {
+        Reference.embed_tracked(weights, input)
+    }
+}
+
 impl Backend for Cuda {
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
-        if !has_kernels(input) {
-            return Reference.embed(weights, input);
-        }
-        encoder::embed::<f32>(weights, input)
+        embed::<f32>(weights, input)
     }
 
     fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
-        if !has_kernels(input) {
-            return Reference.embed_tracked(weights, input);
-        }
-        encoder::embed_tracked::<f32>(weights, input)
+        embed_tracked::<f32>(weights, input)
     }
 }
 
 impl Backend for CudaBf16 {
     fn embed(&self, weights: &Parameters, input: &Input) -> Result<Tensor> {
-        if !has_kernels(input) {
-            return Reference.embed(weights, input);
-        }
-        encoder::embed::<bf16>(weights, input)
+        embed::<bf16>(weights, input)
     }
 
     fn embed_tracked(&self, weights: &Parameters, input: &Input) -> Result<Encoded> {
-        if !has_kernels(input) {
-            return Reference.embed_tracked(weights, input);
-        }
-        encoder::embed_tracked::<bf16>(weights, input)
+        embed_tracked::<bf16>(weights, input)
     }
 
     fn rounds(&self) -> bool {
